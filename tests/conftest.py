@@ -1,0 +1,27 @@
+"""Fixtures shared by all suites."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "default",
+    deadline=None,  # first calls compile
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The development data (golden vectors, artifacts, structures): GOLDILOCKS_SHARED, or beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("GOLDILOCKS_SHARED", default))
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"development data not found at {folder}; set GOLDILOCKS_SHARED")
+    return folder
