@@ -19,7 +19,7 @@ settings.load_profile("default")
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The development data (golden vectors, artifacts, structures): GOLDILOCKS_SHARED, or beside the checkout."""
+    """The development data: the folder GOLDILOCKS_SHARED names, or `shared` beside the checkout."""
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("GOLDILOCKS_SHARED", default))
     if not (folder / "golden").is_dir():

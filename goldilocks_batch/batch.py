@@ -1,0 +1,115 @@
+"""Some structures on their way through the stages, and what has gone wrong with each so far."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, Stage, StructureError
+from goldilocks_batch.features.symmetry import Symmetry, find_symmetry
+from goldilocks_batch.sources import Reference
+from goldilocks_batch.structures import load, primitive_cell
+
+__all__ = ["Batch"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Structures side by side; index i is the same structure in every list.
+
+    Attributes:
+        references: the inputs.
+        supplied: the cell as supplied, None where reading failed.
+        primitive: the primitive cell, None where a stage before it failed.
+        symmetry: the primitive cell's symmetry, None likewise.
+        failures: why a structure goes no further, None while it does.
+        flags: remarks.
+        seconds: time spent by stage, s.
+    """
+
+    references: Sequence[Reference]
+    supplied: list[Crystal | None] = field(init=False)
+    primitive: list[Crystal | None] = field(init=False)
+    symmetry: list[Symmetry | None] = field(init=False)
+    failures: list[GoldilocksError | None] = field(init=False)
+    flags: list[list[str]] = field(init=False)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        count = len(self.references)
+        self.supplied, self.primitive, self.symmetry, self.failures = ([None] * count for _ in range(4))
+        self.flags = [[] for _ in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    @property
+    def alive(self) -> NDArray[np.int64]:
+        """``(n_alive,)`` indices of the structures that have not failed, ascending."""
+        return np.array([i for i, failure in enumerate(self.failures) if failure is None], dtype=np.int64)
+
+    def crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
+        """Primitive cells at ``indices``, all of which must be alive."""
+        return [_known(self.primitive[i]) for i in indices]
+
+    def symmetries(self, indices: NDArray[np.int64]) -> list[Symmetry]:
+        """Their symmetries."""
+        return [_known(self.symmetry[i]) for i in indices]
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time that a block takes to a stage's."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - began
+
+    def fail(self, index: int, error: GoldilocksError, stage: Stage) -> None:
+        """Let a structure go no further."""
+        if error.stage is None:
+            error.stage = stage
+        self.failures[index] = error
+
+    def load(self, max_sites: int) -> None:
+        """Read and check every structure, and find its primitive cell and symmetry."""
+        self._each(Stage.CHECK, self.supplied, lambda i: load(self.references[i], max_sites=max_sites))
+        self._each(Stage.PRIMITIVE, self.primitive, lambda i: primitive_cell(_known(self.supplied[i])))
+        self._each(Stage.SYMMETRY, self.symmetry, lambda i: find_symmetry(_known(self.primitive[i])))
+        for index in self.alive:
+            if not _known(self.supplied[index]).pbc.all():
+                self.flags[index].append("low_dimensional")
+
+    def _each(self, stage: Stage, results: list[Result | None], work: Callable[[int], Result]) -> None:
+        """Do something with every structure alive; what it raises fails that structure alone."""
+        with self.timed(stage.value):
+            for index in self.alive:
+                try:
+                    results[index] = work(index)
+                except GoldilocksError as error:
+                    self.fail(index, error, stage)
+                except Exception as error:  # one structure must not end a shard
+                    self.fail(index, _unforeseen(error, stage), stage)
+
+
+def _unforeseen(error: Exception, stage: Stage) -> GoldilocksError:
+    kind = FeatureError if stage is Stage.SYMMETRY else StructureError
+    return kind(
+        ErrorCode.INTERNAL, f"unexpected {type(error).__name__} in stage {stage}: {error}", stage=stage
+    )
+
+
+def _known(value: Result | None) -> Result:
+    if value is None:
+        raise LookupError("asked for a stage's result of a structure that never reached it")
+    return value

@@ -1,0 +1,232 @@
+"""What the terminal shows: a progress bar or plain lines, and tables at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from goldilocks_batch.report import Report
+from goldilocks_batch.run import Observer, RunSummary
+
+__all__ = ["observer_for", "print_schema", "print_summary", "print_table_written"]
+
+#: Seconds between two lines of progress where there is no terminal to redraw.
+_LINE_EVERY = 10.0
+
+
+class TableSummary(Protocol):
+    """What the summaries of written tables have in common."""
+
+    @property
+    def path(self) -> object: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def failures_path(self) -> object | None: ...
+
+
+@contextlib.contextmanager
+def observer_for(quiet: bool) -> Iterator[Observer]:
+    """A progress bar on a terminal, a line every ten seconds elsewhere, only warnings when quiet."""
+    if quiet:
+        yield _Lines(every=None)
+    elif sys.stderr.isatty():
+        bar = _Bar()
+        with bar.progress:
+            yield bar
+    else:
+        yield _Lines(every=_LINE_EVERY)
+
+
+class _Bar:
+    def __init__(self) -> None:
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("screening"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[red]{task.fields[failed]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._tally = _Tally()
+
+    def started(self, rows: int, done: int, dashboard: str | None) -> None:
+        self._tally.start(rows, done)
+        if dashboard:
+            self.progress.console.print(f"dashboard: {dashboard}", highlight=False)
+        if done:
+            self.progress.console.print(f"{done:,} of {rows:,} rows are done already", highlight=False)
+        self._task = self.progress.add_task("", total=rows, completed=done, rate="", failed="")
+
+    def advanced(self, report: Report) -> None:
+        self._tally.add(report)
+        if self._task is not None:
+            failed = f"{self._tally.failed:,} failed" if self._tally.failed else ""
+            self.progress.update(
+                self._task, advance=report.rows, rate=f"{self._tally.rate:,.0f}/s", failed=failed
+            )
+
+    def warned(self, message: str) -> None:
+        self.progress.console.print(f"warning: {message}", highlight=False, style="yellow")
+
+
+class _Lines:
+    """Plain progress lines on standard error."""
+
+    def __init__(self, every: float | None) -> None:
+        self._every = every
+        self._tally = _Tally()
+        self._last = time.monotonic()
+
+    def started(self, rows: int, done: int, dashboard: str | None) -> None:
+        self._tally.start(rows, done)
+        if self._every is not None:
+            where = f", dashboard {dashboard}" if dashboard else ""
+            _say(f"{rows:,} rows, {done:,} done already{where}")
+
+    def advanced(self, report: Report) -> None:
+        self._tally.add(report)
+        if self._every is not None and time.monotonic() - self._last >= self._every:
+            self._last = time.monotonic()
+            _say(self._tally.line())
+
+    def warned(self, message: str) -> None:
+        _say(f"warning: {message}")
+
+
+class _Tally:
+    """Rows done, rate and time left."""
+
+    def __init__(self) -> None:
+        self.rows = self.done = self.now = self.failed = 0
+        self._began = time.monotonic()
+
+    def start(self, rows: int, done: int) -> None:
+        self.rows, self.done, self._began = rows, done, time.monotonic()
+
+    def add(self, report: Report) -> None:
+        self.done += report.rows
+        self.now += report.rows
+        self.failed += report.failed
+
+    @property
+    def rate(self) -> float:
+        return self.now / max(time.monotonic() - self._began, 1e-9)
+
+    def line(self) -> str:
+        left = (self.rows - self.done) / self.rate if self.rate else 0.0
+        return (
+            f"{self.done:,}/{self.rows:,} rows ({self.done / max(self.rows, 1):.0%}), "
+            f"{self.rate:,.0f} rows/s, {_duration(left)} left, {self.failed:,} failed"
+        )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this module is what prints
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _console() -> Console:
+    """Standard output; when piped, plain and wide enough not to wrap."""
+    return (
+        Console(highlight=False)
+        if sys.stdout.isatty()
+        else Console(highlight=False, width=120, no_color=True)
+    )
+
+
+def print_summary(summary: RunSummary) -> None:
+    """Counts, failures by code, rate, and what the model saves against the constants."""
+    console, report = _console(), summary.report
+    console.print(
+        f"{summary.state}: {report.rows:,} of {summary.rows:,} rows, "
+        f"{report.ok:,} ok, {report.failed:,} failed"
+    )
+    if summary.computed:
+        console.print(
+            f"{summary.computed:,} computed in {_duration(summary.seconds)} ({summary.rate:,.0f} rows/s)"
+        )
+    for code, count in report.failures.most_common():
+        console.print(f"  {count:>8,}  {code}")
+    if report.flags:
+        flags = ", ".join(f"{name} {count:,}" for name, count in report.flags.most_common())
+        console.print(f"flags: {flags}")
+    if report.ok:
+        console.print(_kpoint_table(report, summary))
+    for remark in summary.remarks:
+        console.print(remark)
+    console.print(f"results: {summary.output / 'results'}")
+
+
+def _kpoint_table(report: Report, summary: RunSummary) -> Table:
+    table = Table(title="k-points over all ok rows, cells as supplied", title_justify="left", box=None)
+    for heading in ("mesh", "k-points", "irreducible", "against it"):
+        table.add_column(heading, justify="left" if heading == "mesh" else "right")
+    ours = report.kpoints["n_kpoints_irreducible"]
+    for label, prefix in (
+        (f"{summary.model} at {summary.confidence:.2f}", ""),
+        ("constant 0.15 (AiiDA balanced)", "aiida_"),
+        ("constant of this confidence", "constant_"),
+    ):
+        full, reduced = (
+            report.kpoints[f"{prefix}n_kpoints"],
+            report.kpoints[f"{prefix}n_kpoints_irreducible"],
+        )
+        change = f"{(ours - reduced) / reduced:+.1%}" if prefix and reduced else ""
+        table.add_row(label, f"{full:,}", f"{reduced:,}", change)
+    return table
+
+
+def print_table_written(summary: TableSummary, what: str) -> None:
+    """One or two lines about a table that was written."""
+    console = _console()
+    console.print(f"{what}: {summary.rows:,} rows in {summary.path}")
+    if summary.failed:
+        console.print(f"failures: {summary.failed:,} rows in {summary.failures_path}")
+
+
+def print_schema() -> None:
+    """The result table's columns and flags."""
+    from goldilocks_batch.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
+
+    console = _console()
+    table = Table(title=RESULT_SCHEMA_ID, title_justify="left", box=None)
+    for heading in ("column", "type", "unit", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for column in COLUMNS:
+        table.add_row(column.name, str(column.type).replace("element: ", ""), column.unit, column.text)
+    console.print(table)
+    console.print()
+    flags = Table(title="flags", title_justify="left", box=None, show_header=False)
+    for name, text in FLAGS.items():
+        flags.add_row(name, text)
+    console.print(flags)

@@ -1,0 +1,113 @@
+"""Each option of the command line, defined once.
+
+An option left out is ``None`` here, so that a configuration file's value, or the default, stands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__: list[str] = []
+
+_MODEL = "Model"
+_WORK = "How the work is done"
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Directories, .zip or .tar.gz archives, structure files, Parquet manifests; mixed as you like."
+    ),
+]
+OptionalInputs = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Directories, .zip or .tar.gz archives, structure files, Parquet manifests; mixed as you like."
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file with any of these options; flags override it."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder for the results. [default: goldilocks-run]")
+]
+OutputFile = Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="rf: the published forest; baseline: published constants. [default: rf]",
+        rich_help_panel=_MODEL,
+    ),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option(help="One-sided confidence: 0.95, 0.90 or 0.85. [default: 0.95]", rich_help_panel=_MODEL),
+]
+Grid = Annotated[
+    str | None,
+    typer.Option(
+        help="Bound the recommended mesh is made from: lower, median or upper. [default: lower]",
+        rich_help_panel=_MODEL,
+    ),
+]
+EqualAxes = Annotated[
+    bool | None,
+    typer.Option(
+        "--equal-axes/--no-equal-axes",
+        help="Equal counts along axes of equal length.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Artifacts = Annotated[
+    Path | None,
+    typer.Option(help="Folder of model files, <organisation>/<repository>/<file>.", rich_help_panel=_MODEL),
+]
+Registry = Annotated[
+    Path | None, typer.Option(help="Registry file (TOML) in place of the package's.", rich_help_panel=_MODEL)
+]
+MaxSites = Annotated[
+    int | None,
+    typer.Option(help="Refuse cells with more sites than this. [default: 1000]", rich_help_panel=_MODEL),
+]
+AllowOutside = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-outside/--no-allow-outside",
+        help="Let a manifest name files outside its own folder.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="local: a process a core (Dask); serial: this process alone. [default: local]",
+        rich_help_panel=_WORK,
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes. [default: one per core]", rich_help_panel=_WORK)
+]
+ShardSize = Annotated[
+    int | None,
+    typer.Option(help="Structures in a task and a result file. [default: 256]", rich_help_panel=_WORK),
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(help="Memory of a worker before it is restarted, e.g. 4GB.", rich_help_panel=_WORK),
+]
+Overwrite = Annotated[
+    bool | None,
+    typer.Option(
+        "--overwrite",
+        help="Discard results in the output folder that are not this run's.",
+        rich_help_panel=_WORK,
+    ),
+]
+Quiet = Annotated[
+    bool | None, typer.Option("--quiet", "-q", help="No progress, only the summary.", rich_help_panel=_WORK)
+]

@@ -1,0 +1,87 @@
+"""What happens inside a worker: build the pipeline once, then read, evaluate and write shard by shard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from goldilocks_batch.errors import ErrorCode
+from goldilocks_batch.plan import Shard
+from goldilocks_batch.report import Report
+from goldilocks_batch.sink import write_part
+from goldilocks_batch.sources import Piece, Reference
+
+__all__ = ["Job", "Pipeline", "Work", "pipeline_for", "run_job"]
+
+
+class Pipeline(Protocol):
+    """A stateless function from references to result rows, with whatever it loaded once."""
+
+    def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
+        """One row for every reference, in order."""
+
+
+class Work(Protocol):
+    """A small, hashable, picklable description from which any process can build the same pipeline."""
+
+    def build(self) -> Pipeline:
+        """Load what is needed; called once a process."""
+
+    def failed(
+        self, references: Sequence[Reference], first_row: int, code: ErrorCode, message: str
+    ) -> tuple[pa.Table, Report]:
+        """The rows of structures that no worker survived; needs nothing loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One shard's work order: small enough to travel with the task.
+
+    Attributes:
+        work: what to do.
+        shard: the rows to do it to.
+        pieces: where those rows are read from.
+        folder: where the part is written.
+        fingerprint: the run the part belongs to.
+    """
+
+    work: Work
+    shard: Shard
+    pieces: tuple[Piece, ...]
+    folder: Path
+    fingerprint: str
+
+
+_built: dict[Work, Pipeline] = {}
+
+
+def pipeline_for(work: Work) -> Pipeline:
+    """The pipeline of this work in this process, built at the first call; only the last one is kept."""
+    if work not in _built:
+        pipeline = work.build()
+        _built.clear()
+        _built[work] = pipeline
+    return _built[work]
+
+
+def run_job(job: Job) -> Report:
+    """Do one shard and write its part.
+
+    Raises:
+        GoldilocksError: the pipeline cannot be built, or the part cannot be written.
+    """
+    pipeline = pipeline_for(job.work)
+    began = time.perf_counter()
+    references = [reference for piece in job.pieces for reference in piece.read()]
+    read = time.perf_counter()
+    table, report = pipeline(references, job.shard.start)
+    report.seconds["read"] += read - began
+    evaluated = time.perf_counter()
+    write_part(job.folder, job.shard, table, report, job.fingerprint)
+    report.seconds["write"] += time.perf_counter() - evaluated
+    return report

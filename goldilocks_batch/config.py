@@ -1,0 +1,138 @@
+"""What a run is asked to do: one frozen object, from a YAML file, from flags, or from Python.
+
+Options are of two kinds.  *Scientific* ones decide the numbers in the result table; a run resumes only
+if none of them has changed.  *Execution* ones (workers, shard size, executor …) decide how the work is
+done and may differ between the attempts of one run.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from goldilocks_batch.errors import ConfigError, ErrorCode
+
+__all__ = ["RunConfig", "load_config", "nearest"]
+
+Confidence = Literal[0.95, 0.90, 0.85]
+Grid = Literal["lower", "median", "upper"]
+ExecutorName = Literal["local", "serial"]
+
+
+class RunConfig(BaseModel):
+    """Every option of ``goldilocks-batch run``.
+
+    Paths are kept as given; relative ones are relative to the working directory.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: tuple[Path, ...] = Field(
+        (), description="directories, archives, structure files, Parquet manifests"
+    )
+    output: Path = Field(Path("goldilocks-run"), description="folder of the results")
+
+    # scientific options
+    model: str = Field("rf", description="name of a model in the registry")
+    confidence: Confidence = Field(0.95, description="one-sided confidence of the bounds")
+    grid: Grid = Field("lower", description="which kdist the recommended mesh is made from")
+    equal_axes: bool = Field(False, description="equal counts along axes of equal length")
+    max_sites: int = Field(1000, ge=1, description="largest cell that is worked on, in sites as supplied")
+    allow_outside: bool = Field(False, description="let a manifest name files outside its own folder")
+    registry: Path | None = Field(None, description="a registry file in place of the package's")
+
+    # execution options
+    artifacts: Path | None = Field(None, description="folder of model files, <org>/<repository>/<file>")
+    executor: ExecutorName = Field("local", description="a local Dask cluster, or this process alone")
+    workers: int | None = Field(None, ge=1, description="worker processes; default one per core")
+    shard_size: int = Field(256, ge=1, description="structures in one task and one result part")
+    memory_limit: str = Field("auto", description="memory of a worker before it is restarted, e.g. 4GB")
+    dashboard: str | None = Field(
+        "127.0.0.1:0", description="address of the Dask dashboard, or null for none"
+    )
+    overwrite: bool = Field(False, description="discard results in the output folder that are not this run's")
+    quiet: bool = Field(False, description="no progress, only the summary")
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _one_input_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str | Path) else value
+
+    @field_validator("confidence", mode="before")
+    @classmethod
+    def _confidence_as_number(cls, value: object) -> object:
+        return float(value) if isinstance(value, str) else value
+
+    def science(self) -> dict[str, Any]:
+        """The options that decide the numbers, as plain JSON values."""
+        chosen = self.model_dump(mode="json", include=set(SCIENTIFIC))
+        return {key: chosen[key] for key in SCIENTIFIC}
+
+    def updated(self, **changes: object) -> Self:
+        """A copy with some options changed, checked again.
+
+        Raises:
+            ConfigError: an unknown option, or a value it does not take.
+        """
+        return type(self)(**_checked(type(self), {**self.model_dump(exclude_unset=True), **changes}))
+
+
+#: Options that enter a run's identity (the registry does so by the digests of the model's files).
+SCIENTIFIC = ("model", "confidence", "grid", "equal_axes", "max_sites", "allow_outside")
+
+
+def nearest(name: str, known: Mapping[str, object] | set[str] | list[str]) -> str:
+    """A hint at the known name closest to ``name``, or the list of all when none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(sorted(known))}"
+
+
+def load_config(path: Path | None = None, **overrides: object) -> RunConfig:
+    """Read a YAML configuration and lay overrides over it; ``None`` overrides nothing.
+
+    Raises:
+        ConfigError: the file is missing or not a mapping, an option is unknown (the message names the
+            nearest known one), or a value is not one the option takes.
+    """
+    values = _read_yaml(path) if path is not None else {}
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    return RunConfig(**_checked(RunConfig, values))
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, f"configuration file {path} cannot be read: {error}"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path} is not valid YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, f"{path} holds a {type(values).__name__}; expected a mapping of options"
+        )
+    return {str(key): value for key, value in values.items()}
+
+
+def _checked(kind: type[RunConfig], values: Mapping[str, object]) -> dict[str, Any]:
+    """The values, once they are known to make a valid configuration; all complaints in one error."""
+    try:
+        kind.model_validate(dict(values))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            name = ".".join(str(part) for part in item["loc"])
+            if item["type"] == "extra_forbidden":
+                lines.append(f"unknown option '{name}': {nearest(name, set(kind.model_fields))}")
+            else:
+                lines.append(f"option '{name}' is {item['input']!r}: {item['msg']}")
+        raise ConfigError(ErrorCode.CONFIG_INVALID, "; ".join(lines)) from error
+    return dict(values)

@@ -1,0 +1,95 @@
+"""``run.json``: what was asked, with what, on what, and what came of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.report import Report
+from goldilocks_batch.sink import atomic_path
+
+__all__ = ["RunRecord", "now", "versions"]
+
+_PACKAGES = (
+    "goldilocks-batch",
+    "dask",
+    "distributed",
+    "dscribe",
+    "matminer",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "pymatgen",
+    "spglib",
+    "torch",
+)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of the libraries that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class RunRecord:
+    """The file ``run.json`` of an output folder: written at the start, completed at the end.
+
+    It keeps one entry an attempt, so that a run that was interrupted and resumed tells its whole story.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "run.json"
+        self.values: dict[str, Any] = {}
+
+    def read(self) -> bool:
+        """Load the record of an earlier attempt; False if there is none.
+
+        Raises:
+            RunError: there is a file, but it is not such a record.
+        """
+        if not self.path.exists():
+            return False
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+            values["identity"], values["attempts"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                ErrorCode.RESUME_REFUSED,
+                f"{self.path} is not a run record ({error!r}); choose another --output, or --overwrite",
+            ) from error
+        self.values = values
+        return True
+
+    def begin(self, **values: object) -> None:
+        """Write what is known at the start: configuration, identity, inputs, model, versions."""
+        attempts = self.values.get("attempts", [])
+        attempts.append({"started": now(), "state": "running"})
+        first = self.values.get("started", attempts[-1]["started"])
+        self.values = {"state": "running", "started": first, **values, "attempts": attempts}
+        self._write()
+
+    def end(self, state: str, report: Report, **attempt: object) -> None:
+        """Complete the record: how it ended, the counts over all parts, the times of this attempt."""
+        finished = now()
+        self.values["attempts"][-1] |= {"finished": finished, "state": state, **attempt}
+        self.values |= {"state": state, "finished": finished, "counts": report.to_dict()}
+        self._write()
+
+    def _write(self) -> None:
+        with atomic_path(self.path) as temporary:
+            temporary.write_text(json.dumps(self.values, indent=2, default=str) + "\n", encoding="utf-8")

@@ -1,0 +1,79 @@
+"""What is told of a shard, and by addition of a run: counts, times and k-points, never rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+__all__ = ["Report", "total"]
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts over some rows.
+
+    Attributes:
+        rows: how many rows.
+        ok: how many have a prediction (or whatever was asked for).
+        failures: how many failed, by error code.
+        flags: how many carry each flag.
+        seconds: time spent in each stage, s.
+        kpoints: sums over the ok rows of the k-points of each mesh, by column name.
+    """
+
+    rows: int = 0
+    ok: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    kpoints: Counter[str] = field(default_factory=Counter)
+
+    def __iadd__(self, other: Report) -> Report:
+        self.rows += other.rows
+        self.ok += other.ok
+        self.failures.update(other.failures)
+        self.flags.update(other.flags)
+        self.seconds.update(other.seconds)
+        self.kpoints.update(other.kpoints)
+        return self
+
+    @property
+    def failed(self) -> int:
+        """Rows that failed."""
+        return self.rows - self.ok
+
+    def to_dict(self) -> dict[str, int | dict[str, float]]:
+        """As plain numbers and mappings, seconds to the millisecond."""
+        counters: dict[str, int | dict[str, float]] = {
+            name: dict(sorted(getattr(self, name).items())) for name in ("failures", "flags", "kpoints")
+        }
+        seconds = {stage: round(value, 3) for stage, value in self.seconds.items()}
+        return {"rows": self.rows, "ok": self.ok, **counters, "seconds": seconds}
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Read back what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: the text is not such a line.
+        """
+        try:
+            values = json.loads(text)
+            counters = ("failures", "flags", "seconds", "kpoints")
+            return cls(int(values["rows"]), int(values["ok"]), *(Counter(values[name]) for name in counters))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a report: {error}") from error
+
+
+def total(reports: Iterable[Report]) -> Report:
+    """The sum of reports, a new one."""
+    result = Report()
+    for report in reports:
+        result += report
+    return result

@@ -1,0 +1,137 @@
+"""The result table: every column with its type, unit and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import pyarrow as pa
+
+__all__ = ["COLUMNS", "RESULT_SCHEMA_ID", "Column", "failure_schema", "result_schema"]
+
+#: Changes whenever a column is renamed, removed or changes its meaning.
+RESULT_SCHEMA_ID = "goldilocks_batch.results.v1"
+
+_MESH = pa.list_(pa.int32(), 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the result table.
+
+    Attributes:
+        name: the column's name.
+        type: its Arrow type.
+        unit: its unit, ``""`` for none.
+        text: what it holds.
+    """
+
+    name: str
+    type: pa.DataType
+    unit: str
+    text: str
+
+
+def _cell_columns(prefix: str, cell: str) -> list[Column]:
+    """Meshes and counts for one cell; ``prefix`` tells the two cells apart."""
+    columns = [
+        Column(f"{prefix}mesh", _MESH, "", f"recommended mesh for {cell}: the `grid` option's choice"),
+        Column(
+            f"{prefix}mesh_lower", _MESH, "", f"mesh of kdist_lower for {cell}: the densest, the safe one"
+        ),
+        Column(f"{prefix}mesh_median", _MESH, "", f"mesh of kdist_median for {cell}"),
+        Column(f"{prefix}mesh_upper", _MESH, "", f"mesh of kdist_upper for {cell}: the coarsest"),
+        Column(f"{prefix}n_kpoints", pa.int64(), "", "k-points of the recommended mesh"),
+        Column(
+            f"{prefix}n_kpoints_irreducible", pa.int64(), "", "of these, inequivalent by symmetry and k = -k"
+        ),
+    ]
+    for name, what in BASELINES.items():
+        columns += [
+            Column(f"{prefix}{name}_mesh", _MESH, "", f"mesh of {what} for {cell}"),
+            Column(f"{prefix}{name}_n_kpoints", pa.int64(), "", f"k-points of the mesh of {what}"),
+            Column(
+                f"{prefix}{name}_n_kpoints_irreducible", pa.int64(), "", f"irreducible k-points of {what}"
+            ),
+        ]
+    return columns
+
+
+#: Constant distances that every prediction is set beside.
+BASELINES = {
+    "aiida": "the constant 0.15 1/Å (AiiDA-QuantumESPRESSO, protocol balanced)",
+    "constant": "the level's own constant kdist (column constant_kdist)",
+}
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", pa.string(), "", "the structure's id"),
+    Column("source", pa.string(), "", "the file, archive member or manifest row it was read from"),
+    Column("row", pa.int64(), "", "its place in the inputs, counted from 0"),
+    Column("status", pa.string(), "", "ok or failed"),
+    Column("stage", pa.string(), "", "the last stage reached: done, or the one that failed"),
+    Column("error_code", pa.string(), "", "stable code of the failure, null for ok"),
+    Column("error_message", pa.string(), "", "what was found and what was expected, null for ok"),
+    Column("formula", pa.string(), "", "reduced formula"),
+    Column("n_sites", pa.int32(), "", "sites in the cell as supplied"),
+    Column("n_sites_primitive", pa.int32(), "", "sites in the primitive cell"),
+    Column("space_group_number", pa.int16(), "", "international number of the space group, symprec 0.01 Å"),
+    Column("space_group_symbol", pa.string(), "", "its Hermann-Mauguin symbol"),
+    Column(
+        "kdist_lower", pa.float64(), "1/angstrom", "lower bound of the converging k-distance: the safe end"
+    ),
+    Column("kdist_median", pa.float64(), "1/angstrom", "median of the converging k-distance"),
+    Column("kdist_upper", pa.float64(), "1/angstrom", "upper bound of the converging k-distance"),
+    Column("kdist", pa.float64(), "1/angstrom", "the k-distance of the recommended mesh"),
+    Column(
+        "spread_lower", pa.float64(), "1/angstrom", "standard deviation of the lower bound over an ensemble"
+    ),
+    Column("spread_median", pa.float64(), "1/angstrom", "standard deviation of the median over an ensemble"),
+    Column(
+        "spread_upper", pa.float64(), "1/angstrom", "standard deviation of the upper bound over an ensemble"
+    ),
+    *_cell_columns("", "the cell as supplied"),
+    *_cell_columns("primitive_", "the primitive cell"),
+    Column("constant_kdist", pa.float64(), "1/angstrom", "the constant kdist published for this confidence"),
+    Column("confidence", pa.float64(), "", "one-sided: share of structures meant to converge at kdist_lower"),
+    Column("coverage_central", pa.float64(), "", "nominal share between the two bounds, 2 confidence - 1"),
+    Column("correction", pa.float64(), "1/angstrom", "subtracted from the lower, added to the upper bound"),
+    Column("correction_origin", pa.string(), "", "where the correction comes from"),
+    Column("model", pa.string(), "", "the model's name in the registry"),
+    Column("model_revision", pa.string(), "", "revision of its files"),
+    Column("model_digest", pa.string(), "", "sha256 over its files"),
+    Column("flags", pa.list_(pa.string()), "", "remarks on the row; `goldilocks-batch schema` explains them"),
+)
+
+#: Flags a row can carry, and what they mean.
+FLAGS: dict[str, str] = {
+    "structure_block_zero": "an element has no tabulated radius: the structure block is 0, as in training",
+    "wide_interval": "the upper bound is far above the lower: the model is unsure here",
+    "low_dimensional": "an axis is not periodic: outside the models' domain",
+    "crossed_bounds_repaired": "the model's bounds were out of order and have been sorted",
+    "bound_clipped": "a bound was at or below zero and has been raised to the smallest kdist allowed",
+    "outside_training_elements": "an element that the model was not trained on",
+    "mesh_very_dense": "the recommended mesh has more than 100 divisions along an axis: check the structure",
+    "single_site": "one atom in the primitive cell: no line graph, the bond-angle layers were skipped",
+    "single_site_supercell": "one atom in the primitive cell: a 2x2x2 supercell was made for the graph",
+    "ensemble_disagrees": "the networks of the ensemble differ by more than usual",
+    "cpu_fallback": "the structure did not fit the GPU and was computed on the CPU",
+}
+
+
+@cache
+def result_schema() -> pa.Schema:
+    """Arrow schema of the result table; unit and meaning are in each field's metadata."""
+    fields = [
+        pa.field(c.name, c.type, metadata={"unit": c.unit, "description": c.text})
+        if c.unit
+        else pa.field(c.name, c.type, metadata={"description": c.text})
+        for c in COLUMNS
+    ]
+    return pa.schema(fields, metadata={"goldilocks.schema": RESULT_SCHEMA_ID})
+
+
+@cache
+def failure_schema() -> pa.Schema:
+    """Arrow schema of the tables of failures written beside features and manifests."""
+    names = ("id", "source", "stage", "error_code", "error_message")
+    return pa.schema([result_schema().field(name) for name in names])

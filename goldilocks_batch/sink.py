@@ -1,0 +1,149 @@
+"""Result parts: written beside and renamed, and counted only if their footer agrees with the plan."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.plan import Shard
+from goldilocks_batch.report import Report
+
+__all__ = ["Part", "atomic_path", "read_results", "scan_parts", "sweep", "write_part"]
+
+_FINGERPRINT = b"goldilocks.fingerprint"
+_ROWS = b"goldilocks.rows"
+_REPORT = b"goldilocks.report"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished result file, the rows it holds, and the report kept in its footer."""
+
+    path: Path
+    shard: Shard
+    report: Report
+
+
+@contextlib.contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """A temporary path beside ``final`` that takes its place when the block ends without an error.
+
+    The data is on disk before the name is: a crash leaves either no file of that name or a whole one.
+
+    Raises:
+        RunError: WRITE_FAILED, when the file system refuses (full, read-only, gone).
+    """
+    temporary = final.with_name(f".{final.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(final)
+    except OSError as error:
+        raise RunError(
+            ErrorCode.WRITE_FAILED,
+            f"cannot write {final}: {error}. Free space or choose another output, then run the same "
+            "command again",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_part(folder: Path, shard: Shard, table: pa.Table, report: Report, fingerprint: str) -> Part:
+    """Write the rows of one shard as a part of the run with this fingerprint.
+
+    Args:
+        folder: an existing folder.
+        shard: the rows' place; ``len(shard)`` must equal the table's rows.
+        table: the rows, in the order of the inputs.
+        report: what is to be told of them without reading them.
+        fingerprint: the run's identity, kept like the report in the file's footer.
+
+    Raises:
+        RunError: ROWS_LOST if the count does not agree; WRITE_FAILED if the file system refuses.
+    """
+    if table.num_rows != len(shard):
+        raise RunError(
+            ErrorCode.ROWS_LOST,
+            f"{table.num_rows} result rows for the {len(shard)} input rows {shard.start}-{shard.stop}",
+        )
+    footer = {
+        _FINGERPRINT: fingerprint.encode(),
+        _ROWS: f"{shard.start}-{shard.stop}".encode(),
+        _REPORT: report.to_json().encode(),
+    }
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **footer})
+    final = folder / f"part-{shard.start:010d}-{shard.stop:010d}.parquet"
+    with atomic_path(final) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return Part(final, shard, report)
+
+
+def scan_parts(folder: Path, fingerprint: str) -> tuple[list[Part], list[Path]]:
+    """The parts of a run that can be trusted, without overlaps, and the files that cannot.
+
+    A file is trusted if its footer can be read, names this run and a range of rows, and holds as many
+    rows as the range.  Where ranges overlap (a shard done whole by a worker taken for dead, and in pieces
+    by others) the longer one is kept: the rows are the same.
+    """
+    good: list[Part] = []
+    bad: list[Path] = []
+    for path in sorted(folder.glob("part-*.parquet")):
+        part = _trusted(path, fingerprint)
+        if part is None:
+            bad.append(path)
+        else:
+            good.append(part)
+    kept: list[Part] = []
+    for part in sorted(good, key=lambda p: (p.shard.start, -p.shard.stop)):
+        if kept and part.shard.start < kept[-1].shard.stop:
+            bad.append(part.path)
+        else:
+            kept.append(part)
+    return kept, bad
+
+
+def _trusted(path: Path, fingerprint: str) -> Part | None:
+    try:
+        # checks the magic bytes at both ends and the footer's length against the file's
+        metadata = pq.read_metadata(path)
+        footer = metadata.metadata or {}
+        if footer[_FINGERPRINT].decode() != fingerprint:
+            return None
+        start, stop = footer[_ROWS].decode().split("-")
+        shard = Shard(int(start), int(stop))
+        part = Part(path, shard, Report.from_json(footer[_REPORT].decode()))
+    except (OSError, pa.ArrowException, KeyError, ValueError):
+        return None
+    return part if metadata.num_rows == len(shard) == part.report.rows else None
+
+
+def sweep(folder: Path, untrusted: list[Path]) -> None:
+    """Remove untrusted parts and what interrupted writers left behind."""
+    for path in [*untrusted, *folder.glob(".part-*.tmp")]:
+        path.unlink(missing_ok=True)
+
+
+def read_results(folder: Path, columns: list[str] | None = None) -> pa.Table:
+    """The result table of a finished run, in the order of the inputs.
+
+    Args:
+        folder: a run's output folder (the one with ``run.json``).
+        columns: the columns wanted; all by default.
+    """
+    files = sorted((folder / "results").glob("part-*.parquet"))
+    if not files:
+        raise RunError(ErrorCode.ROWS_LOST, f"no results in {folder / 'results'}")
+    tables = [pq.read_table(path, columns=columns).replace_schema_metadata(None) for path in files]
+    return pa.concat_tables(tables)
