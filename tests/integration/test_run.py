@@ -1,0 +1,181 @@
+"""Whole runs: every row accounted for, the same table from every executor, resumed or undisturbed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from goldilocks_batch import RunConfig, read_results, run
+from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.report import Report
+from goldilocks_batch.schema import result_schema
+
+
+class Recorder:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.rows = self.done = 0
+        self.reports: list[Report] = []
+        self.warnings: list[str] = []
+
+    def started(self, rows: int, done: int, dashboard: str | None) -> None:
+        self.rows, self.done, self.dashboard = rows, done, dashboard
+
+    def advanced(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def warned(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def config(*inputs: Path, output: Path, **options: object) -> RunConfig:
+    defaults: dict[str, object] = {"model": "baseline", "executor": "serial", "shard_size": 64}
+    return RunConfig.model_validate({"inputs": inputs, "output": output, **defaults, **options})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(config(manifest, output=output))
+    return output
+
+
+def test_one_row_for_every_structure(undisturbed: Path, manifest: Path) -> None:
+    table = read_results(undisturbed)
+    assert table["id"].to_pylist() == pq.read_table(manifest)["id"].to_pylist()
+    assert table["row"].to_pylist() == list(range(600))
+    assert table.schema.equals(result_schema())
+    assert set(table["status"].to_pylist()) <= {"ok", "failed"}
+    ok = table.filter(pa.compute.equal(table["status"], "ok"))
+    assert ok.num_rows > 500
+    for name in ("mesh", "primitive_mesh", "n_kpoints_irreducible", "aiida_mesh", "kdist_lower", "formula"):
+        assert ok[name].null_count == 0
+    failed = table.filter(pa.compute.equal(table["status"], "failed"))
+    assert failed["error_code"].null_count == 0
+
+
+def test_the_record_tells_what_was_done(undisturbed: Path) -> None:
+    record = json.loads((undisturbed / "run.json").read_text())
+    assert record["state"] == "completed"
+    assert record["rows"] == record["counts"]["rows"] == 600
+    assert record["config"]["model"] == "baseline"
+    assert record["inputs"][0]["rows"] == 600
+    assert record["versions"]["pymatgen"]
+    assert record["attempts"][0]["rows"] == 600
+    assert {"read", "check", "primitive", "symmetry", "mesh", "write"} <= record["counts"]["seconds"].keys()
+
+
+def test_local_cluster_gives_the_same_table(undisturbed: Path, manifest: Path, tmp_path: Path) -> None:
+    recorder = Recorder()
+    summary = run(
+        config(manifest, output=tmp_path / "run", executor="local", workers=2), observer=recorder
+    )
+    assert summary.state == "completed"
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert sum(report.rows for report in recorder.reports) == 600
+    assert recorder.dashboard is None or recorder.dashboard.startswith("http://127.0.0.1")
+
+
+def test_shard_size_does_not_change_the_table(undisturbed: Path, manifest: Path, tmp_path: Path) -> None:
+    run(config(manifest, output=tmp_path / "run", shard_size=7))
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+
+
+def test_a_finished_run_computes_nothing_again(undisturbed: Path, manifest: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (undisturbed / "results").iterdir()}
+    summary = run(config(manifest, output=undisturbed))
+    assert (summary.computed, summary.report.rows) == (0, 600)
+    assert before == {path.name: path.stat().st_mtime_ns for path in (undisturbed / "results").iterdir()}
+
+
+def test_missing_and_damaged_parts_are_computed_again(
+    undisturbed: Path, manifest: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    parts = sorted((output / "results").iterdir())
+    parts[0].unlink()
+    parts[3].write_bytes(parts[3].read_bytes()[:-20])
+    recorder = Recorder()
+    summary = run(config(manifest, output=output, shard_size=50), observer=recorder)
+    assert summary.computed == 600 - recorder.done
+    assert 100 <= summary.computed <= 128
+    assert any("damaged" in warning for warning in recorder.warnings)
+    assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_another_confidence_is_refused_and_overwrite_begins_anew(
+    undisturbed: Path, manifest: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    other = config(manifest, output=output, confidence=0.85)
+    with pytest.raises(RunError, match="confidence was 0.95, is 0.85") as caught:
+        run(other)
+    assert caught.value.code == ErrorCode.RESUME_REFUSED
+    summary = run(other.updated(overwrite=True))
+    assert summary.computed == 600
+    assert set(read_results(output)["confidence"].to_pylist()) == {0.85}
+
+
+def test_a_changed_manifest_is_refused(manifest: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "m.parquet"
+    table = pq.read_table(manifest)
+    pq.write_table(table.slice(0, 50), copy)
+    run(config(copy, output=tmp_path / "run"))
+    pq.write_table(table.slice(1, 50), copy)
+    with pytest.raises(RunError, match="digest"):
+        run(config(copy, output=tmp_path / "run"))
+
+
+def test_a_moved_manifest_is_the_same_input(manifest: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pq.write_table(pq.read_table(manifest).slice(0, 50), first)
+    run(config(first, output=tmp_path / "run"))
+    first.rename(second)
+    assert run(config(second, output=tmp_path / "run")).computed == 0
+
+
+def test_an_output_folder_with_other_things_in_it_is_refused(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("…")
+    with pytest.raises(RunError, match=r"thesis\.tex") as caught:
+        run(config(manifest, output=tmp_path))
+    assert caught.value.code == ErrorCode.OUTPUT_EXISTS
+
+
+def test_two_runs_do_not_share_a_folder(manifest: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    output = tmp_path / "run"
+    output.mkdir()
+    with (output / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another run is writing"):
+            run(config(manifest, output=output))
+
+
+def test_no_input_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no inputs"):
+        run(config(output=tmp_path / "run"))
+
+
+def test_bad_rows_fail_alone(examples: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(examples, folder)
+    (folder / "broken.cif").write_text("data_broken\n_cell_length_a 3.0\n")
+    (folder / "empty.cif").write_text("")
+    summary = run(config(folder, output=tmp_path / "run"))
+    table = read_results(tmp_path / "run").to_pylist()
+    failed = {row["id"]: row for row in table if row["status"] == "failed"}
+    assert set(failed) == {"broken", "empty"}
+    assert all(row["error_code"] and row["error_message"] and row["stage"] == "read" for row in failed.values())
+    assert summary.report.ok == len(table) - 2
+    graphene = next(row for row in table if row["id"] == "C-graphene")
+    assert "low_dimensional" in graphene["flags"]
+    assert graphene["mesh"][2] == 1

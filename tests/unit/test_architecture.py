@@ -1,0 +1,123 @@
+"""The import rules of the house: data flows one way, Dask and torch stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import goldilocks_batch
+
+PACKAGE = Path(goldilocks_batch.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: Stages in the order of the flow; a module may import from its own stage and from earlier ones.
+STAGES = [
+    ["errors", "crystal"],
+    ["sources"],
+    ["structures"],
+    ["manifest"],
+    ["features.symmetry"],
+    ["graphs"],
+    ["features"],
+    ["mesh", "models"],
+    ["schema", "report"],
+    ["batch"],
+    ["rows"],
+    ["shard"],
+    ["plan", "config"],
+    ["sink"],
+    ["provenance"],
+    ["cluster"],
+    ["run", "featurize", "api"],
+    ["cli"],
+]
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of all modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def stage_of(module: str) -> int | None:
+    """Index of the stage that names the module most closely."""
+    matches = [
+        (len(name), level)
+        for level, names in enumerate(STAGES)
+        for name in names
+        if module == name or module.startswith(name + ".")
+    ]
+    return max(matches)[1] if matches else None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_cluster_knows_dask(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path)}
+    if path.parent.name != "cluster":
+        assert not roots & {"dask", "distributed", "dask_jobqueue"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_networks_know_torch(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path)}
+    allowed = path.parent.name in ("graphs", "models") or name_of(path) == "features.metallicity"
+    assert allowed or not roots & {"torch", "torch_geometric"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_stages_import_earlier_stages_only(path: Path) -> None:
+    own = stage_of(name_of(path).removesuffix(".__init__"))
+    if own is None:
+        assert name_of(path) in ("__init__", "__main__"), "a module outside every stage: add it to STAGES"
+        return
+    for name in imports(path):
+        if name.startswith("goldilocks_batch."):
+            other = stage_of(name.removeprefix("goldilocks_batch."))
+            assert other is None or other <= own, f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("module", [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "goldilocks_batch.")])
+def test_public_names_are_sorted_and_exist(module: str) -> None:
+    loaded = importlib.import_module(module)
+    names = getattr(loaded, "__all__", None)
+    if names is not None:
+        assert list(names) == sorted(names)
+        assert all(hasattr(loaded, name) for name in names)
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["inspect", "--help"], ["--version"]])
+def test_help_is_quick_to_load(command: list[str]) -> None:
+    heavy = ["torch", "torch_geometric", "dask", "distributed", "pymatgen", "matminer", "numba", "sklearn", "pyarrow"]
+    code = (
+        "import sys, json\n"
+        "from goldilocks_batch.cli.app import app\n"
+        "try:\n"
+        f"    app({command!r})\n"
+        "except SystemExit as end:\n"
+        "    status = end.code\n"
+        f"print(json.dumps([status, [m for m in {heavy!r} if m in sys.modules]]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys, goldilocks_batch; print([m for m in ('torch', 'dask', 'numba') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
