@@ -1,0 +1,60 @@
+"""What every model has in common: a batch of structures in, raw bounds out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.errors import GoldilocksError
+
+__all__ = ["Model", "ModelInputs", "RawBounds"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """A batch.
+
+    Attributes:
+        crystals: n primitive cells.
+        features: ``(n, k)`` float64, the model's feature blocks side by side; None if it has none.
+    """
+
+    crystals: Sequence[Crystal]
+    features: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawBounds:
+    """A model's answer before any correction.
+
+    Attributes:
+        values: ``(n, 3)`` float64, 1/Å: lower, median, upper; NaN in a whole column that the model does
+            not give, NaN in a row that failed.
+        spread: ``(n, 3)`` standard deviations over an ensemble, 1/Å, or None.
+        flags: remarks by the row they belong to.
+        failures: why a row has no answer.
+    """
+
+    values: NDArray[np.float64]
+    spread: NDArray[np.float64] | None = None
+    flags: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    failures: dict[int, GoldilocksError] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A model loaded into memory; stateless between calls.
+
+    Rows do not influence each other: a batch gives what its rows give one by one, in the same order, to
+    float32 rounding, and the inputs are left as they were.
+    """
+
+    #: Feature blocks it takes, in the order of the feature table; none for no features.
+    feature_blocks: tuple[str, ...]
+
+    def predict(self, inputs: ModelInputs) -> RawBounds:
+        """Raw bounds for a batch."""

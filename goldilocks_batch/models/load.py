@@ -1,0 +1,51 @@
+"""From resolved files to a model in memory; the one place that knows every kind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from goldilocks_batch.models.artifacts import ResolvedModel
+from goldilocks_batch.models.forest import Forest
+from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
+
+__all__ = ["ForestModel", "load_model"]
+
+#: The published forest's blocks, schema ``comp_struct_soap_lattice_metal.v1``.
+_ALL_BLOCKS = ("composition", "structure", "soap", "lattice", "metallicity")
+
+
+class ForestModel:
+    """A quantile forest on feature blocks.
+
+    Args:
+        forest: its arrays; three quantiles: lower, median, upper.
+        feature_blocks: what its columns are.
+    """
+
+    def __init__(self, forest: Forest, feature_blocks: tuple[str, ...]) -> None:
+        self.feature_blocks = feature_blocks
+        self._forest = forest
+
+    def predict(self, inputs: ModelInputs) -> RawBounds:
+        """The three quantiles of every row."""
+        if inputs.features is None:
+            raise ValueError("a forest needs features")
+        return RawBounds(self._forest.predict(inputs.features).astype(np.float64))
+
+
+def load_model(resolved: ResolvedModel) -> Model:
+    """Load a model.
+
+    Raises:
+        ModelError: a file has changed or gone, or is not what its role asks for.
+    """
+    if resolved.kind == "constant":
+        from goldilocks_batch.models.constant import ConstantModel
+
+        assert resolved.kdist is not None  # noqa: S101 - the registry of a constant model has one
+        return ConstantModel(resolved.kdist)
+    if resolved.kind == "forest":
+        from goldilocks_batch.models.forest_pickle import read_forest_pickle
+
+        return ForestModel(read_forest_pickle(resolved.file("forest")), _ALL_BLOCKS)
+    raise NotImplementedError(resolved.kind)

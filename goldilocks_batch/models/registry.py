@@ -1,0 +1,135 @@
+"""The registry: for every model its files, their revisions and digests, and what its numbers mean."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from goldilocks_batch.errors import ErrorCode, ModelError
+
+__all__ = ["FileEntry", "FolderEntry", "LevelEntry", "ModelEntry", "Registry", "level_name", "load_registry"]
+
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Located(_Entry):
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    path: str
+    revision: str | None = None
+    host: Literal["huggingface", "github"] = "huggingface"
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        parts = path.split("/")
+        if (
+            path.startswith("/")
+            or "\\" in path
+            or not all(parts)
+            or any(part in (".", "..") for part in parts)
+        ):
+            raise ValueError("must be a relative path inside the repository, with forward slashes")
+        return path
+
+
+class FileEntry(_Located):
+    """One file of a repository; without a digest it is not pinned."""
+
+    sha256: str | None = Field(None, pattern=_SHA256)
+    size: int | None = Field(None, ge=0)
+
+
+class FolderEntry(_Located):
+    """A folder of checkpoints that are evaluated together; unpinned ones are taken as they are found."""
+
+    ending: str = ".ckpt"
+    sha256: dict[str, str] = {}
+
+
+class LevelEntry(_Entry):
+    """What belongs to one confidence level.
+
+    ``files`` maps a role (``forest``, ``lower`` …) to the name of a file or folder entry.  ``correction``
+    (1/Å) is subtracted from the lower and added to the upper bound.  ``kdist`` is a constant model's
+    constant (1/Å).
+    """
+
+    files: dict[str, str] = {}
+    correction: float = 0.0
+    kdist: float | None = Field(None, gt=0)
+
+
+class ModelEntry(_Entry):
+    """One model: what kind, what it needs at every level, what a user should know of it."""
+
+    kind: Literal["forest", "alignn", "constant"]
+    title: str
+    feature_schema: str | None = None
+    files: dict[str, str] = {}
+    levels: dict[str, LevelEntry]
+    correction_origin: str = "none"
+    training_elements: tuple[str, ...] = ()
+    licence: str = ""
+    citation: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class Registry(_Entry):
+    """All models and the files they are made of."""
+
+    models: dict[str, ModelEntry]
+    files: dict[str, FileEntry] = {}
+    folders: dict[str, FolderEntry] = {}
+
+    @model_validator(mode="after")
+    def _every_file_is_known(self) -> Registry:
+        for name, model in self.models.items():
+            for level in model.levels.values():
+                for role, file in {**model.files, **level.files}.items():
+                    if file not in self.files and file not in self.folders:
+                        raise ValueError(f"model {name} wants '{file}' as {role}, which is not an entry")
+        return self
+
+    def model(self, name: str) -> ModelEntry:
+        """The entry of a model.
+
+        Raises:
+            ModelError: MODEL_UNKNOWN, with the names that are known.
+        """
+        if name not in self.models:
+            raise ModelError(
+                ErrorCode.MODEL_UNKNOWN,
+                f"no model '{name}' in the registry; there are: {', '.join(sorted(self.models))}",
+            )
+        return self.models[name]
+
+
+def level_name(confidence: float) -> str:
+    """A confidence as the registry's key for it: ``0.95``, ``0.90``, ``0.85``."""
+    return f"{confidence:.2f}"
+
+
+@cache
+def load_registry(path: Path | None = None) -> Registry:
+    """Read a registry file; the package's own by default.
+
+    Raises:
+        ModelError: REGISTRY_INVALID, the file is missing, not TOML, or has an entry that is not understood.
+    """
+    path = path or Path(__file__).with_name("registry.toml")
+    try:
+        return Registry.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"registry {path} cannot be read: {error}"
+        raise ModelError(ErrorCode.REGISTRY_INVALID, message) from error
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
+        raise ModelError(ErrorCode.REGISTRY_INVALID, f"registry {path} is not understood: {lines}") from error
