@@ -1,6 +1,6 @@
 """Print the result table of a run.
 
-    python examples/show_results.py example-run
+python examples/show_results.py example-run
 """
 
 from __future__ import annotations

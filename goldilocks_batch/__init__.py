@@ -1,8 +1,8 @@
 """K-point distances and meshes for whole databases of crystals.
 
-    >>> import goldilocks_batch
-    >>> table = goldilocks_batch.predict(structures, model="baseline")          # doctest: +SKIP
-    >>> summary = goldilocks_batch.run(goldilocks_batch.RunConfig(inputs=["cifs/"]))  # doctest: +SKIP
+>>> import goldilocks_batch
+>>> table = goldilocks_batch.predict(structures, model="baseline")          # doctest: +SKIP
+>>> summary = goldilocks_batch.run(goldilocks_batch.RunConfig(inputs=["cifs/"]))  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from goldilocks_batch.api import predict
     from goldilocks_batch.config import RunConfig, load_config
     from goldilocks_batch.errors import GoldilocksError
-    from goldilocks_batch.run import RunSummary, run
+    from goldilocks_batch.runner import RunSummary, run
     from goldilocks_batch.sink import read_results
 
 _HOMES = {
     "GoldilocksError": "errors",
     "RunConfig": "config",
-    "RunSummary": "run",
+    "RunSummary": "runner",
     "load_config": "config",
     "predict": "api",
     "read_results": "sink",
-    "run": "run",
+    "run": "runner",
 }
 
 __all__ = ["GoldilocksError", "RunConfig", "RunSummary", "load_config", "predict", "read_results", "run"]

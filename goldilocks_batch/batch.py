@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, Stage, StructureError
+from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, RunError, Stage, StructureError
 from goldilocks_batch.features.symmetry import Symmetry, find_symmetry
 from goldilocks_batch.sources import Reference
 from goldilocks_batch.structures import load, primitive_cell
@@ -50,6 +50,14 @@ class Batch:
         self.supplied, self.primitive, self.symmetry, self.failures = ([None] * count for _ in range(4))
         self.flags = [[] for _ in range(count)]
 
+    @classmethod
+    def failed(cls, references: Sequence[Reference], code: ErrorCode, message: str) -> Self:
+        """A batch of structures that could not even be tried."""
+        batch = cls(references)
+        for index in range(len(batch)):
+            batch.fail(index, RunError(code, message), Stage.WORKER)
+        return batch
+
     def __len__(self) -> int:
         return len(self.references)
 
@@ -61,6 +69,10 @@ class Batch:
     def crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
         """Primitive cells at ``indices``, all of which must be alive."""
         return [_known(self.primitive[i]) for i in indices]
+
+    def supplied_crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
+        """The same structures in the cells they were supplied in."""
+        return [_known(self.supplied[i]) for i in indices]
 
     def symmetries(self, indices: NDArray[np.int64]) -> list[Symmetry]:
         """Their symmetries."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 __all__ = ["SYMBOLS", "Crystal", "formula"]
 
@@ -72,7 +72,8 @@ class Crystal:
 
     def to_pymatgen(self) -> Structure:
         """The same crystal as a pymatgen structure, sites in the same order."""
-        from pymatgen.core import Lattice, Structure
+        from pymatgen.core.lattice import Lattice
+        from pymatgen.core.structure import Structure
 
         lattice = Lattice(self.lattice, pbc=(bool(self.pbc[0]), bool(self.pbc[1]), bool(self.pbc[2])))
         return Structure(lattice, [SYMBOLS[z] for z in self.numbers], self.frac)
@@ -80,7 +81,7 @@ class Crystal:
 
 def formula(numbers: NDArray[np.int64]) -> str:
     """Reduced formula as pymatgen writes it, e.g. ``Fe2O3`` (most electropositive element first)."""
-    from pymatgen.core import Composition
+    from pymatgen.core.composition import Composition
 
     unique, counts = np.unique(numbers, return_counts=True)
     return str(Composition({SYMBOLS[z]: int(n) for z, n in zip(unique, counts, strict=True)}).reduced_formula)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldilocks_batch.config import RunConfig
-from goldilocks_batch.errors import RunError
 from goldilocks_batch.plan import Identity
 from goldilocks_batch.provenance import versions
-from goldilocks_batch.run import Assignment, Observer, Silent, executor_for, process
+from goldilocks_batch.runner import Assignment, Observer, Silent, executor_for, process
 from goldilocks_batch.schema import failure_schema
 from goldilocks_batch.shard import Featurization
 from goldilocks_batch.sink import Part, atomic_path, scan_parts
@@ -84,7 +82,10 @@ def _merged(parts: Sequence[Part], output: Path) -> FeatureSummary:
     features = pa.schema([schema.field(name) for name in wanted])
     failures: list[pa.Table] = []
     rows = 0
-    with atomic_path(output) as temporary, pq.ParquetWriter(temporary, features, compression="zstd") as writer:
+    with (
+        atomic_path(output) as temporary,
+        pq.ParquetWriter(temporary, features, compression="zstd") as writer,
+    ):
         for part in parts:
             table = pq.read_table(part.path).replace_schema_metadata(None)
             failed = table["error_code"].is_valid()

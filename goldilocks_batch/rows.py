@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,19 +13,34 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.batch import Batch
 from goldilocks_batch.crystal import Crystal, formula
-from goldilocks_batch.errors import ErrorCode, GoldilocksError, Stage
+from goldilocks_batch.errors import ErrorCode, Stage
 from goldilocks_batch.mesh import irreducible_counts, mesh, rotations_in_cell
 from goldilocks_batch.report import Report
 from goldilocks_batch.schema import result_schema
 from goldilocks_batch.sources import Reference
 
-__all__ = ["Answers", "failed_table", "report_of", "result_table"]
+__all__ = ["Answers", "MeshOptions", "failed_table", "known_columns", "report_of", "result_table"]
 
 #: More divisions than this along an axis: more likely a wrong cell than a wise choice.
 _VERY_DENSE = 100
 
-#: AiiDA-QuantumESPRESSO's `balanced` protocol, 1/Å.
-_AIIDA_BALANCED = 0.15
+#: Bounds in the order of a model's columns.
+_BOUNDS = ("lower", "median", "upper")
+
+
+@dataclass(frozen=True, slots=True)
+class MeshOptions:
+    """How bounds become meshes.
+
+    Attributes:
+        grid: the bound that the recommended mesh is made from: lower, median or upper.
+        equal_axes: equal counts along axes of equal length.
+        constants: name and kdist (1/Å) of the baselines set beside every prediction.
+    """
+
+    grid: str
+    equal_axes: bool
+    constants: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,125 +49,96 @@ class Answers:
 
     Attributes:
         indices: ``(m,)`` their places in the batch, ascending.
-        lower, median, upper: ``(m,)`` kdist, 1/Å; NaN where the model has no such bound.
+        bounds: ``(m, 3)`` kdist, 1/Å: lower, median, upper; NaN where the model has no such bound.
         spread: ``(m, 3)`` standard deviations over an ensemble, 1/Å, or None.
     """
 
     indices: NDArray[np.int64]
-    lower: NDArray[np.float64]
-    median: NDArray[np.float64]
-    upper: NDArray[np.float64]
+    bounds: NDArray[np.float64]
     spread: NDArray[np.float64] | None = None
-
-    def bound(self, name: str) -> NDArray[np.float64]:
-        """``lower``, ``median`` or ``upper``."""
-        values: NDArray[np.float64] = getattr(self, name)
-        return values
 
 
 def result_table(
-    batch: Batch,
-    answers: Answers,
-    *,
-    grid: str,
-    equal_axes: bool,
-    constant_kdist: float,
-    provenance: dict[str, object],
-    first_row: int,
+    batch: Batch, answers: Answers, options: MeshOptions, provenance: dict[str, object], first_row: int
 ) -> pa.Table:
     """One row for every structure of the batch, in order, in the result schema.
 
     Args:
         batch: the structures; flags may be added to it.
         answers: the bounds of those that did not fail.
-        grid: the bound that the recommended mesh is made from.
-        equal_axes: equal counts along axes of equal length.
-        constant_kdist: the level's constant, 1/Å.
+        options: how bounds become meshes.
         provenance: values that are the same in every row: model, confidence, correction …
         first_row: place of the first structure in the inputs.
     """
-    kdists = {name: answers.bound(name) for name in ("lower", "median", "upper")}
-    kdists["recommended"] = kdists[grid]
-    kdists["aiida"] = np.full(len(answers.indices), _AIIDA_BALANCED)
-    kdists["constant"] = np.full(len(answers.indices), constant_kdist)
+    kdists = {name: answers.bounds[:, place] for place, name in enumerate(_BOUNDS)}
+    columns: dict[str, NDArray[Any]] = {f"kdist_{name}": kdists[name] for name in _BOUNDS}
+    columns["kdist"] = kdists[""] = kdists[options.grid]
+    for name, constant in options.constants:
+        kdists[f"{name}_"] = np.full(len(answers.indices), constant)
     with batch.timed(Stage.MESH.value):
-        cells = _Cells.of(batch, answers.indices)
-        columns = cells.columns("", cells.supplied, cells.rotations_supplied, kdists, equal_axes)
-        columns |= cells.columns("primitive_", cells.primitive, cells.rotations_primitive, kdists, equal_axes)
-    dense = np.asarray(columns["mesh"]).max(axis=1, initial=1) > _VERY_DENSE
-    for index in answers.indices[dense]:
+        for prefix, crystals, rotations in _cells(batch, answers.indices):
+            columns |= _mesh_columns(prefix, crystals, rotations, kdists, options.equal_axes)
+    for index in answers.indices[columns["mesh"].max(axis=1, initial=1) > _VERY_DENSE]:
         batch.flags[index].append("mesh_very_dense")
-    columns |= {f"kdist_{name}": answers.bound(name) for name in ("lower", "median", "upper")}
-    columns["kdist"] = kdists["recommended"]
     if answers.spread is not None:
-        for place, name in enumerate(("lower", "median", "upper")):
-            columns[f"spread_{name}"] = answers.spread[:, place]
+        columns |= {f"spread_{name}": answers.spread[:, place] for place, name in enumerate(_BOUNDS)}
     count = len(batch)
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
     arrays |= {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}
-    arrays |= _known_columns(batch, first_row)
-    return _assembled(arrays, count)
+    return _assembled(arrays | known_columns(batch, first_row), count)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The two cells of every answered structure, with the point operations of each."""
+def _cells(
+    batch: Batch, indices: NDArray[np.int64]
+) -> list[tuple[str, list[Crystal], list[NDArray[np.integer]]]]:
+    """Prefix of the columns, crystals and point operations, for the cells as supplied and the primitive."""
+    primitive, supplied = batch.crystals(indices), batch.supplied_crystals(indices)
+    rotations: list[NDArray[np.integer]] = [s.rotations for s in batch.symmetries(indices)]
+    moved: list[NDArray[np.integer]] = [
+        rotations_in_cell(r, small.lattice, large.lattice)
+        for r, small, large in zip(rotations, primitive, supplied, strict=True)
+    ]
+    return [("", supplied, moved), ("primitive_", primitive, rotations)]
 
-    supplied: list[Crystal]
-    primitive: list[Crystal]
-    rotations_supplied: list[NDArray[np.int64]]
-    rotations_primitive: list[NDArray[np.int64]]
 
-    @classmethod
-    def of(cls, batch: Batch, indices: NDArray[np.int64]) -> _Cells:
-        primitive = batch.crystals(indices)
-        supplied = [batch.known_supplied(i) for i in indices]
-        rotations = [symmetry.rotations for symmetry in batch.symmetries(indices)]
-        moved = [
-            rotations_in_cell(r, small.lattice, large.lattice)
-            for r, small, large in zip(rotations, primitive, supplied, strict=True)
-        ]
-        return cls(supplied, primitive, moved, rotations)
+def _mesh_columns(
+    prefix: str,
+    crystals: Sequence[Crystal],
+    rotations: Sequence[NDArray[np.integer]],
+    kdists: dict[str, NDArray[np.float64]],
+    equal_axes: bool,
+) -> dict[str, NDArray[Any]]:
+    """The mesh of every kdist; k-point counts too for the recommended one and those it is compared with.
 
-    @staticmethod
-    def columns(
-        prefix: str,
-        crystals: Sequence[Crystal],
-        rotations: Sequence[NDArray[np.int64]],
-        kdists: dict[str, NDArray[np.float64]],
-        equal_axes: bool,
-    ) -> dict[str, NDArray[np.generic]]:
-        """Meshes of every kdist, and counts of those that are recommended or compared with."""
-        names = {
-            "lower": "mesh_lower",
-            "median": "mesh_median",
-            "upper": "mesh_upper",
-            "recommended": "mesh",
-            "aiida": "aiida_mesh",
-            "constant": "constant_mesh",
-        }
-        lattices = np.array([c.lattice for c in crystals]).reshape(-1, 3, 3)
-        pbc = np.array([c.pbc for c in crystals], dtype=bool).reshape(-1, 3)
-        found: dict[str, NDArray[np.generic]] = {}
-        for name, kdist in kdists.items():
-            counts = mesh(kdist, lattices, pbc, equal_axes=equal_axes)
-            found[prefix + names[name]] = counts
-            if name in ("recommended", "aiida", "constant"):
-                stem = prefix + ("" if name == "recommended" else f"{name}_")
-                found[f"{stem}n_kpoints"] = counts.prod(axis=1)
-                found[f"{stem}n_kpoints_irreducible"] = irreducible_counts(counts, rotations)
-        return found
+    A name in ``kdists`` is a bound's, or what stands before ``mesh`` in the columns of one with counts.
+    """
+    lattices = np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)
+    pbc = np.array([crystal.pbc for crystal in crystals], dtype=bool).reshape(-1, 3)
+    found: dict[str, NDArray[Any]] = {}
+    for name, kdist in kdists.items():
+        given = np.isfinite(kdist)
+        counts = np.zeros((len(crystals), 3), dtype=np.int64)
+        counts[given] = mesh(kdist[given], lattices[given], pbc[given], equal_axes=equal_axes)
+        if name in _BOUNDS:
+            found[f"{prefix}mesh_{name}"] = counts
+        else:
+            found[f"{prefix}{name}mesh"] = counts
+            found[f"{prefix}{name}n_kpoints"] = counts.prod(axis=1)
+            found[f"{prefix}{name}n_kpoints_irreducible"] = irreducible_counts(counts, rotations)
+    return found
 
 
 def failed_table(
-    references: Sequence[Reference], first_row: int, code: ErrorCode, message: str, provenance: dict[str, object]
+    references: Sequence[Reference],
+    first_row: int,
+    code: ErrorCode,
+    message: str,
+    provenance: dict[str, object],
 ) -> pa.Table:
     """Rows for structures that could not even be tried."""
-    batch = Batch(references)
-    for index in range(len(batch)):
-        batch.fail(index, GoldilocksError(code, message, stage=Stage.WORKER), Stage.WORKER)
+    batch = Batch.failed(references, code, message)
     arrays = {name: pa.array([value] * len(batch), _type(name)) for name, value in provenance.items()}
-    return _assembled(arrays | _known_columns(batch, first_row), len(batch))
+    return _assembled(arrays | known_columns(batch, first_row), len(batch))
 
 
 def report_of(table: pa.Table, seconds: Counter[str]) -> Report:
@@ -169,8 +156,8 @@ def report_of(table: pa.Table, seconds: Counter[str]) -> Report:
     return Report(table.num_rows, int(ok.sum()), failures, flags, seconds, kpoints)
 
 
-def _known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
-    """What is known of every row, failed ones included."""
+def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
+    """Columns of what is known of every row, failed ones included."""
     failures = batch.failures
     values: dict[str, list[object]] = {
         "id": [reference.id for reference in batch.references],
@@ -190,7 +177,7 @@ def _known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
     return {name: pa.array(column, _type(name)) for name, column in values.items()}
 
 
-def _spread_out(values: NDArray[np.generic], indices: NDArray[np.int64], count: int, name: str) -> pa.Array:
+def _spread_out(values: NDArray[Any], indices: NDArray[np.int64], count: int, name: str) -> pa.Array:
     """A column of ``count`` rows with ``values`` at ``indices``; other rows and NaNs are null."""
     whole = np.zeros((count, *values.shape[1:]), dtype=values.dtype)
     whole[indices] = values

@@ -19,7 +19,7 @@ from goldilocks_batch.plan import Identity, Shard, cut_shards, remaining_shards
 from goldilocks_batch.provenance import RunRecord, versions
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.schema import RESULT_SCHEMA_ID
-from goldilocks_batch.shard import Prediction
+from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts, sweep, write_part
 from goldilocks_batch.sources import SourceSet, open_sources
 
@@ -39,7 +39,7 @@ class Observer(Protocol):
         """Something the user should know has happened."""
 
 
-class _Silent:
+class Silent:
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         """Say nothing."""
 
@@ -101,12 +101,12 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         ModelError: the model is unknown or its files are missing, altered or not acceptable.
         RunError: the folder holds a different run, is in use, or cannot be written.
     """
-    observer = observer or _Silent()
+    observer = observer or Silent()
     if not config.inputs:
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
-    work = Prediction.from_config(config)
+    work = Screening.from_config(config)
     sources = open_sources(config.inputs, allow_outside=config.allow_outside)
     identity = Identity(
         {
@@ -150,7 +150,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         seconds,
         config.model,
         config.confidence,
-        work.remarks(),
+        work.remarks,
     )
 
 

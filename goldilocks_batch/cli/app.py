@@ -91,7 +91,7 @@ def run(
     """
     from goldilocks_batch.cli.display import observer_for, print_summary
     from goldilocks_batch.config import load_config
-    from goldilocks_batch.run import run as run_config
+    from goldilocks_batch.runner import run as run_config
 
     settings = load_config(
         config,

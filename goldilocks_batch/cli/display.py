@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 from goldilocks_batch.report import Report
-from goldilocks_batch.run import Observer, RunSummary
+from goldilocks_batch.runner import Observer, RunSummary
 
 __all__ = ["observer_for", "print_schema", "print_summary", "print_table_written"]
 

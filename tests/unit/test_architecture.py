@@ -22,7 +22,6 @@ STAGES = [
     ["errors", "crystal"],
     ["sources"],
     ["structures"],
-    ["manifest"],
     ["features.symmetry"],
     ["graphs"],
     ["features"],
@@ -33,9 +32,10 @@ STAGES = [
     ["shard"],
     ["plan", "config"],
     ["sink"],
+    ["manifest"],
     ["provenance"],
     ["cluster"],
-    ["run", "featurize", "api"],
+    ["runner", "featurize", "api"],
     ["cli"],
 ]
 
