@@ -1,0 +1,98 @@
+"""Arrow columns as numpy: flat values, one slice a row, and which rows hold a null or a ragged list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+from numpy.typing import NDArray
+
+__all__ = ["ListColumn", "list_column", "list_depth", "string_column"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListColumn:
+    """A column of (nested) lists.
+
+    Attributes:
+        values: the innermost values of all rows, one after the other (float64, int64 or bool; a list
+            of str for strings).
+        starts: ``(rows + 1,)`` int64; row i is ``values[starts[i]:starts[i + 1]]``.
+        null: ``(rows,)`` bool, or None if no row holds a null on any level.
+        ragged: ``(rows,)`` bool, or None if every innermost list has the expected length.
+    """
+
+    values: NDArray[np.generic] | list[str]
+    starts: NDArray[np.int64]
+    null: NDArray[np.bool_] | None
+    ragged: NDArray[np.bool_] | None
+
+
+def list_depth(kind: pa.DataType) -> tuple[int, pa.DataType]:
+    """Return how deep lists are nested in a type, and the type inside."""
+    depth = 0
+    while pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        kind, depth = kind.value_type, depth + 1
+    return depth, kind
+
+
+def string_column(column: pa.ChunkedArray) -> list[str | None]:
+    """Return a column of strings (or numbers) as Python strings."""
+    return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+
+
+def list_column(column: pa.ChunkedArray, inner_length: int | None = None) -> ListColumn:
+    """Flatten a column of lists.
+
+    Args:
+        column: lists of any depth of floats, integers, booleans or strings.
+        inner_length: the length that the innermost lists must have, if they are nested.
+    """
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    depth, _ = list_depth(array.type)
+    starts = np.arange(len(array) + 1, dtype=np.int64)
+    null = _nulls(array)
+    ragged = None
+    for level in range(depth):
+        offsets, array = _open_list(array)
+        if inner_length is not None and level > 0 and level == depth - 1:
+            wrong = np.diff(offsets) != inner_length
+            ragged = _any_in_row(wrong, starts) if wrong.any() else None
+        starts = offsets[starts]
+        inner = _nulls(array)
+        if inner is not None:
+            found = _any_in_row(inner, starts)
+            null = found if null is None else null | found
+    return ListColumn(_values(array), starts, null, ragged)
+
+
+def _nulls(array: pa.Array) -> NDArray[np.bool_] | None:
+    return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+
+
+def _open_list(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
+    """Return offsets (from zero) and the child values of a list array; a null list is an empty one."""
+    if pt.is_fixed_size_list(array.type):
+        # a null fixed-size list still occupies its place among the values
+        child = array.values.slice(array.offset * array.type.list_size, len(array) * array.type.list_size)
+        return np.arange(len(array) + 1, dtype=np.int64) * array.type.list_size, child
+    offsets = array.offsets.to_numpy().astype(np.int64)
+    child = array.values.slice(offsets[0], offsets[-1] - offsets[0])
+    return offsets - offsets[0], child
+
+
+def _any_in_row(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    before = np.concatenate(([0], np.cumsum(flags)))
+    return (before[starts[1:]] - before[starts[:-1]]) > 0
+
+
+def _values(array: pa.Array) -> NDArray[np.generic] | list[str]:
+    if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_dictionary(array.type):
+        return array.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    if array.null_count:
+        array = array.fill_null(False if pt.is_boolean(array.type) else 0)
+    if pt.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    return array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
