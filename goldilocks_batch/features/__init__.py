@@ -1,1 +1,1 @@
-"""features."""
+"""Features of primitive cells: symmetry, composition, structure, SOAP, lattice, metallicity."""

@@ -1,0 +1,69 @@
+"""The ordered feature columns: blocks, their widths and the name of every column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+__all__ = ["BLOCKS", "SCHEMA_ID", "block_slices", "column_names", "n_columns"]
+
+#: Identifier of the 483-column schema in the records of published models.
+SCHEMA_ID = "comp_struct_soap_lattice_metal.v1"
+
+#: Blocks in the order of their columns, with their widths.
+BLOCKS: dict[str, int] = {"composition": 146, "structure": 6, "soap": 252, "lattice": 15, "metallicity": 64}
+
+
+def n_columns(blocks: Sequence[str] = tuple(BLOCKS)) -> int:
+    """Number of columns of some blocks."""
+    return sum(BLOCKS[block] for block in blocks)
+
+
+def block_slices(blocks: Sequence[str] = tuple(BLOCKS)) -> dict[str, slice]:
+    """Columns of each block in a table that holds these blocks, in this order.
+
+    Raises:
+        KeyError: a block is not one of `BLOCKS`.
+    """
+    slices: dict[str, slice] = {}
+    start = 0
+    for block in blocks:
+        slices[block] = slice(start, start + BLOCKS[block])
+        start += BLOCKS[block]
+    return slices
+
+
+def column_names(blocks: Sequence[str] = tuple(BLOCKS)) -> tuple[str, ...]:
+    """Names of the columns of some blocks, ``block.label``.
+
+    Labels hold lower-case letters, digits and underscores; they are those of the libraries that defined the
+    columns (matminer is imported when it is first needed), e.g. ``soap.l3_n0_n5``, ``metallicity.12``,
+    ``composition.magpiedata_mean_electronegativity``.
+    """
+    return tuple(f"{block}.{_snake(label)}" for block in blocks for label in _labels(block))
+
+
+@lru_cache(maxsize=len(BLOCKS))
+def _labels(block: str) -> tuple[str, ...]:
+    if block == "composition":
+        from goldilocks_batch.features.composition import composition_labels
+
+        return composition_labels()
+    if block == "structure":
+        from goldilocks_batch.features.structure_block import STRUCTURE_LABELS
+
+        return STRUCTURE_LABELS
+    if block == "soap":
+        from goldilocks_batch.features.soap import soap_labels
+
+        return soap_labels()
+    if block == "lattice":
+        from goldilocks_batch.features.lattice import LATTICE_LABELS
+
+        return LATTICE_LABELS
+    return tuple(str(column) for column in range(BLOCKS[block]))
+
+
+def _snake(label: str) -> str:
+    return re.sub(r"[^0-9a-z]+", "_", label.lower()).strip("_")

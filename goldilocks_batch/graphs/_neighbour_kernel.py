@@ -1,0 +1,273 @@
+"""The nearest atoms of every atom of a periodic cell, in an order that does not depend on the radius searched.
+
+The order among equally distant neighbours decides which of them are kept, so it follows that of pymatgen's
+``get_neighbor_list`` with a radius of `CUTOFF` to the last bit:
+
+* coordinates of an image are formed with its arithmetic (Cartesian coordinates, fractional ones from the inverse
+  lattice, wrapped, back to Cartesian, plus ``i·a + j·b + k·c``), operation by operation.  The first of these is a
+  matrix product there, whose last bit depends on the processor's linear algebra library; here it is a plain sum,
+  which is what the published graphs agree with;
+* it sorts space into cubes of `CUTOFF` Å from a corner just outside the search region, lists the 27 cubes about an
+  atom in ascending order, and the points of a cube from the last image (i, j, k, site) to the first.
+
+Images are found otherwise: with a lower triangular lattice matrix the coordinates of a lattice point are bounded one
+after the other, so that nearly every image visited is a neighbour, and the radius starts small.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["CUTOFF", "TOLERANCE", "nearest"]
+
+#: Å; the published graphs have no longer bond.
+CUTOFF = 10.0
+#: Å² beyond the cutoff that still counts, and Å within which an atom is itself, as in pymatgen.
+TOLERANCE = 1e-8
+
+
+@njit(cache=True, error_model="numpy")
+def _cartesian(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cartesian coordinates, summed from the first axis to the third, Å."""
+    out = np.empty_like(frac)
+    for i in range(len(frac)):
+        for k in range(3):
+            out[i, k] = frac[i, 0] * lattice[0, k] + frac[i, 1] * lattice[1, k] + frac[i, 2] * lattice[2, k]
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _wrapped(
+    lattice: NDArray[np.float64], cart: NDArray[np.float64], pbc: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Fractional coordinates wrapped along periodic axes, the cell each site was in, Cartesian wrapped sites."""
+    m00, m01, m02 = lattice[0]
+    m10, m11, m12 = lattice[1]
+    m20, m21, m22 = lattice[2]
+    scale = 1.0 / (
+        m00 * (m11 * m22 - m12 * m21) + m01 * (m12 * m20 - m10 * m22) + m02 * (m10 * m21 - m11 * m20)
+    )
+    inverse = np.empty((3, 3))
+    inverse[0, 0] = (m11 * m22 - m12 * m21) * scale
+    inverse[0, 1] = (m02 * m21 - m01 * m22) * scale
+    inverse[0, 2] = (m01 * m12 - m02 * m11) * scale
+    inverse[1, 0] = (m12 * m20 - m10 * m22) * scale
+    inverse[1, 1] = (m00 * m22 - m02 * m20) * scale
+    inverse[1, 2] = (m02 * m10 - m00 * m12) * scale
+    inverse[2, 0] = (m10 * m21 - m11 * m20) * scale
+    inverse[2, 1] = (m01 * m20 - m00 * m21) * scale
+    inverse[2, 2] = (m00 * m11 - m01 * m10) * scale
+    frac = np.empty_like(cart)
+    cell = np.zeros(cart.shape, dtype=np.int64)
+    for i in range(len(cart)):
+        for k in range(3):
+            value = cart[i, 0] * inverse[0, k] + cart[i, 1] * inverse[1, k] + cart[i, 2] * inverse[2, k]
+            whole = math.floor(value) if pbc[k] else 0.0
+            frac[i, k] = value - whole
+            cell[i, k] = int(whole)
+    return frac, cell, _cartesian(lattice, frac)
+
+
+@njit(cache=True, error_model="numpy")
+def _lower_triangular(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The lattice turned so that a lies along x and b in the xy plane, Å."""
+    out = np.zeros((3, 3))
+    out[0, 0] = math.sqrt(np.sum(lattice[0] * lattice[0]))
+    out[1, 0] = np.sum(lattice[0] * lattice[1]) / out[0, 0]
+    out[1, 1] = math.sqrt(np.sum(lattice[1] * lattice[1]) - out[1, 0] ** 2)
+    out[2, 0] = np.sum(lattice[0] * lattice[2]) / out[0, 0]
+    out[2, 1] = (np.sum(lattice[1] * lattice[2]) - out[1, 0] * out[2, 0]) / out[1, 1]
+    out[2, 2] = math.sqrt(np.sum(lattice[2] * lattice[2]) - out[2, 0] ** 2 - out[2, 1] ** 2)
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _range(offset: float, length: float, reach: float, periodic: bool) -> tuple[int, int]:
+    """First and last integer n with ``|offset + n·length| ≤ reach``; only 0 along an axis that is not periodic."""
+    if not periodic:
+        return 0, 0
+    return int(math.ceil((-reach - offset) / length)), int(math.floor((reach - offset) / length))
+
+
+@njit(cache=True, error_model="numpy")
+def _before(d: float, rank: NDArray[np.int64], other_d: float, other_rank: NDArray[np.int64]) -> bool:
+    """Whether a neighbour comes before another: by distance, then cube, then from the last image to the first."""
+    if d != other_d:
+        return d < other_d
+    if rank[0] != other_rank[0]:
+        return rank[0] < other_rank[0]
+    for k in range(1, 5):
+        if rank[k] != other_rank[k]:
+            return rank[k] > other_rank[k]
+    return False
+
+
+@njit(cache=True, error_model="numpy")
+def _insert(
+    count: int,
+    d: float,
+    delta: NDArray[np.float64],
+    rank: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    vectors: NDArray[np.float64],
+    ranks: NDArray[np.int64],
+) -> int:
+    """Put a neighbour in its place in the sorted lists, which hold `count`; returns how many they hold then."""
+    kept = len(distances)
+    place = count
+    while place > 0 and _before(d, rank, distances[place - 1], ranks[place - 1]):
+        place -= 1
+    if place == kept:
+        return count
+    count = min(count + 1, kept)
+    for m in range(count - 1, place, -1):
+        distances[m] = distances[m - 1]
+        vectors[m] = vectors[m - 1]
+        ranks[m] = ranks[m - 1]
+    distances[place] = d
+    vectors[place] = delta
+    ranks[place] = rank
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def _visit(
+    count: int,
+    limit: float,
+    origin: NDArray[np.float64],
+    lattice: NDArray[np.float64],
+    corner: NDArray[np.float64],
+    wrapped: NDArray[np.float64],
+    rank: NDArray[np.int64],
+    delta: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    vectors: NDArray[np.float64],
+    ranks: NDArray[np.int64],
+) -> int:
+    """Consider the image of a site that ``rank[1:]`` (i, j, k, site) names; `limit` in Å² on the squared distance."""
+    i, j, k, site = rank[1], rank[2], rank[3], rank[4]
+    d2 = 0.0
+    for axis in range(3):
+        image = i * lattice[0, axis] + j * lattice[1, axis] + k * lattice[2, axis] + wrapped[site, axis]
+        delta[axis] = image - origin[axis]
+        d2 += delta[axis] * delta[axis]
+    kept = len(distances)
+    if d2 >= limit:
+        return count
+    d = math.sqrt(d2)
+    if count == kept and d > distances[kept - 1]:
+        return count
+    label = 0.0
+    for axis in range(3):
+        image = i * lattice[0, axis] + j * lattice[1, axis] + k * lattice[2, axis] + wrapped[site, axis]
+        label = label * corner[3 + axis] + math.floor((image - corner[axis] + 1e-8) / CUTOFF)
+    rank[0] = int(label)
+    return _insert(count, d, delta, rank, distances, vectors, ranks)
+
+
+@njit(cache=True, error_model="numpy")
+def _search(
+    center: int,
+    radius: float,
+    lattice: NDArray[np.float64],
+    triangular: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    origin: NDArray[np.float64],
+    frac: NDArray[np.float64],
+    cell: NDArray[np.int64],
+    wrapped: NDArray[np.float64],
+    corner: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    vectors: NDArray[np.float64],
+    ranks: NDArray[np.int64],
+) -> int:
+    """Fill the sorted lists of one atom with its nearest neighbours within a radius; returns how many there are."""
+    ax = triangular[0, 0]
+    bx, by = triangular[1, 0], triangular[1, 1]
+    cx, cy, cz = triangular[2, 0], triangular[2, 1], triangular[2, 2]
+    # the bounds carry rounding, the exact test is `_visit`'s
+    reach = radius + 1e-6
+    limit = CUTOFF * CUTOFF + TOLERANCE if radius >= CUTOFF else radius * radius
+    count = 0
+    rank, delta = np.empty(5, dtype=np.int64), np.empty(3)
+    for j in range(len(frac)):
+        fa, fb, fc = frac[j, 0] - frac[center, 0], frac[j, 1] - frac[center, 1], frac[j, 2] - frac[center, 2]
+        rank[4] = j
+        first_c, last_c = _range(fc * cz, cz, reach, pbc[2])
+        for nc in range(first_c, last_c + 1):
+            rank[3] = nc + cell[center, 2]
+            rest_z = max(reach * reach - ((fc + nc) * cz) ** 2, 0.0)
+            y = fb * by + (fc + nc) * cy
+            first_b, last_b = _range(y, by, math.sqrt(rest_z), pbc[1])
+            for nb in range(first_b, last_b + 1):
+                rank[2] = nb + cell[center, 1]
+                rest_y = max(rest_z - (y + nb * by) ** 2, 0.0)
+                x = fa * ax + (fb + nb) * bx + (fc + nc) * cx
+                first_a, last_a = _range(x, ax, math.sqrt(rest_y), pbc[0])
+                for na in range(first_a, last_a + 1):
+                    rank[1] = na + cell[center, 0]
+                    if j == center and na == 0 and nb == 0 and nc == 0:
+                        continue
+                    count = _visit(
+                        count, limit, origin, lattice, corner, wrapped, rank, delta, distances, vectors, ranks
+                    )
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def nearest(
+    lattice: NDArray[np.float64], supplied: NDArray[np.float64], pbc: NDArray[np.bool_], kept: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The `kept` nearest neighbours of every atom within `CUTOFF`, nearest first.
+
+    Args:
+        lattice: ``(3, 3)``, rows a, b, c, Å.
+        supplied: ``(n, 3)``, fractional coordinates, wrapped or not.
+        pbc: ``(3,)``, periodic axes.
+        kept: most neighbours of an atom.
+
+    Returns:
+        ``(n,)`` number of neighbours found, ``(n, kept)`` their site indices, ``(n, kept)`` distances, Å, and
+        ``(n, kept, 3)`` vectors from the atom to the neighbour, Å.
+    """
+    n = len(supplied)
+    cart = _cartesian(lattice, supplied)
+    frac, cell, wrapped = _wrapped(lattice, cart, pbc)
+    triangular = _lower_triangular(lattice)
+    corner = np.empty(6)  # of the cubes, then how many there are along each axis
+    for k in range(3):
+        low, high = cart[:, k].min() - CUTOFF - TOLERANCE, cart[:, k].max() + CUTOFF + TOLERANCE
+        corner[k], corner[3 + k] = low, math.ceil((high - low) / CUTOFF)
+    # a sphere that holds twice as many atoms as are wanted if they were spread evenly
+    volume = triangular[0, 0] * triangular[1, 1] * triangular[2, 2]
+    start = min((6.0 * kept * volume / (4.0 * math.pi * n)) ** (1.0 / 3.0), CUTOFF)
+    counts, sites = np.zeros(n, dtype=np.int64), np.zeros((n, kept), dtype=np.int64)
+    distances, vectors = np.zeros((n, kept)), np.zeros((n, kept, 3))
+    ranks = np.empty((kept, 5), dtype=np.int64)
+    for i in range(n):
+        radius = start
+        while True:
+            counts[i] = _search(
+                i,
+                radius,
+                lattice,
+                triangular,
+                pbc,
+                cart[i],
+                frac,
+                cell,
+                wrapped,
+                corner,
+                distances[i],
+                vectors[i],
+                ranks,
+            )
+            if counts[i] == kept or radius >= CUTOFF:
+                break
+            radius = min(1.4 * radius, CUTOFF)
+        sites[i, : counts[i]] = ranks[: counts[i], 4]
+    return counts, sites, distances, vectors
