@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +83,16 @@ class Crystal:
 
 def formula(numbers: NDArray[np.int64]) -> str:
     """Reduced formula as pymatgen writes it, e.g. ``Fe2O3`` (most electropositive element first)."""
+    unique, counts = np.unique(numbers, return_counts=True)
+    counts //= np.gcd.reduce(counts)
+    return _formula(tuple(unique.tolist()), tuple(counts.tolist()))
+
+
+@lru_cache(maxsize=4096)
+def _formula(numbers: tuple[int, ...], counts: tuple[int, ...]) -> str:
     from pymatgen.core.composition import Composition
 
-    unique, counts = np.unique(numbers, return_counts=True)
-    return str(Composition({SYMBOLS[z]: int(n) for z, n in zip(unique, counts, strict=True)}).reduced_formula)
+    composition = Composition({SYMBOLS[z]: n for z, n in zip(numbers, counts, strict=True)})
+    with warnings.catch_warnings():  # elements without an electronegativity, which only decides the order
+        warnings.simplefilter("ignore")
+        return str(composition.reduced_formula)

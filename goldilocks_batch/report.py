@@ -21,6 +21,7 @@ class Report:
         flags: how many carry each flag.
         seconds: time spent in each stage, s.
         kpoints: sums over the ok rows of the k-points of each mesh, by column name.
+        peak_memory: most memory that the process of any of the rows had taken by then, bytes.
     """
 
     rows: int = 0
@@ -29,6 +30,7 @@ class Report:
     flags: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     kpoints: Counter[str] = field(default_factory=Counter)
+    peak_memory: int = 0
 
     def __iadd__(self, other: Report) -> Report:
         self.rows += other.rows
@@ -37,6 +39,7 @@ class Report:
         self.flags.update(other.flags)
         self.seconds.update(other.seconds)
         self.kpoints.update(other.kpoints)
+        self.peak_memory = max(self.peak_memory, other.peak_memory)
         return self
 
     @property
@@ -50,7 +53,8 @@ class Report:
             name: dict(sorted(getattr(self, name).items())) for name in ("failures", "flags", "kpoints")
         }
         seconds = {stage: round(value, 3) for stage, value in self.seconds.items()}
-        return {"rows": self.rows, "ok": self.ok, **counters, "seconds": seconds}
+        numbers = {"rows": self.rows, "ok": self.ok, "peak_memory": self.peak_memory}
+        return {**numbers, **counters, "seconds": seconds}
 
     def to_json(self) -> str:
         """As one line of JSON."""
@@ -66,7 +70,8 @@ class Report:
         try:
             values = json.loads(text)
             counters = ("failures", "flags", "seconds", "kpoints")
-            return cls(int(values["rows"]), int(values["ok"]), *(Counter(values[name]) for name in counters))
+            counts = (Counter(values[name]) for name in counters)
+            return cls(int(values["rows"]), int(values["ok"]), *counts, int(values["peak_memory"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a report: {error}") from error
 

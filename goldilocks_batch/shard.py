@@ -85,7 +85,8 @@ class Screening:
             "model_revision": model.revision,
             "model_digest": model.digest,
             "confidence": model.confidence,
-            "coverage_central": round(2 * model.confidence - 1, 10),
+            # a constant has no upper bound for anything to lie below
+            "coverage_central": None if model.kind == "constant" else round(2 * model.confidence - 1, 10),
             "correction": model.correction,
             "correction_origin": model.correction_origin,
             "constant_kdist": dict(self.meshes.constants)["constant"],
@@ -124,9 +125,18 @@ class Screener:
         table = result_table(batch, answers, self._work.meshes, self._work.provenance(), first_row)
         return table, report_of(table, batch.seconds)
 
+    @property
+    def feature_blocks(self) -> tuple[str, ...]:
+        """The feature blocks that the model takes."""
+        return self._model.feature_blocks
+
+    def features_of(self, batch: Batch) -> BatchFeatures | None:
+        """The model's features of the structures of a batch that are alive; None if it takes none."""
+        return featurize_batch(batch, self._featurizer) if self._featurizer else None
+
     def answer(self, batch: Batch) -> Answers:
         """Features, prediction and final bounds for the structures of a batch that are alive."""
-        features = featurize_batch(batch, self._featurizer) if self._featurizer else None
+        features = self.features_of(batch)
         alive = batch.alive
         crystals = batch.crystals(alive)
         with batch.timed(Stage.PREDICT.value):

@@ -24,7 +24,7 @@ from rich.table import Table
 from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Observer, RunSummary
 
-__all__ = ["observer_for", "print_schema", "print_summary", "print_table_written"]
+__all__ = ["console", "observer_for", "print_schema", "print_summary", "print_table_written"]
 
 #: Seconds between two lines of progress where there is no terminal to redraw.
 _LINE_EVERY = 10.0
@@ -155,7 +155,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def _console() -> Console:
+def console() -> Console:
     """Standard output; when piped, plain and wide enough not to wrap."""
     return (
         Console(highlight=False)
@@ -166,30 +166,30 @@ def _console() -> Console:
 
 def print_summary(summary: RunSummary) -> None:
     """Counts, failures by code, rate, and what the model saves against the constants."""
-    console, report = _console(), summary.report
-    console.print(
+    out, report = console(), summary.report
+    out.print(
         f"{summary.state}: {report.rows:,} of {summary.rows:,} rows, "
         f"{report.ok:,} ok, {report.failed:,} failed"
     )
     if summary.computed:
-        console.print(
+        out.print(
             f"{summary.computed:,} computed in {_duration(summary.seconds)} ({summary.rate:,.0f} rows/s)"
         )
     for code, count in report.failures.most_common():
-        console.print(f"  {count:>8,}  {code}")
+        out.print(f"  {count:>8,}  {code}")
     if report.flags:
         flags = ", ".join(f"{name} {count:,}" for name, count in report.flags.most_common())
-        console.print(f"flags: {flags}")
+        out.print(f"flags: {flags}")
     if report.ok:
-        console.print(_kpoint_table(report, summary))
+        out.print(_kpoint_table(report, summary))
     for remark in summary.remarks:
-        console.print(remark)
-    console.print(f"results: {summary.output / 'results'}")
+        out.print(remark)
+    out.print(f"results: {summary.output / 'results'}")
 
 
 def _kpoint_table(report: Report, summary: RunSummary) -> Table:
     table = Table(title="k-points over all ok rows, cells as supplied", title_justify="left", box=None)
-    for heading in ("mesh", "k-points", "irreducible", "against it"):
+    for heading in ("mesh", "k-points", "irreducible", "ours against it"):
         table.add_column(heading, justify="left" if heading == "mesh" else "right")
     ours = report.kpoints["n_kpoints_irreducible"]
     for label, prefix in (
@@ -208,25 +208,25 @@ def _kpoint_table(report: Report, summary: RunSummary) -> Table:
 
 def print_table_written(summary: TableSummary, what: str) -> None:
     """One or two lines about a table that was written."""
-    console = _console()
-    console.print(f"{what}: {summary.rows:,} rows in {summary.path}")
+    out = console()
+    out.print(f"{what}: {summary.rows:,} rows in {summary.path}")
     if summary.failed:
-        console.print(f"failures: {summary.failed:,} rows in {summary.failures_path}")
+        out.print(f"failures: {summary.failed:,} rows in {summary.failures_path}")
 
 
 def print_schema() -> None:
     """The result table's columns and flags."""
     from goldilocks_batch.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
 
-    console = _console()
+    out = console()
     table = Table(title=RESULT_SCHEMA_ID, title_justify="left", box=None)
     for heading in ("column", "type", "unit", "meaning"):
         table.add_column(heading, overflow="fold")
     for column in COLUMNS:
         table.add_row(column.name, str(column.type).replace("element: ", ""), column.unit, column.text)
-    console.print(table)
-    console.print()
+    out.print(table)
+    out.print()
     flags = Table(title="flags", title_justify="left", box=None, show_header=False)
     for name, text in FLAGS.items():
         flags.add_row(name, text)
-    console.print(flags)
+    out.print(flags)

@@ -2,17 +2,139 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 from goldilocks_batch.batch import Batch
 from goldilocks_batch.cli.display import console
 from goldilocks_batch.config import RunConfig
-from goldilocks_batch.features.featurizer import Features
-from goldilocks_batch.features.table import block_slices
+from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.errors import ErrorCode, InputError
+from goldilocks_batch.features.symmetry import Symmetry
+from goldilocks_batch.features.table import BLOCKS, block_slices, column_names
 from goldilocks_batch.schema import FLAGS
-from goldilocks_batch.shard import Screening
+from goldilocks_batch.shard import Screener, Screening
 from goldilocks_batch.sources import open_sources
 
 __all__ = ["print_inspection"]
+
+
+def print_inspection(config: RunConfig) -> bool:
+    """Print cells, symmetry, feature blocks, bounds, meshes and flags of one structure; True if it failed.
+
+    Raises:
+        InputError: the input is not one structure, or is missing.
+        ModelError: the model is unknown, or its files are missing or not the right ones.
+    """
+    sources = open_sources(config.inputs)
+    if sources.rows != 1:
+        raise InputError(
+            ErrorCode.SEVERAL_STRUCTURES,
+            f"{config.inputs[0]} holds {sources.rows} structures; inspect takes one, run takes many",
+        )
+    references = sources.pieces(0, 1)[0].read()
+    work = Screening.from_config(config)
+    screener = work.build()
+    table, _ = screener(references, 0)
+    row = table.to_pylist()[0]
+    batch = Batch(references)
+    batch.load(config.max_sites)
+
+    out = console()
+    out.print(f"{row['id']}  ({row['source']})")
+    for label, crystal in (("supplied", batch.supplied[0]), ("primitive", batch.primitive[0])):
+        if crystal is not None:
+            _print_cell(out, label, crystal)
+    if batch.symmetry[0] is not None:
+        _print_symmetry(out, batch.symmetry[0])
+    _print_features(out, screener, batch)
+    if row["status"] == "failed":
+        out.print(f"\nno prediction: {row['error_message']} [{row['error_code']}, stage {row['stage']}]")
+    else:
+        _print_prediction(out, row, work)
+    for flag in row["flags"]:
+        out.print(f"flag: {flag}: {FLAGS[flag]}")
+    return bool(row["status"] == "failed")
+
+
+def _print_cell(out: Console, label: str, crystal: Crystal) -> None:
+    lengths = np.linalg.norm(crystal.lattice, axis=1)
+    angles = [
+        np.degrees(np.arccos(crystal.lattice[i] @ crystal.lattice[j] / (lengths[i] * lengths[j])))
+        for i, j in ((1, 2), (0, 2), (0, 1))
+    ]
+    out.print(
+        f"{label + ' cell':<16}{len(crystal)} sites, a b c = {_listed(lengths, 4)} Å, "
+        f"α β γ = {_listed(angles, 2)}°, {crystal.volume:.2f} Å³"
+    )
+    if not crystal.pbc.all():
+        axes = ", ".join(name for name, periodic in zip("abc", crystal.pbc, strict=True) if not periodic)
+        out.print(f"{'':<16}not periodic along {axes}")
+
+
+def _print_symmetry(out: Console, symmetry: Symmetry) -> None:
+    centre = "centrosymmetric" if symmetry.is_centrosymmetric else "no inversion centre"
+    out.print(
+        f"{'symmetry':<16}{symmetry.international} ({symmetry.number}), {symmetry.crystal_system}, "
+        f"{len(symmetry.rotations)} operations, {centre}"
+    )
+
+
+def _print_features(out: Console, screener: Screener, batch: Batch) -> None:
+    found = screener.features_of(batch)
+    if found is None or not len(found.values):
+        return
+    blocks = screener.feature_blocks
+    values, names = found.values[0], column_names(blocks)
+    table = Table(title="\nfeatures", title_justify="left", box=None)
+    for heading in ("block", "columns", "smallest", "largest", "not zero", "of the largest size"):
+        table.add_column(heading, justify="left" if heading in ("block", "of the largest size") else "right")
+    for block, place in block_slices(blocks).items():
+        part = values[place]
+        top = names[place.start + int(np.abs(part).argmax())]
+        table.add_row(
+            block,
+            str(BLOCKS[block]),
+            f"{part.min():.4g}",
+            f"{part.max():.4g}",
+            str(np.count_nonzero(part)),
+            top,
+        )
+    out.print(table)
+
+
+def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> None:
+    model = work.model
+    out.print(f"\n{row['model']} ({row['model_revision']}), confidence {row['confidence']:.2f} one-sided")
+    if row["coverage_central"] is not None:
+        out.print(f"{row['coverage_central']:.0%} nominal between the bounds")
+    if row["correction"]:
+        out.print(f"correction {row['correction']:+.4f} 1/Å: {model.correction_origin}")
+    table = Table(box=None)
+    for heading in ("", "kdist 1/Å", "mesh, supplied", "mesh, primitive", "k-points", "irreducible"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name in ("lower", "median", "upper"):
+        if row[f"kdist_{name}"] is not None:
+            own = name == work.meshes.grid
+            counts = [f"{row['n_kpoints']:,}", f"{row['n_kpoints_irreducible']:,}"] if own else ["", ""]
+            meshes = [_mesh(row[f"{cell}mesh_{name}"]) for cell in ("", "primitive_")]
+            label = f"{name} (recommended)" if own else name
+            table.add_row(label, f"{row[f'kdist_{name}']:.4f}", *meshes, *counts)
+    for name, kdist in work.meshes.constants:
+        label = "AiiDA balanced" if name == "aiida" else "constant of this level"
+        counts = [f"{row[f'{name}_n_kpoints']:,}", f"{row[f'{name}_n_kpoints_irreducible']:,}"]
+        meshes = [_mesh(row[f"{cell}{name}_mesh"]) for cell in ("", "primitive_")]
+        table.add_row(label, f"{kdist:.4f}", *meshes, *counts)
+    out.print(table)
+
+
+def _mesh(counts: list[int]) -> str:
+    return "×".join(map(str, counts))
+
+
+def _listed(values: NDArray[np.float64] | list[float], decimals: int) -> str:
+    return " ".join(f"{value:.{decimals}f}" for value in values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +83,14 @@ def run_job(job: Job) -> Report:
     read = time.perf_counter()
     table, report = pipeline(references, job.shard.start)
     report.seconds["read"] += read - began
+    report.peak_memory = _peak_memory()
     evaluated = time.perf_counter()
     write_part(job.folder, job.shard, table, report, job.fingerprint)
     report.seconds["write"] += time.perf_counter() - evaluated
     return report
+
+
+def _peak_memory() -> int:
+    """Most memory this process has had resident, bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # bytes there, kilobytes elsewhere

@@ -14,7 +14,7 @@ from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features.composition import composition_block, untabulated_element
 from goldilocks_batch.features.lattice import lattice_block
-from goldilocks_batch.features.soap import soap
+from goldilocks_batch.features.soap import Zeros, soap
 from goldilocks_batch.features.structure_block import structure_block
 from goldilocks_batch.features.symmetry import Symmetry
 from goldilocks_batch.features.table import BLOCKS, block_slices, column_names, n_columns
@@ -49,6 +49,8 @@ class Featurizer:
     Args:
         metallicity: the network behind the metallicity block; None leaves the block out.
         blocks: the blocks wanted, in this order; by default all that can be had.
+        zeros: what stands for SOAP entries that vanish by symmetry; ``library`` for the published models,
+            ``exact`` for models trained on this package's own features.
 
     Attributes:
         blocks: the blocks computed, in the order of the columns.
@@ -58,7 +60,12 @@ class Featurizer:
         ValueError: an unknown or repeated block, or metallicity without its network.
     """
 
-    def __init__(self, metallicity: Metallicity | None = None, blocks: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        metallicity: Metallicity | None = None,
+        blocks: Sequence[str] | None = None,
+        zeros: Zeros = "library",
+    ) -> None:
         if blocks is None:
             blocks = [block for block in BLOCKS if block != "metallicity" or metallicity is not None]
         unknown = sorted(set(blocks) - set(BLOCKS))
@@ -73,6 +80,7 @@ class Featurizer:
         self.blocks = tuple(blocks)
         self.timings = dict.fromkeys(self.blocks, 0.0)
         self._metallicity = metallicity
+        self._zeros = zeros
         self._slices = block_slices(self.blocks)
 
     @property
@@ -138,7 +146,11 @@ class Featurizer:
         if block == "lattice":
             return lattice_block(crystals, symmetries), zero, {}
         if block == "soap":
-            return np.stack([soap(c, s) for c, s in zip(crystals, symmetries, strict=True)]), zero, {}
+            return (
+                np.stack([soap(c, s, self._zeros) for c, s in zip(crystals, symmetries, strict=True)]),
+                zero,
+                {},
+            )
         assert self._metallicity is not None  # noqa: S101 checked on construction
         values, failures = self._metallicity(crystals)
         return values.astype(np.float64), zero, failures

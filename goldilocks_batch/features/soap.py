@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ from goldilocks_batch.features._orbits import distinct_atoms
 from goldilocks_batch.features._soap_kernel import N_GAUSSIANS, average_power
 from goldilocks_batch.features.symmetry import Symmetry
 
-__all__ = ["NEIGHBOUR_RADIUS", "soap", "soap_labels"]
+__all__ = ["NEIGHBOUR_RADIUS", "Zeros", "soap", "soap_labels"]
+
+#: What stands for entries that vanish by symmetry; see :func:`soap`.
+Zeros = Literal["library", "exact"]
 
 R_CUT = 10.0  # Å, where the outermost radial function has decayed
 SIGMA = 1.0  # Å, width of the Gaussian that smears an atom
@@ -30,6 +34,9 @@ L_MAX = 6
 DECAY = 1e-3
 #: Atoms count up to this distance, Å: r_cut plus what a smeared atom still reaches.
 NEIGHBOUR_RADIUS = R_CUT + SIGMA * math.sqrt(-2.0 * math.log(DECAY))
+#: Entries of a degree l that are all below this share of the largest entry are zero by symmetry: over MC3D
+#: the share is either below 1e-28, the rounding of a vanishing sum squared, or above 1e-15.
+FORCED_ZERO = 1e-22
 #: Neighbours of one atom beyond which a cell is refused: 10 atoms per Å³, far denser than any crystal.
 MAX_NEIGHBOURS = 100_000
 
@@ -95,12 +102,20 @@ def _triangular(lattice: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return lower, order
 
 
-def soap(crystal: Crystal, symmetry: Symmetry | None = None) -> NDArray[np.float64]:
+def soap(crystal: Crystal, symmetry: Symmetry | None = None, zeros: Zeros = "library") -> NDArray[np.float64]:
     """Averaged SOAP power spectrum of one crystal.
+
+    Where the sites are so symmetric that whole degrees vanish, what a program computes instead of zero is
+    the rounding of its own sums.  The published forests were grown until every leaf was pure, on numbers
+    from dscribe, and split on that rounding (thresholds of some 1e-26).  Only dscribe's own rounding then
+    leads a structure to the leaf its authors' program would reach, so for those structures, an eighth of
+    MC3D and small cells all of them, dscribe computes the block.
 
     Args:
         crystal: the crystal; elements play no part.
         symmetry: its symmetry, which lets the average run over distinct atoms only; all atoms otherwise.
+        zeros: what stands for entries that vanish by symmetry: ``library``, the rounding of dscribe, for
+            models trained on it; ``exact``, zeros, which every machine agrees on.
 
     Returns:
         ``(252,)``, ordered by l, n, n' ≥ n.
@@ -133,8 +148,29 @@ def soap(crystal: Crystal, symmetry: Symmetry | None = None) -> NDArray[np.float
         power,
     )
     power *= basis.prefactor[:, None, None]
+    vanishing = np.abs(power).max(axis=(1, 2)) < FORCED_ZERO * np.abs(power).max()
+    if vanishing.any():
+        if zeros == "library":
+            return _library_soap(crystal)
+        power[vanishing] = 0.0
     upper = np.triu_indices(N_GAUSSIANS)
     return power[:, upper[0], upper[1]].ravel()
+
+
+def _library_soap(crystal: Crystal) -> NDArray[np.float64]:
+    """The same block by dscribe, over all atoms in their order."""
+    from ase import Atoms
+
+    atoms = Atoms("X" * len(crystal), positions=crystal.cart, cell=crystal.lattice, pbc=True)
+    mean: NDArray[np.float64] = _library().create(atoms).mean(axis=0)
+    return mean
+
+
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    from dscribe.descriptors import SOAP
+
+    return SOAP(species=["X"], r_cut=R_CUT, n_max=N_GAUSSIANS, l_max=L_MAX, sigma=SIGMA, periodic=True)
 
 
 def soap_labels() -> tuple[str, ...]:

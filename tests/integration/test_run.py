@@ -114,7 +114,7 @@ def test_another_confidence_is_refused_and_overwrite_begins_anew(
     output = tmp_path / "run"
     shutil.copytree(undisturbed, output)
     other = config(manifest, output=output, confidence=0.85)
-    with pytest.raises(RunError, match="confidence was 0.95, is 0.85") as caught:
+    with pytest.raises(RunError, match=r"confidence was 0\.95, is 0\.85") as caught:
         run(other)
     assert caught.value.code == ErrorCode.RESUME_REFUSED
     summary = run(other.updated(overwrite=True))
