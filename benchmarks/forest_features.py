@@ -19,7 +19,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,14 +28,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from plain import PlainFeaturizer
+from plain import PlainFeaturizer  # type: ignore[import-not-found]  # a script beside this one
 
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.manifest import write_manifest
+from goldilocks_batch.report import Report
 from goldilocks_batch.shard import Featurization
 from goldilocks_batch.sources import SourceSet, open_sources
 
 Timed = tuple[float, NDArray[np.float64]]
+Seconds = defaultdict[str, float]
 
 
 def sample(manifest: Path, count: int, seed: int) -> pa.Table:
@@ -52,25 +54,24 @@ def plain_path(featurizer: PlainFeaturizer, cifs: list[str]) -> Timed:
     return time.perf_counter() - began, values
 
 
-def our_path(
-    pipeline: Callable[..., tuple[pa.Table, object]], sources: SourceSet, seconds: Counter[str]
-) -> Timed:
+def our_path(pipeline: Callable[..., tuple[pa.Table, Report]], sources: SourceSet, seconds: Seconds) -> Timed:
     """Seconds and features ``(n, 483)`` of this package, reading included."""
     began = time.perf_counter()
     references = [reference for piece in sources.pieces(0, sources.rows) for reference in piece.read()]
     seconds["read"] += time.perf_counter() - began
     table, report = pipeline(references, 0)
     took = time.perf_counter() - began
-    seconds.update(report.seconds)  # type: ignore[attr-defined]
+    for stage, spent in report.seconds.items():
+        seconds[stage] += spent
     columns = table.column_names[-483:]
     return took, np.column_stack([table[name].to_numpy() for name in columns])
 
 
-def shares(title: str, seconds: Counter[str], count: int) -> None:
+def shares(title: str, seconds: Seconds, count: int) -> None:
     """Print milliseconds a structure and share of every stage."""
     whole = sum(seconds.values())
     print(f"\n{title}: {1e3 * whole / count:.2f} ms a structure")
-    for stage, spent in seconds.most_common():
+    for stage, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"  {stage:<14}{1e3 * spent / count:8.3f} ms {spent / whole:7.1%}")
 
 
@@ -108,7 +109,7 @@ def main() -> None:
     pipeline = Featurization.from_config(config).build()
     featurizer = PlainFeaturizer(options.artifacts)
     times: dict[str, list[float]] = {"plain": [], "cif": [], "manifest": []}
-    stages: dict[str, Counter[str]] = {"cif": Counter(), "manifest": Counter()}
+    stages: dict[str, Seconds] = {"cif": defaultdict(float), "manifest": defaultdict(float)}
     wanted, found = [], []
     with tempfile.TemporaryDirectory() as folder:
         for first in range(0, table.num_rows, options.chunk):
@@ -121,9 +122,11 @@ def main() -> None:
                 featurizer.seconds.clear()
             results = {
                 "plain": plain_path(featurizer, chunk["cif"].to_pylist()),
-                "cif": our_path(pipeline, open_sources([cif_file]), Counter() if warm else stages["cif"]),
+                "cif": our_path(
+                    pipeline, open_sources([cif_file]), defaultdict(float) if warm else stages["cif"]
+                ),
                 "manifest": our_path(
-                    pipeline, open_sources([compact]), Counter() if warm else stages["manifest"]
+                    pipeline, open_sources([compact]), defaultdict(float) if warm else stages["manifest"]
                 ),
             }
             if warm:

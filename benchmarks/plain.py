@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class _Metallicity(nn.Module):
         state = {key.removeprefix("model."): value for key, value in stored.items()}
         width, inputs = state["embedding.weight"].shape
         centres = state["rbf.centers"]
+        self.centres: Tensor
         self.register_buffer("centres", centres)
         self.gamma = float(1 / (centres[1] - centres[0]) ** 2)
         self.embedding = nn.Linear(inputs, width)
@@ -82,7 +83,7 @@ class PlainFeaturizer:
         from matminer.featurizers.composition import ElementProperty, Stoichiometry, ValenceOrbital
         from matminer.featurizers.structure import DensityFeatures, GlobalSymmetryFeatures
 
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._composition = MultipleFeaturizer(
             [
                 ElementProperty.from_preset("magpie", impute_nan=True),
@@ -114,7 +115,8 @@ class PlainFeaturizer:
                 self._timed("lattice", lambda: self._of_lattice(cell)),
                 self._timed("metallicity", lambda: self._of_metallicity(cell)),
             ]
-        return np.nan_to_num(np.concatenate(blocks), nan=0.0, posinf=0.0, neginf=0.0)
+        features: NDArray[np.float64] = np.concatenate(blocks)
+        return np.nan_to_num(features, nan=0.0, posinf=0.0, neginf=0.0)
 
     def _timed(self, name: str, work: Any) -> Any:
         began = time.perf_counter()

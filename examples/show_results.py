@@ -13,7 +13,7 @@ from rich.table import Table
 
 from goldilocks_batch import read_results
 
-COLUMNS = ["id", "formula", "space_group_symbol", "n_sites", "kdist", "mesh", "n_kpoints_irreducible", "flags"]
+COLUMNS = "id formula space_group_symbol n_sites kdist mesh n_kpoints_irreducible flags".split()
 
 
 def main() -> None:

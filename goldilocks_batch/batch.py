@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
@@ -43,11 +43,14 @@ class Batch:
     symmetry: list[Symmetry | None] = field(init=False)
     failures: list[GoldilocksError | None] = field(init=False)
     flags: list[list[str]] = field(init=False)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def __post_init__(self) -> None:
         count = len(self.references)
-        self.supplied, self.primitive, self.symmetry, self.failures = ([None] * count for _ in range(4))
+        self.supplied = [None] * count
+        self.primitive = [None] * count
+        self.symmetry = [None] * count
+        self.failures = [None] * count
         self.flags = [[] for _ in range(count)]
 
     @classmethod

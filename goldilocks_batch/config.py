@@ -19,7 +19,6 @@ from goldilocks_batch.errors import ConfigError, ErrorCode
 
 __all__ = ["RunConfig", "load_config", "nearest"]
 
-Confidence = Literal[0.95, 0.90, 0.85]
 Grid = Literal["lower", "median", "upper"]
 ExecutorName = Literal["local", "serial"]
 
@@ -39,7 +38,7 @@ class RunConfig(BaseModel):
 
     # scientific options
     model: str = Field("rf", description="name of a model in the registry")
-    confidence: Confidence = Field(0.95, description="one-sided confidence of the bounds")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="one-sided; a level that the model has")
     grid: Grid = Field("lower", description="which kdist the recommended mesh is made from")
     equal_axes: bool = Field(False, description="equal counts along axes of equal length")
     max_sites: int = Field(1000, ge=1, description="largest cell that is worked on, in sites as supplied")
@@ -62,11 +61,6 @@ class RunConfig(BaseModel):
     @classmethod
     def _one_input_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str | Path) else value
-
-    @field_validator("confidence", mode="before")
-    @classmethod
-    def _confidence_as_number(cls, value: object) -> object:
-        return float(value) if isinstance(value, str) else value
 
     def science(self) -> dict[str, Any]:
         """The options that decide the numbers, as plain JSON values."""

@@ -72,12 +72,14 @@ def mesh(
     counts = np.maximum(1, np.ceil(ratio)).astype(np.int64)
     if equal_axes:
         counts = _equalised(counts, lengths)
-    return np.where(pbc, counts, 1)
+    divisions: NDArray[np.int64] = np.where(pbc, counts, 1)
+    return divisions
 
 
 def _equalised(counts: NDArray[np.int64], lengths: NDArray[np.float64]) -> NDArray[np.int64]:
     same = np.abs(lengths[:, :, None] - lengths[:, None, :]) <= _EQUAL * lengths[:, :, None]
-    return np.where(same, counts[:, None, :], 1).max(axis=2)  # type: ignore[no-any-return]
+    largest: NDArray[np.int64] = np.where(same, counts[:, None, :], 1).max(axis=2)
+    return largest
 
 
 def rotations_in_cell(
@@ -97,7 +99,8 @@ def rotations_in_cell(
     moved = change @ rotations @ np.linalg.inv(change)
     whole = np.rint(moved)
     kept = np.abs(moved - whole).max(axis=(1, 2)) < 1e-2
-    return whole[kept].astype(np.int64)
+    moved_exactly: NDArray[np.int64] = whole[kept].astype(np.int64)
+    return moved_exactly
 
 
 def irreducible_count(mesh: NDArray[np.int64], rotations: NDArray[np.integer]) -> int:

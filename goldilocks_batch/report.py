@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 __all__ = ["Report", "total"]
 
+_COUNTERS = ("failures", "flags", "kpoints")
+
 
 @dataclass(slots=True)
 class Report:
@@ -28,7 +30,7 @@ class Report:
     ok: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     kpoints: Counter[str] = field(default_factory=Counter)
     peak_memory: int = 0
 
@@ -37,21 +39,24 @@ class Report:
         self.ok += other.ok
         self.failures.update(other.failures)
         self.flags.update(other.flags)
-        self.seconds.update(other.seconds)
+        for stage, spent in other.seconds.items():
+            self.spend(stage, spent)
         self.kpoints.update(other.kpoints)
         self.peak_memory = max(self.peak_memory, other.peak_memory)
         return self
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Add to the time of a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     @property
     def failed(self) -> int:
         """Rows that failed."""
         return self.rows - self.ok
 
-    def to_dict(self) -> dict[str, int | dict[str, float]]:
+    def to_dict(self) -> dict[str, object]:
         """As plain numbers and mappings, seconds to the millisecond."""
-        counters: dict[str, int | dict[str, float]] = {
-            name: dict(sorted(getattr(self, name).items())) for name in ("failures", "flags", "kpoints")
-        }
+        counters = {name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS}
         seconds = {stage: round(value, 3) for stage, value in self.seconds.items()}
         numbers = {"rows": self.rows, "ok": self.ok, "peak_memory": self.peak_memory}
         return {**numbers, **counters, "seconds": seconds}
@@ -69,9 +74,15 @@ class Report:
         """
         try:
             values = json.loads(text)
-            counters = ("failures", "flags", "seconds", "kpoints")
-            counts = (Counter(values[name]) for name in counters)
-            return cls(int(values["rows"]), int(values["ok"]), *counts, int(values["peak_memory"]))
+            return cls(
+                rows=int(values["rows"]),
+                ok=int(values["ok"]),
+                failures=Counter(values["failures"]),
+                flags=Counter(values["flags"]),
+                seconds=dict(values["seconds"]),
+                kpoints=Counter(values["kpoints"]),
+                peak_memory=int(values["peak_memory"]),
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a report: {error}") from error
 

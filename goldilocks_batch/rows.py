@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +141,7 @@ def failed_table(
     return _assembled(arrays | known_columns(batch, first_row), len(batch))
 
 
-def report_of(table: pa.Table, seconds: Counter[str]) -> Report:
+def report_of(table: pa.Table, seconds: Mapping[str, float]) -> Report:
     """Counts of a result table."""
     ok = table["status"].to_numpy(zero_copy_only=False) == "ok"
     kpoints = Counter(
@@ -153,7 +153,7 @@ def report_of(table: pa.Table, seconds: Counter[str]) -> Report:
     )
     failures = Counter(code for code in table["error_code"].to_pylist() if code is not None)
     flags = Counter(flag for row in table["flags"].to_pylist() for flag in row)
-    return Report(table.num_rows, int(ok.sum()), failures, flags, seconds, kpoints)
+    return Report(table.num_rows, int(ok.sum()), failures, flags, dict(seconds), kpoints)
 
 
 def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:

@@ -106,7 +106,7 @@ class Screening:
     ) -> tuple[pa.Table, Report]:
         """Rows of structures that no worker survived."""
         table = failed_table(references, first_row, code, message, self.provenance())
-        return table, report_of(table, Counter())
+        return table, report_of(table, {})
 
 
 class Screener:
@@ -270,5 +270,5 @@ def _feature_table(
     columns = {name: known[name] for name in wanted}
     columns |= {name: pa.array(whole[:, place], from_pandas=True) for place, name in enumerate(names)}
     failures = Counter(str(failure.code) for failure in batch.failures if failure is not None)
-    report = Report(len(batch), len(batch.alive), failures, seconds=batch.seconds)
+    report = Report(len(batch), len(batch.alive), failures, seconds=dict(batch.seconds))
     return pa.table(columns), report

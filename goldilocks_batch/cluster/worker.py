@@ -82,11 +82,11 @@ def run_job(job: Job) -> Report:
     references = [reference for piece in job.pieces for reference in piece.read()]
     read = time.perf_counter()
     table, report = pipeline(references, job.shard.start)
-    report.seconds["read"] += read - began
+    report.spend("read", read - began)
     report.peak_memory = _peak_memory()
     evaluated = time.perf_counter()
     write_part(job.folder, job.shard, table, report, job.fingerprint)
-    report.seconds["write"] += time.perf_counter() - evaluated
+    report.spend("write", time.perf_counter() - evaluated)
     return report
 
 

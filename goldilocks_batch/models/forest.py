@@ -153,7 +153,7 @@ class Forest:
         if np.isnan(rows).any():
             raise ValueError("a feature is NaN")
         wanted = self.quantiles if quantiles is None else np.array(quantiles, dtype=np.float64)
-        return _predict(
+        found: NDArray[np.float32] = _predict(
             rows,
             self.feature,
             self.threshold,
@@ -166,6 +166,7 @@ class Forest:
             self.y_train,
             wanted.astype(np.float32),
         )
+        return found
 
 
 @numba.njit(cache=True, nogil=True)

@@ -97,7 +97,9 @@ def test_stages_import_earlier_stages_only(path: Path) -> None:
             assert other is None or other <= own, f"{name_of(path)} imports {name}"
 
 
-@pytest.mark.parametrize("module", [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "goldilocks_batch.")])
+@pytest.mark.parametrize(
+    "module", [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "goldilocks_batch.")]
+)
 def test_public_names_are_sorted_and_exist(module: str) -> None:
     loaded = importlib.import_module(module)
     names = getattr(loaded, "__all__", None)
@@ -108,7 +110,17 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
 
 @pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["inspect", "--help"], ["--version"]])
 def test_help_is_quick_to_load(command: list[str]) -> None:
-    heavy = ["torch", "torch_geometric", "dask", "distributed", "pymatgen", "matminer", "numba", "sklearn", "pyarrow"]
+    heavy = [
+        "torch",
+        "torch_geometric",
+        "dask",
+        "distributed",
+        "pymatgen",
+        "matminer",
+        "numba",
+        "sklearn",
+        "pyarrow",
+    ]
     code = (
         "import sys, json\n"
         "from goldilocks_batch.cli.app import app\n"

@@ -35,7 +35,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("confidence: 0.99", "option 'confidence' is 0.99"),
+        ("confidence: 1.5", "option 'confidence' is 1.5"),
         ("grid: middle", "option 'grid' is 'middle'"),
         ("workers: 0", "option 'workers' is 0"),
         ("- a\n- b", "expected a mapping"),

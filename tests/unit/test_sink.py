@@ -117,9 +117,7 @@ def test_no_results_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_report_survives_its_own_json() -> None:
-    report = Report(
-        3, 2, Counter({"A": 1}), Counter(flag=2), Counter({"read": 0.25}), Counter({"n_kpoints": 7}), 9
-    )
+    report = Report(3, 2, Counter({"A": 1}), Counter(flag=2), {"read": 0.25}, Counter({"n_kpoints": 7}), 9)
     assert Report.from_json(report.to_json()) == report
     with pytest.raises(ValueError, match="not a report"):
         Report.from_json("{}")
