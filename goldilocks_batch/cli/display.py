@@ -221,7 +221,7 @@ def print_schema() -> None:
     out = console()
     table = Table(title=RESULT_SCHEMA_ID, title_justify="left", box=None)
     for heading in ("column", "type", "unit", "meaning"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading == "column", overflow="fold")
     for column in COLUMNS:
         table.add_row(column.name, str(column.type).replace("element: ", ""), column.unit, column.text)
     out.print(table)

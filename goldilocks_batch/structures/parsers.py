@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -66,7 +67,34 @@ def _refuse(code: ErrorCode, message: str, stage: Stage = Stage.READ) -> NoRetur
 
 def _parse_cif(text: str, _caught: list[warnings.WarningMessage]) -> Crystal:
     crystal = read_plain_cif(text)
-    return crystal if crystal is not None else _parse_any_cif(text)
+    if crystal is None:
+        crystal = _parse_any_cif(text)
+    _check_not_cut(text, crystal)
+    return crystal
+
+
+def _check_not_cut(text: str, crystal: Crystal) -> None:
+    """Refuse a file that ends within its list of sites and has fewer kinds or shares than its formula.
+
+    A file cut between two sites is otherwise a perfect CIF of another compound.
+    """
+    last_tag = text.rfind("\n_")
+    formula = re.search(r"^_chemical_formula_sum\s+(?:'([^'\n]*)'|\"([^\"\n]*)\"|(\S+))", text, re.MULTILINE)
+    if formula is None or not text.startswith("_atom_site_", last_tag + 1):
+        return
+    wanted: Counter[int] = Counter()
+    for symbol, count in re.findall(r"([A-Z][a-z]?)([\d.]*)", "".join(filter(None, formula.groups()))):
+        if symbol not in NUMBERS:
+            return
+        wanted[NUMBERS[symbol]] += float(count or 1)  # type: ignore[assignment]
+    found = Counter(crystal.numbers.tolist())
+    shares = [found[number] / count for number, count in wanted.items() if count > 0]
+    if not shares or set(found) != set(wanted) or max(shares) - min(shares) > 1e-3 * max(shares):
+        _refuse(
+            ErrorCode.PARSE_FAILED,
+            f"the {len(crystal)} sites do not make the compound of _chemical_formula_sum "
+            f"({formula[0].split(None, 1)[1]}); the file ends within its sites and seems cut short",
+        )
 
 
 def _parse_any_cif(text: str) -> Crystal:
@@ -146,6 +174,11 @@ def _parse_poscar(text: str, caught: list[warnings.WarningMessage]) -> Crystal:
 
 
 def from_pymatgen(structure: Structure) -> Crystal:
+    """Convert a pymatgen structure.
+
+    Raises:
+        StructureError: SPECIES_UNKNOWN, a site holds a dummy species; PARTIAL_OCCUPANCY, it is disordered.
+    """
     from pymatgen.core.periodic_table import DummySpecies
 
     for index, site in enumerate(structure):

@@ -346,3 +346,43 @@ def test_a_reference_that_failed_before_keeps_its_reason() -> None:
         load(Reference("case", "test", gone), max_sites=5)
     assert caught.value.code == ErrorCode.FILE_UNREADABLE
     assert caught.value.structure_id == "case"
+
+
+CUT_CIF = """data_NaCl
+_symmetry_space_group_name_H-M   'P 1'
+_cell_length_a   5.64
+_cell_length_b   5.64
+_cell_length_c   5.64
+_cell_angle_alpha   90
+_cell_angle_beta   90
+_cell_angle_gamma   90
+_chemical_formula_sum   'Na4 Cl4'
+loop_
+_atom_site_type_symbol
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na Na0 0 0 0
+Na Na1 0 0.5 0.5
+Na Na2 0.5 0 0.5
+Na Na3 0.5 0.5 0
+Cl Cl0 0.5 0.5 0.5
+Cl Cl1 0.5 0 0
+Cl Cl2 0 0.5 0
+Cl Cl3 0 0 0.5
+"""
+
+
+@pytest.mark.parametrize("rows", range(1, 9))
+def test_a_cif_cut_between_two_sites_is_not_another_compound(rows: int) -> None:
+    lines = CUT_CIF.splitlines(keepends=True)
+    text = "".join(lines[: len(lines) - 8 + rows])
+    reference = Reference("x", "x.cif", TextPayload(Format.CIF, text))
+    if rows == 8:
+        assert len(load(reference, max_sites=100)) == 8
+        return
+    with pytest.raises(StructureError) as caught:
+        load(reference, max_sites=100)
+    assert caught.value.code == ErrorCode.PARSE_FAILED
+    assert "cut short" in caught.value.message

@@ -1,0 +1,190 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from goldilocks_batch.errors import ErrorCode
+from goldilocks_batch.schema import COLUMNS, FLAGS
+
+ROOT = Path(__file__).resolve().parents[2]
+REGISTRY = ROOT / "tests" / "registry-standins.toml"
+
+
+def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "goldilocks_batch.cli.app", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_run_says_what_it_did_and_how_it_went(examples: Path, tmp_path: Path) -> None:
+    done = command("run", examples, "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
+    assert done.returncode == 0
+    assert "49 of 49 rows, 49 ok, 0 failed" in done.stdout
+    assert "constant 0.15 (AiiDA balanced)" in done.stdout
+    assert "49 rows, 0 done already" in done.stderr
+    again = command("run", examples, "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
+    assert "49 rows, 49 done already" in again.stderr
+
+
+def test_quiet_says_nothing_while_it_works(examples: Path, tmp_path: Path) -> None:
+    done = command(
+        "run", examples, "--model", "baseline", "--executor", "serial", "-q", "-o", tmp_path / "run"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_failed_rows_are_an_exit_code_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.cif").write_text("data_bad\n")
+    done = command(
+        "run", tmp_path / "in", "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run"
+    )
+    assert done.returncode == 1
+    assert "1  NO_STRUCTURE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run", "nowhere.parquet", "--model", "baseline"], "INPUT_NOT_FOUND"),
+        (["run", "--model", "baseline"], "no inputs"),
+        (["run", "x", "--model", "best"], "MODEL_UNKNOWN"),
+        (["run", "x", "--confidence", "0.99", "--model", "baseline"], "it has 0.85, 0.90, 0.95"),
+        (["run", "x", "--model", "baseline", "--grid", "upper"], "use --grid lower"),
+        (["run", "x", "--grid", "middle"], "option 'grid' is 'middle'"),
+        (["run", "x", "--config", "no.yaml"], "no.yaml cannot be read"),
+        (["run", "x"], "--artifacts"),
+        (["run", "x", "--artifacts", "no/such/folder"], "ARTIFACT_MISSING"),
+        (["inspect", "x.cif", "--model", "baseline"], "INPUT_NOT_FOUND"),
+    ],
+)
+def test_what_cannot_run_says_why_in_one_line(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_manifest_is_the_same_input_in_another_form(examples: Path, tmp_path: Path) -> None:
+    made = command("manifest", examples, "-o", tmp_path / "m.parquet")
+    assert made.returncode == 0, made.stderr
+    options = ["--model", "baseline", "--executor", "serial"]
+    command("run", examples, *options, "-o", tmp_path / "a")
+    command("run", tmp_path / "m.parquet", *options, "-o", tmp_path / "b")
+    tables = [pq.read_table(tmp_path / name / "results").drop(["source", "row"]) for name in "ab"]
+    assert tables[0].sort_by("id").equals(tables[1].sort_by("id"))
+
+
+def test_inspect_shows_the_whole_of_one_structure(examples: Path) -> None:
+    done = command("inspect", examples / "C-graphene.xyz", "--model", "baseline")
+    assert done.returncode == 0
+    for text in ("not periodic along c", "P6/mmm (191)", "19×19×1", "low_dimensional"):
+        assert text in done.stdout
+
+
+def test_inspect_of_a_broken_structure_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text("data_x\n")
+    done = command("inspect", tmp_path / "x.cif", "--model", "baseline")
+    assert done.returncode == 1
+    assert "NO_STRUCTURE" in done.stdout
+
+
+@pytest.mark.shared
+def test_features_of_the_examples(examples: Path, tmp_path: Path, shared: Path) -> None:
+    options = ["--artifacts", shared / "hub", "--registry", REGISTRY, "--executor", "serial"]
+    done = command("featurize", examples, "-o", tmp_path / "f.parquet", *options)
+    assert done.returncode == 0, done.stderr
+    table = pq.read_table(tmp_path / "f.parquet")
+    assert (table.num_rows, table.num_columns) == (49, 484)
+    assert sum(table[name].null_count for name in table.column_names) == 0
+    assert not (tmp_path / "f.parquet.parts").exists()
+    shown = command("inspect", examples / "Xe-fcc.cif", *options[:4])
+    assert "structure_block_zero" in shown.stdout
+
+
+@pytest.mark.shared
+def test_features_and_failures_make_the_whole(tmp_path: Path, shared: Path, examples: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "good.cif").write_text((examples / "MgO.cif").read_text())
+    (folder / "bad.cif").write_text("data_bad\n")
+    done = command(
+        "featurize",
+        folder,
+        "-o",
+        tmp_path / "f.parquet",
+        "--artifacts",
+        shared / "hub",
+        "--executor",
+        "serial",
+    )
+    assert done.returncode == 1
+    assert pq.read_table(tmp_path / "f.parquet")["id"].to_pylist() == ["good"]
+    failures = pq.read_table(tmp_path / "f.failures.parquet").to_pylist()
+    assert [(row["id"], row["error_code"]) for row in failures] == [("bad", "NO_STRUCTURE")]
+
+
+def test_an_altered_model_file_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "JunwenYin" / "metallicity-goldilocks-CGCNN"
+    folder.mkdir(parents=True)
+    (folder / "is_metal.ckpt").write_bytes(b"not the network")
+    done = command("run", "x", "--artifacts", tmp_path)
+    assert done.returncode == 2
+    assert "ARTIFACT_DIGEST" in done.stderr
+    assert "Nothing in it was read" in done.stderr
+
+
+def test_schema_names_every_column_and_flag() -> None:
+    shown = command("schema").stdout
+    assert all(column.name in shown for column in COLUMNS)
+    assert all(flag in shown for flag in FLAGS)
+
+
+def test_every_error_code_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [code for code in ErrorCode if f"`{code}`" not in text] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_order_and_it_goes_on_later(
+    manifest: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    output = tmp_path / "run"
+    arguments = ["run", manifest, "--model", "baseline", "--workers", "2", "--shard-size", "10", "-o", output]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "goldilocks_batch.cli.app", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while not list(output.glob("results/part-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    record = json.loads((output / "run.json").read_text())
+    assert record["state"] == "interrupted"
+    done = record["counts"]["rows"]
+    assert 0 < done < 600
+    assert command(*arguments).returncode in (0, 1)
+    record = json.loads((output / "run.json").read_text())
+    assert record["state"] == "completed"
+    assert [attempt["state"] for attempt in record["attempts"]] == ["interrupted", "completed"]
+    assert sum(attempt["rows"] for attempt in record["attempts"]) == 600
