@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+import pyarrow as pa
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -214,6 +215,13 @@ def print_table_written(summary: TableSummary, what: str) -> None:
         out.print(f"failures: {summary.failed:,} rows in {summary.failures_path}")
 
 
+def _short(kind: pa.DataType) -> str:
+    """An Arrow type as people write it: ``int32[3]``, ``string[]``."""
+    if pa.types.is_fixed_size_list(kind):
+        return f"{kind.value_type}[{kind.list_size}]"
+    return f"{kind.value_type}[]" if pa.types.is_list(kind) else str(kind)
+
+
 def print_schema() -> None:
     """The result table's columns and flags."""
     from goldilocks_batch.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
@@ -223,7 +231,7 @@ def print_schema() -> None:
     for heading in ("column", "type", "unit", "meaning"):
         table.add_column(heading, no_wrap=heading == "column", overflow="fold")
     for column in COLUMNS:
-        table.add_row(column.name, str(column.type).replace("element: ", ""), column.unit, column.text)
+        table.add_row(column.name, _short(column.type), column.unit, column.text)
     out.print(table)
     out.print()
     flags = Table(title="flags", title_justify="left", box=None, show_header=False)
