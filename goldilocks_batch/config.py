@@ -20,6 +20,8 @@ from goldilocks_batch.errors import ConfigError, ErrorCode
 __all__ = ["RunConfig", "load_config", "nearest"]
 
 Grid = Literal["lower", "median", "upper"]
+SingleSite = Literal["skip", "supercell"]
+Device = Literal["auto", "cpu", "cuda"]
 ExecutorName = Literal["local", "serial"]
 
 
@@ -41,11 +43,13 @@ class RunConfig(BaseModel):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="one-sided; a level that the model has")
     grid: Grid = Field("lower", description="which kdist the recommended mesh is made from")
     equal_axes: bool = Field(False, description="equal counts along axes of equal length")
+    single_site: SingleSite = Field("skip", description="one-atom cells without a line graph (ALIGNN)")
     max_sites: int = Field(1000, ge=1, description="largest cell that is worked on, in sites as supplied")
     allow_outside: bool = Field(False, description="let a manifest name files outside its own folder")
     registry: Path | None = Field(None, description="a registry file in place of the package's")
 
     # execution options
+    device: Device = Field("auto", description="where networks run: a GPU if there is one, or as named")
     artifacts: Path | None = Field(None, description="folder of model files, <org>/<repository>/<file>")
     executor: ExecutorName = Field("local", description="a local Dask cluster, or this process alone")
     workers: int | None = Field(None, ge=1, description="worker processes; default one per core")
@@ -77,7 +81,7 @@ class RunConfig(BaseModel):
 
 
 #: Options that enter a run's identity (the registry does so by the digests of the model's files).
-SCIENTIFIC = ("model", "confidence", "grid", "equal_axes", "max_sites", "allow_outside")
+SCIENTIFIC = ("model", "confidence", "grid", "equal_axes", "single_site", "max_sites", "allow_outside")
 
 
 def nearest(name: str, known: Mapping[str, object] | set[str] | list[str]) -> str:

@@ -22,7 +22,7 @@ from goldilocks_batch.models.artifacts import ResolvedFile, ResolvedModel, file_
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
-from goldilocks_batch.models.load import load_model
+from goldilocks_batch.models.load import SingleSite, load_model
 from goldilocks_batch.models.registry import level_name, load_registry
 from goldilocks_batch.report import Report
 from goldilocks_batch.rows import Answers, MeshOptions, failed_table, known_columns, report_of, result_table
@@ -39,11 +39,15 @@ class Screening:
         model: the model's files, found and checked.
         max_sites: the largest cell accepted.
         meshes: how bounds become meshes.
+        single_site: what graph networks do with a cell of one atom.
+        device: where networks run.
     """
 
     model: ResolvedModel
     max_sites: int
     meshes: MeshOptions
+    single_site: SingleSite = "skip"
+    device: str = "cpu"
 
     @classmethod
     def from_config(cls, config: RunConfig) -> Self:
@@ -62,7 +66,8 @@ class Screening:
             )
         baseline = load_registry().model("baseline").levels[level_name(config.confidence)].kdist
         constants = (("aiida", AIIDA_BALANCED), ("constant", baseline or AIIDA_BALANCED))
-        return cls(model, config.max_sites, MeshOptions(config.grid, config.equal_axes, constants))
+        meshes = MeshOptions(config.grid, config.equal_axes, constants)
+        return cls(model, config.max_sites, meshes, config.single_site, config.device)
 
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
@@ -114,7 +119,7 @@ class Screener:
 
     def __init__(self, work: Screening) -> None:
         self._work = work
-        self._model = load_model(work.model)
+        self._model = load_model(work.model, single_site=work.single_site, device=work.device)
         self._featurizer = _featurizer(work.model.files, self._model.feature_blocks)
 
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:

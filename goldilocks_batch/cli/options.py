@@ -40,7 +40,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="rf: the published forest; baseline: published constants. [default: rf]",
+        help="rf: published forest; alignn: published networks; baseline: constants. [default: rf]",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -62,6 +62,17 @@ EqualAxes = Annotated[
         help="Equal counts along axes of equal length.",
         rich_help_panel=_MODEL,
     ),
+]
+SingleSite = Annotated[
+    str | None,
+    typer.Option(
+        help="One-atom cells (alignn): skip the bond-angle layers, or supercell. [default: skip]",
+        rich_help_panel=_MODEL,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="Where networks run: auto, cpu or cuda. [default: auto]", rich_help_panel=_WORK),
 ]
 Artifacts = Annotated[
     Path | None,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from goldilocks_batch.models.artifacts import ResolvedModel
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
 
-__all__ = ["ForestModel", "load_model"]
+__all__ = ["ForestModel", "SingleSite", "load_model"]
+
+SingleSite = Literal["skip", "supercell"]
 
 #: The published forest's blocks, schema ``comp_struct_soap_lattice_metal.v1``.
 _ALL_BLOCKS = ("composition", "structure", "soap", "lattice", "metallicity")
@@ -33,8 +37,13 @@ class ForestModel:
         return RawBounds(self._forest.predict(inputs.features).astype(np.float64))
 
 
-def load_model(resolved: ResolvedModel) -> Model:
+def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", device: str = "cpu") -> Model:
     """Load a model.
+
+    Args:
+        resolved: its files.
+        single_site: what graph networks do with a cell of one atom.
+        device: where networks run: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
         ModelError: a file has changed or gone, or is not what its role asks for.
@@ -48,4 +57,13 @@ def load_model(resolved: ResolvedModel) -> Model:
         from goldilocks_batch.models.forest_pickle import read_forest_pickle
 
         return ForestModel(read_forest_pickle(resolved.file("forest")), _ALL_BLOCKS)
-    raise NotImplementedError(resolved.kind)
+    from goldilocks_batch.models.alignn import Alignn
+
+    return Alignn.load(
+        resolved.role("lower"),
+        resolved.role("median"),
+        resolved.role("upper"),
+        resolved.file("atoms"),
+        single_site=single_site,
+        device=device,
+    )
