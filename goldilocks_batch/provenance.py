@@ -78,6 +78,9 @@ class RunRecord:
     def begin(self, **values: object) -> None:
         """Write what is known at the start: configuration, identity, inputs, model, versions."""
         attempts = self.values.get("attempts", [])
+        for attempt in attempts:
+            if attempt["state"] == "running":  # it had no time to say how it ended
+                attempt["state"] = "killed"
         attempts.append({"started": now(), "state": "running"})
         first = self.values.get("started", attempts[-1]["started"])
         self.values = {"state": "running", "started": first, **values, "attempts": attempts}

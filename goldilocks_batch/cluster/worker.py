@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from goldilocks_batch.errors import ErrorCode
+from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.plan import Shard
 from goldilocks_batch.report import Report
 from goldilocks_batch.sink import write_part
@@ -63,9 +63,19 @@ _built: dict[Work, Pipeline] = {}
 
 
 def pipeline_for(work: Work) -> Pipeline:
-    """The pipeline of this work in this process, built at the first call; only the last one is kept."""
+    """The pipeline of this work in this process, built at the first call; only the last one is kept.
+
+    Raises:
+        GoldilocksError: it cannot be built, which ends a run.
+    """
     if work not in _built:
-        pipeline = work.build()
+        try:
+            pipeline = work.build()
+        except GoldilocksError:
+            raise
+        except Exception as error:  # no shard could be done: not the fault of any structure
+            message = f"the model cannot be loaded in a worker: {type(error).__name__}: {error}"
+            raise RunError(ErrorCode.INTERNAL, message) from error
         _built.clear()
         _built[work] = pipeline
     return _built[work]
