@@ -157,7 +157,7 @@ class Screener:
             if known and not known.issuperset(SYMBOLS[z] for z in np.unique(crystals[row].numbers)):
                 batch.flags[index].append("outside_training_elements")
         good = np.isin(alive, batch.alive)
-        spread = None if raw.spread is None else raw.spread[good]
+        spread = None if bounds.spread is None else bounds.spread[good]
         return Answers(alive[good], bounds.values[good], spread)
 
 

@@ -1,8 +1,8 @@
 """One crystal graph convolution, fused: a pass over the bonds of a batch, sorted by the atom they lead to.
 
-For a bond from s to t with Gaussians e of its length, ``z = W_t x_t + W_s x_s + W_e e + b`` for both branches of the
-gate; the first two products are made for atoms, not for bonds, and of the third only the few columns count whose
-Gaussians do not vanish.
+For a bond from s to t with Gaussians e of its length, ``z = W_t x_t + W_s x_s + W_e e + b`` for both
+branches of the gate; the first two products are made for atoms, not for bonds, and of the third only the
+few columns count whose Gaussians do not vanish.
 """
 
 from __future__ import annotations

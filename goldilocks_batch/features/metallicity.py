@@ -71,7 +71,7 @@ class Metallicity:
                 f" {weights['embedding.weight'].shape[1]}",
             )
         self._embedding = table @ weights["embedding.weight"].T + weights["embedding.bias"]
-        self._tabulated = np.isfinite(table).all(axis=1)
+        self._tabulated = ~np.isnan(table[:, 0])
         self._basis = RadialBasis(weights["rbf.centers"])
         self._layers = [_layer(network, index) for index in range(constructor_number(network, "n_conv"))]
 
@@ -82,8 +82,8 @@ class Metallicity:
             crystals: the cells; not changed.
 
         Returns:
-            ``(n, 64)`` float32, zero where there is an error, and the errors by index: ELEMENT_NOT_TABULATED or
-            NO_NEIGHBOURS.
+            ``(n, 64)`` float32, zero where there is an error, and the errors by index:
+            ELEMENT_NOT_TABULATED or NO_NEIGHBOURS.
         """
         features = np.zeros((len(crystals), N_METALLICITY), dtype=np.float32)
         graphs: dict[int, Bonds] = {}

@@ -1,17 +1,18 @@
-"""The nearest atoms of every atom of a periodic cell, in an order that does not depend on the radius searched.
+"""The nearest atoms of every atom of a periodic cell, in an order independent of the radius searched.
 
 The order among equally distant neighbours decides which of them are kept, so it follows that of pymatgen's
 ``get_neighbor_list`` with a radius of `CUTOFF` to the last bit:
 
-* coordinates of an image are formed with its arithmetic (Cartesian coordinates, fractional ones from the inverse
-  lattice, wrapped, back to Cartesian, plus ``i·a + j·b + k·c``), operation by operation.  The first of these is a
-  matrix product there, whose last bit depends on the processor's linear algebra library; here it is a plain sum,
-  which is what the published graphs agree with;
-* it sorts space into cubes of `CUTOFF` Å from a corner just outside the search region, lists the 27 cubes about an
-  atom in ascending order, and the points of a cube from the last image (i, j, k, site) to the first.
+* coordinates of an image are formed with its arithmetic (Cartesian coordinates, fractional ones from the
+  inverse lattice, wrapped, back to Cartesian, plus ``i·a + j·b + k·c``), operation by operation.  The first
+  of these is a matrix product there, whose last bit depends on the processor's linear algebra library; here
+  it is a plain sum, which is what the published graphs agree with;
+* it sorts space into cubes of `CUTOFF` Å from a corner just outside the search region, lists the 27 cubes
+  about an atom in ascending order, and the points of a cube from the last image (i, j, k, site) to the
+  first.
 
-Images are found otherwise: with a lower triangular lattice matrix the coordinates of a lattice point are bounded one
-after the other, so that nearly every image visited is a neighbour, and the radius starts small.
+Images are found otherwise: with a lower triangular lattice matrix the coordinates of a lattice point are
+bounded one after the other, so that nearly every image visited is a neighbour, and the radius starts small.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["CUTOFF", "TOLERANCE", "nearest"]
 
 #: Å; the published graphs have no longer bond.
 CUTOFF = 10.0
-#: Å² beyond the cutoff that still counts, and Å within which an atom is itself, as in pymatgen.
+#: Å² beyond the squared cutoff, and Å around the search region, that still count, as in pymatgen.
 TOLERANCE = 1e-8
 
 
@@ -44,7 +45,7 @@ def _cartesian(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArr
 def _wrapped(
     lattice: NDArray[np.float64], cart: NDArray[np.float64], pbc: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Fractional coordinates wrapped along periodic axes, the cell each site was in, Cartesian wrapped sites."""
+    """Wrapped fractional coordinates, the cell each site was in, wrapped Cartesian coordinates."""
     m00, m01, m02 = lattice[0]
     m10, m11, m12 = lattice[1]
     m20, m21, m22 = lattice[2]
@@ -87,22 +88,22 @@ def _lower_triangular(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @njit(cache=True, error_model="numpy")
 def _range(offset: float, length: float, reach: float, periodic: bool) -> tuple[int, int]:
-    """First and last integer n with ``|offset + n·length| ≤ reach``; only 0 along an axis that is not periodic."""
+    """First and last n with ``|offset + n·length| ≤ reach``; 0 alone along an axis that is not periodic."""
     if not periodic:
         return 0, 0
-    return int(math.ceil((-reach - offset) / length)), int(math.floor((reach - offset) / length))
+    return math.ceil((-reach - offset) / length), math.floor((reach - offset) / length)
 
 
 @njit(cache=True, error_model="numpy")
 def _before(d: float, rank: NDArray[np.int64], other_d: float, other_rank: NDArray[np.int64]) -> bool:
-    """Whether a neighbour comes before another: by distance, then cube, then from the last image to the first."""
+    """Whether a neighbour comes before another: by distance, cube, then the later image first."""
     if d != other_d:
-        return d < other_d
+        return bool(d < other_d)
     if rank[0] != other_rank[0]:
-        return rank[0] < other_rank[0]
+        return bool(rank[0] < other_rank[0])
     for k in range(1, 5):
         if rank[k] != other_rank[k]:
-            return rank[k] > other_rank[k]
+            return bool(rank[k] > other_rank[k])
     return False
 
 
@@ -116,7 +117,7 @@ def _insert(
     vectors: NDArray[np.float64],
     ranks: NDArray[np.int64],
 ) -> int:
-    """Put a neighbour in its place in the sorted lists, which hold `count`; returns how many they hold then."""
+    """Put a neighbour in its place in the sorted lists, which hold `count`; returns how many then."""
     kept = len(distances)
     place = count
     while place > 0 and _before(d, rank, distances[place - 1], ranks[place - 1]):
@@ -144,16 +145,18 @@ def _visit(
     wrapped: NDArray[np.float64],
     rank: NDArray[np.int64],
     delta: NDArray[np.float64],
+    place: NDArray[np.float64],
     distances: NDArray[np.float64],
     vectors: NDArray[np.float64],
     ranks: NDArray[np.int64],
 ) -> int:
-    """Consider the image of a site that ``rank[1:]`` (i, j, k, site) names; `limit` in Å² on the squared distance."""
+    """Consider the image of a site that ``rank[1:]`` (i, j, k, site) names; `limit`: Å², on the distance²."""
     i, j, k, site = rank[1], rank[2], rank[3], rank[4]
     d2 = 0.0
     for axis in range(3):
         image = i * lattice[0, axis] + j * lattice[1, axis] + k * lattice[2, axis] + wrapped[site, axis]
         delta[axis] = image - origin[axis]
+        place[axis] = image - corner[axis]
         d2 += delta[axis] * delta[axis]
     kept = len(distances)
     if d2 >= limit:
@@ -161,12 +164,12 @@ def _visit(
     d = math.sqrt(d2)
     if count == kept and d > distances[kept - 1]:
         return count
-    label = 0.0
+    cube = 0
     for axis in range(3):
-        image = i * lattice[0, axis] + j * lattice[1, axis] + k * lattice[2, axis] + wrapped[site, axis]
-        label = label * corner[3 + axis] + math.floor((image - corner[axis] + 1e-8) / CUTOFF)
-    rank[0] = int(label)
-    return _insert(count, d, delta, rank, distances, vectors, ranks)
+        cube = cube * int(corner[3 + axis]) + math.floor((place[axis] + 1e-8) / CUTOFF)
+    rank[0] = cube
+    after: int = _insert(count, d, delta, rank, distances, vectors, ranks)
+    return after
 
 
 @njit(cache=True, error_model="numpy")
@@ -185,7 +188,7 @@ def _search(
     vectors: NDArray[np.float64],
     ranks: NDArray[np.int64],
 ) -> int:
-    """Fill the sorted lists of one atom with its nearest neighbours within a radius; returns how many there are."""
+    """Fill the sorted lists of one atom with its nearest within a radius; returns how many there are."""
     ax = triangular[0, 0]
     bx, by = triangular[1, 0], triangular[1, 1]
     cx, cy, cz = triangular[2, 0], triangular[2, 1], triangular[2, 2]
@@ -193,7 +196,7 @@ def _search(
     reach = radius + 1e-6
     limit = CUTOFF * CUTOFF + TOLERANCE if radius >= CUTOFF else radius * radius
     count = 0
-    rank, delta = np.empty(5, dtype=np.int64), np.empty(3)
+    rank, delta, place = np.empty(5, dtype=np.int64), np.empty(3), np.empty(3)
     for j in range(len(frac)):
         fa, fb, fc = frac[j, 0] - frac[center, 0], frac[j, 1] - frac[center, 1], frac[j, 2] - frac[center, 2]
         rank[4] = j
@@ -213,7 +216,18 @@ def _search(
                     if j == center and na == 0 and nb == 0 and nc == 0:
                         continue
                     count = _visit(
-                        count, limit, origin, lattice, corner, wrapped, rank, delta, distances, vectors, ranks
+                        count,
+                        limit,
+                        origin,
+                        lattice,
+                        corner,
+                        wrapped,
+                        rank,
+                        delta,
+                        place,
+                        distances,
+                        vectors,
+                        ranks,
                     )
     return count
 

@@ -1,8 +1,9 @@
 """Activation functions in float32 without branches or library calls, so that loops over them vectorise.
 
-The exponential is ``2^n · p(r)`` with ``x = n ln 2 + r``; adding and subtracting 1.5·2²³ rounds to n and leaves n in the
-low bits of the sum, which then are the exponent.  Polynomials were fitted to the smallest largest relative error on
-the interval: 8e-8 for exp on ``|r| ≤ ln 2 / 2``, 3e-8 for ``log(1 + u) / u`` on ``0 ≤ u ≤ 1``.  NaN stays NaN.
+The exponential is ``2^n · p(r)`` with ``x = n ln 2 + r``; adding and subtracting 1.5·2²³ rounds to n and
+leaves n in the low bits of the sum, which then are the exponent.  Polynomials were fitted to the smallest
+largest relative error on the interval: 8e-8 for exp on ``|r| ≤ ln 2 / 2``, 3e-8 for ``log(1 + u) / u`` on
+``0 ≤ u ≤ 1``.  NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ def exp32(x: np.float32) -> np.float32:
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def sigmoid32(x: np.float32) -> np.float32:
     """``1 / (1 + exp(-x))``."""
-    return _ONE / (_ONE + exp32(-x))
+    return np.float32(_ONE / (_ONE + exp32(-x)))
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def silu32(x: np.float32) -> np.float32:
     """``x / (1 + exp(-x))``."""
-    return x / (_ONE + exp32(-x))
+    return np.float32(x / (_ONE + exp32(-x)))
 
 
 @njit(cache=True, fastmath=FASTMATH, error_model="numpy")
@@ -59,4 +60,4 @@ def softplus32(x: np.float32) -> np.float32:
     u = exp32(-abs(x))
     tail = _L4 + u * (_L5 + u * (_L6 + u * (_L7 + u * _L8)))
     log = u * (_L0 + u * (_L1 + u * (_L2 + u * (_L3 + u * tail))))
-    return (_ZERO if x < _ZERO else x) + log
+    return np.float32((_ZERO if x < _ZERO else x) + log)

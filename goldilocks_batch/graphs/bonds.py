@@ -21,7 +21,8 @@ EPSILON = 1e-8
 class CrystalGraph:
     """Atoms, bonds and line graph of one crystal; bonds into an atom lie side by side.
 
-    The nodes of the line graph are the bonds.  An edge leads from bond a→b to bond b→d where d is not the site a.
+    The nodes of the line graph are the bonds.  An edge leads from bond a→b to bond b→d where d is not the
+    site a.
 
     Attributes:
         numbers: ``(n_atoms,)`` int64, atomic numbers.

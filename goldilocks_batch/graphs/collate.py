@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from goldilocks_batch.graphs.bonds import CrystalGraph, sort_by_key
+from goldilocks_batch.graphs.classes import BondClasses
 from goldilocks_batch.graphs.neighbours import Bonds
 
 __all__ = ["BondBatch", "GraphBatch", "collate", "collate_bonds", "pack", "pool"]
+
+Integer = TypeVar("Integer", np.int32, np.int64)
 
 
 def pack(costs: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
@@ -64,13 +68,19 @@ class GraphBatch:
         bonds: the bonds.
         line_into: ``(n_bonds + 1,)`` where the line-graph edges into each bond start.
         line_source: ``(n_line_edges,)`` the bond each of them comes from.
-        cosine: ``(n_line_edges,)`` of the angle at the shared atom.
+        kind: ``(depth + 1, n_bonds)`` kinds of bonds before each layer on the line graph and after the last.
+        example: for each row of `kind`, ``(n_kinds,)`` a bond of each kind.
+        angle_kind: ``(n_line_edges,)`` kind of the angle of each line-graph edge.
+        cosine: ``(n_angle_kinds,)`` of the angles of each kind.
     """
 
     numbers: NDArray[np.int64]
     bonds: BondBatch
     line_into: NDArray[np.int64]
     line_source: NDArray[np.int32]
+    kind: NDArray[np.int32]
+    example: tuple[NDArray[np.int32], ...]
+    angle_kind: NDArray[np.int32]
     cosine: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -92,23 +102,41 @@ def collate_bonds(graphs: Sequence[Bonds]) -> BondBatch:
     return BondBatch(first_atom, into, source[order], distance[order])
 
 
-def collate(graphs: Sequence[CrystalGraph]) -> GraphBatch:
-    """Put the graphs of some structures behind each other."""
-    atoms = _offsets([len(graph.numbers) for graph in graphs])
-    bonds = _offsets([graph.n_bonds for graph in graphs])
-    lines = _offsets([graph.n_line_edges for graph in graphs])
-    first = list(zip(graphs, atoms.tolist(), bonds.tolist(), lines.tolist(), strict=False))
+def collate(graphs: Sequence[tuple[CrystalGraph, BondClasses]]) -> GraphBatch:
+    """Put the graphs of some structures behind each other, with their kinds of bonds."""
+    plain, classes = [graph for graph, _ in graphs], [kinds for _, kinds in graphs]
+    atoms = _offsets([len(graph.numbers) for graph in plain])
+    bonds = _offsets([graph.n_bonds for graph in plain])
+    lines = _offsets([graph.n_line_edges for graph in plain])
+    angles = _offsets([len(kinds.cosine) for kinds in classes])
+    rows = [
+        _offsets([len(kinds.example[level]) for kinds in classes]) for level in range(len(classes[0].example))
+    ]
     return GraphBatch(
-        numbers=np.concatenate([graph.numbers for graph in graphs]),
+        numbers=np.concatenate([graph.numbers for graph in plain]),
         bonds=BondBatch(
             first_atom=atoms,
-            into=np.concatenate([graph.into[:-1] + bond for graph, _, bond, _ in first] + [bonds[-1:]]),
-            source=np.concatenate([graph.source + atom for graph, atom, _, _ in first]),
-            distance=np.concatenate([graph.distance for graph in graphs]),
+            into=np.append(_shifted([graph.into[:-1] for graph in plain], bonds), bonds[-1]),
+            source=_shifted([graph.source for graph in plain], atoms),
+            distance=np.concatenate([graph.distance for graph in plain]),
         ),
-        line_into=np.concatenate([graph.line_into[:-1] + line for graph, _, _, line in first] + [lines[-1:]]),
-        line_source=np.concatenate([graph.line_source + np.int32(bond) for graph, _, bond, _ in first]),
-        cosine=np.concatenate([graph.cosine for graph in graphs]),
+        line_into=np.append(_shifted([graph.line_into[:-1] for graph in plain], lines), lines[-1]),
+        line_source=_shifted([graph.line_source for graph in plain], bonds),
+        kind=np.stack(
+            [_shifted([kinds.kind[level] for kinds in classes], at) for level, at in enumerate(rows)]
+        ),
+        example=tuple(
+            _shifted([kinds.example[level] for kinds in classes], bonds) for level in range(len(rows))
+        ),
+        angle_kind=_shifted([kinds.angle_kind for kinds in classes], angles),
+        cosine=np.concatenate([kinds.cosine for kinds in classes]),
+    )
+
+
+def _shifted(arrays: Sequence[NDArray[Integer]], shifts: NDArray[np.int64]) -> NDArray[Integer]:
+    """Indices of several structures behind each other, each structure's raised by its shift."""
+    return np.concatenate(
+        [array + array.dtype.type(shift) for array, shift in zip(arrays, shifts, strict=False)]
     )
 
 

@@ -15,6 +15,8 @@ __all__ = ["CUTOFF", "MAX_NEIGHBOURS", "Bonds", "find_bonds"]
 
 #: Bonds that start at an atom, at most.
 MAX_NEIGHBOURS = 12
+#: Å³ an atom; the densest hydrogen has some 2.  In less the search would visit images without end.
+SMALLEST_VOLUME = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,7 @@ class Bonds:
 
 
 def find_bonds(crystal: Crystal) -> Bonds:
-    """Bond every atom to its `MAX_NEIGHBOURS` nearest neighbours within `CUTOFF` Å (fewer where there are fewer).
+    """Bond every atom to its nearest neighbours: `MAX_NEIGHBOURS`, or as many as are within `CUTOFF` Å.
 
     The choice among equally distant neighbours is that of the published graphs: a stable sort by distance of
     pymatgen's ``get_neighbor_list``.
@@ -49,8 +51,17 @@ def find_bonds(crystal: Crystal) -> Bonds:
         crystal: the cell; images are taken along its periodic axes.
 
     Raises:
-        FeatureError: NO_NEIGHBOURS, an atom has no neighbour within the cutoff.
+        FeatureError: NO_NEIGHBOURS, an atom has no neighbour within the cutoff; GRAPH_FAILED, the cell has no
+            volume to speak of or a number is not finite.
     """
+    finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac).all()
+    if not finite or crystal.volume < SMALLEST_VOLUME * len(crystal):
+        found = f"a cell of {crystal.volume:g} Å³" if finite else "coordinates that are not finite"
+        raise FeatureError(
+            ErrorCode.GRAPH_FAILED,
+            f"found {found} for {len(crystal)} sites; expected at least {SMALLEST_VOLUME:g} Å³ an atom",
+            stage=Stage.GRAPH,
+        )
     counts, sites, distances, vectors = nearest(crystal.lattice, crystal.frac, crystal.pbc, MAX_NEIGHBOURS)
     lonely = np.flatnonzero(counts == 0)
     if len(lonely):

@@ -31,7 +31,7 @@ class RadialBasis:
         spacing = np.float32(self.centers[1] - self.centers[0])
         return float(1.0 / spacing**2)
 
-    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """``(n, bins)`` Gaussians of ``(n,)`` values."""
         delta = values.astype(np.float32)[:, None] - self.centers
         return np.exp(-np.float32(self.gamma) * delta * delta)
@@ -42,7 +42,11 @@ class RadialBasis:
         Returns:
             ``(n,)`` index of the first centre, ``(n, min(WINDOW, bins))`` Gaussians.
         """
-        return near_gaussians(values, self.centers, self.gamma, min(WINDOW, len(self.centers)))
+        width = min(WINDOW, len(self.centers))
+        near: tuple[NDArray[np.int64], NDArray[np.float32]] = near_gaussians(
+            values, self.centers, self.gamma, width
+        )
+        return near
 
 
 @njit(cache=True, error_model="numpy")

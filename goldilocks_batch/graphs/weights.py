@@ -1,4 +1,4 @@
-"""Weights of published networks: Lightning checkpoints read as arrays and held to the keys expected of them."""
+"""Weights of published networks: Lightning checkpoints as arrays, held to the keys expected of them."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without running code from it.
 
     Raises:
-        ModelError: ARTIFACT_MISSING, there is no such file; ARTIFACT_INVALID, it is not a checkpoint of a network
-            with the prefix ``model.``, or a weight is not finite; ARTIFACT_FORBIDDEN, it holds more than tensors
-            and plain values.
+        ModelError: ARTIFACT_MISSING, there is no such file; ARTIFACT_INVALID, it is not a checkpoint of a
+            network with the prefix ``model.``, or a weight is not finite; ARTIFACT_FORBIDDEN, it holds more
+            than tensors and plain values.
     """
     import torch
 
@@ -92,11 +92,17 @@ def _first_line(error: Exception) -> str:
 
 
 def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    import torch
+
     weights = {}
     for key, value in state.items():
         if not key.startswith(PREFIX):
             raise ModelError(
                 ErrorCode.ARTIFACT_INVALID, f'{path}: key "{key}" does not start with "{PREFIX}"'
+            )
+        if not isinstance(value, torch.Tensor):
+            raise ModelError(
+                ErrorCode.ARTIFACT_INVALID, f'{path}: "{key}" is not a tensor but {type(value).__name__}'
             )
         array = value.detach().float().numpy()
         if not np.isfinite(array).all():

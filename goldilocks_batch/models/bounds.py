@@ -27,11 +27,13 @@ class Bounds:
     Attributes:
         values: ``(n, 3)`` kdist, 1/Å, lower ≤ median ≤ upper; NaN where a model gives no such bound or the
             row failed.
+        spread: ``(n, 3)`` the ensemble's standard deviation of each of these values, 1/Å, or None.
         flags: n tuples of remarks.
         failures: rows without bounds.
     """
 
     values: NDArray[np.float64]
+    spread: NDArray[np.float64] | None
     flags: list[tuple[str, ...]]
     failures: dict[int, PredictionError]
 
@@ -65,7 +67,11 @@ def finalise(raw: RawBounds, correction: float) -> Bounds:
     }
     values[failed] = np.nan
     crossed = (np.diff(values[:, given], axis=1) < 0).any(axis=1)
-    values[:, given] = np.sort(values[:, given], axis=1)
+    # columns that are not given keep their places; a spread goes with its bound
+    order = np.tile(np.arange(3), (len(values), 1))
+    order[:, given] = np.flatnonzero(given)[np.argsort(values[:, given], axis=1, kind="stable")]
+    values = np.take_along_axis(values, order, axis=1)
+    spread = None if raw.spread is None else np.take_along_axis(raw.spread, order, axis=1)
     clipped = (values < SMALLEST_KDIST).any(axis=1)
     values = np.maximum(values, SMALLEST_KDIST)  # NaN stays NaN
     wide = values[:, 2] > WIDE_RATIO * values[:, 0]
@@ -81,4 +87,4 @@ def finalise(raw: RawBounds, correction: float) -> Bounds:
         )
         for row in range(len(values))
     ]
-    return Bounds(values, flags, failures)
+    return Bounds(values, spread, flags, failures)

@@ -8,7 +8,11 @@ from goldilocks_batch import errors
 from goldilocks_batch.errors import ErrorCode, GoldilocksError, Stage, StructureError
 
 KINDS = sorted(
-    (value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, GoldilocksError)),
+    (
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, GoldilocksError)
+    ),
     key=lambda kind: kind.__name__,
 )
 

@@ -1,0 +1,303 @@
+"""ALIGNN ensembles: bounds as means over networks, graphs packed into batches, on the CPU or a GPU.
+
+Network: Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021), in the form that the Goldilocks project
+trained and published: line-graph edges by site, 231 features of the whole structure beside the graph, one
+quantile a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.crystal import SYMBOLS, Crystal
+from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, ModelError, Stage
+from goldilocks_batch.graphs.bonds import CrystalGraph, crystal_graph
+from goldilocks_batch.graphs.classes import BondClasses, bond_classes
+from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
+from goldilocks_batch.graphs.weights import read_element_table
+from goldilocks_batch.models.alignn_cpu import CpuEnsemble
+from goldilocks_batch.models.alignn_weights import N_ADDITIONAL, read_networks
+from goldilocks_batch.models.interface import ModelInputs, RawBounds
+
+__all__ = ["Alignn", "Ensemble", "PreparedGraphs", "SingleSite", "supercell"]
+
+#: What to do with a cell of one atom, which has no line graph.
+SingleSite = Literal["skip", "supercell"]
+Graph = tuple[CrystalGraph, BondClasses]
+
+#: Line-graph edges of a batch on the CPU; see `benchmarks/alignn_cpu.py`.
+CPU_LINE_EDGES = 24_000
+#: Line-graph edges of a batch on a GPU to begin with; some 12 KB each with 9 networks of width 64.
+GPU_LINE_EDGES = 1_000_000
+#: A bound is flagged where its networks' standard deviation exceeds this share of it.
+DISAGREEMENT = 0.25
+
+
+class Ensemble(Protocol):
+    """Networks that can be evaluated on a batch."""
+
+    def __call__(
+        self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
+    ) -> NDArray[np.float32]:
+        """``(n_structures, n_networks)`` outputs, 1/Å."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedGraphs:
+    """Graphs of n structures: what can be made ahead, elsewhere, and sent to where the networks are.
+
+    Attributes:
+        graphs: with their kinds of bonds; None where there is a failure.
+        flags: remarks by row.
+        failures: why a row has no graph.
+    """
+
+    graphs: list[Graph | None]
+    flags: dict[int, tuple[str, ...]]
+    failures: dict[int, GoldilocksError]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Outputs so far, ``(n, n_networks)``, and the rows that fell back to the CPU."""
+
+    outputs: NDArray[np.float32]
+    fallen_back: set[int] = field(default_factory=set)
+
+
+class Alignn:
+    """The three ensembles of a confidence level.
+
+    Args:
+        ensemble: their networks, those of the lower bound first, then median, upper.
+        sizes: networks of each.
+        tabulated: ``(119,)`` bool, elements the networks know, by atomic number.
+        depth: layers on the line graph.
+        single_site: see `SingleSite`; the published application skips the ALIGNN layers.
+        fallback: the same networks on the CPU, for what does not fit the device; None if `ensemble` is on
+        the CPU. line_edges: line-graph edges of a batch, at most; lowered when a batch has not fitted.
+    """
+
+    feature_blocks: tuple[str, ...] = ("composition", "structure", "lattice", "metallicity")
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        sizes: tuple[int, int, int],
+        tabulated: NDArray[np.bool_],
+        depth: int,
+        *,
+        single_site: SingleSite = "skip",
+        fallback: Ensemble | None = None,
+        line_edges: int = CPU_LINE_EDGES,
+    ) -> None:
+        self._ensemble = ensemble
+        self._columns = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+        self._tabulated = tabulated
+        self._depth = depth
+        self._single_site = single_site
+        self._fallback = fallback
+        self.line_edges = line_edges
+
+    @classmethod
+    def load(
+        cls,
+        lower: Sequence[Path],
+        median: Sequence[Path],
+        upper: Sequence[Path],
+        elements: Path,
+        *,
+        single_site: SingleSite = "skip",
+        device: str = "cpu",
+    ) -> Self:
+        """Load the checkpoints of each bound and the table of elements.
+
+        Args:
+            lower: checkpoints whose mean is the lower bound; likewise
+            median: and
+            upper: theirs.
+            elements: path of ``atom_init_with_sssp_cutoffs.json``.
+            single_site: what to do with a cell of one atom.
+            device: ``cpu``, ``cuda`` or ``auto``, which is ``cuda`` where there is a GPU.
+
+        Raises:
+            ModelError: a file is missing or not acceptable; there is no GPU where one was asked for.
+        """
+        architecture, ensembles = read_networks([lower, median, upper])
+        table = read_element_table(elements)
+        if table.shape[1] != architecture.atom_inputs:
+            raise ModelError(
+                ErrorCode.ARTIFACT_INVALID,
+                f"{elements} has {table.shape[1]} numbers an element,"
+                f" the checkpoints expect {architecture.atom_inputs}",
+            )
+        networks = [network for ensemble in ensembles for network in ensemble]
+        on_cpu = CpuEnsemble(architecture, networks, table)
+        ensemble: Ensemble = on_cpu
+        if _resolved(device) == "cuda":
+            from goldilocks_batch.models.alignn_torch import TorchEnsemble
+
+            ensemble = TorchEnsemble(architecture, networks, table, "cuda")
+        return cls(
+            ensemble,
+            (len(lower), len(median), len(upper)),
+            ~np.isnan(table[:, 0]),
+            architecture.alignn_layers,
+            single_site=single_site,
+            fallback=None if ensemble is on_cpu else on_cpu,
+            line_edges=CPU_LINE_EDGES if ensemble is on_cpu else GPU_LINE_EDGES,
+        )
+
+    def predict(self, inputs: ModelInputs) -> RawBounds:
+        """Mean and standard deviation over the networks of each bound.
+
+        Args:
+            inputs: primitive cells and their 231 features: composition, structure, lattice, metallicity.
+        """
+        if inputs.features is None:
+            raise ValueError("ALIGNN needs features beside the graph")
+        return self.infer(self.prepare(inputs.crystals), inputs.features)
+
+    def prepare(self, crystals: Sequence[Crystal]) -> PreparedGraphs:
+        """Build the graphs of some primitive cells; needs no GPU."""
+        prepared = PreparedGraphs([None] * len(crystals), {}, {})
+        for row, crystal in enumerate(crystals):
+            try:
+                prepared.graphs[row], flags = self._graph(crystal)
+                if flags:
+                    prepared.flags[row] = flags
+            except FeatureError as error:
+                prepared.failures[row] = error
+        return prepared
+
+    def infer(self, prepared: PreparedGraphs, features: NDArray[np.float64]) -> RawBounds:
+        """Evaluate the networks on prepared graphs.
+
+        Args:
+            prepared: n graphs.
+            features: ``(n, 231)``.
+        """
+        if features.shape != (len(prepared.graphs), N_ADDITIONAL):
+            raise ValueError(
+                f"expected features of shape {(len(prepared.graphs), N_ADDITIONAL)}, found {features.shape}"
+            )
+        progress = _Progress(
+            np.full((len(prepared.graphs), sum(map(len, self._columns))), np.nan, np.float32)
+        )
+        costs = np.array([g[0].n_line_edges if g else -1 for g in prepared.graphs], dtype=np.int64)
+        for rows in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
+            pending = [rows[batch] for batch in pack(costs[rows], self.line_edges)][::-1]
+            while pending:
+                batch = pending.pop()
+                if not self._evaluated(batch, prepared, features, progress):
+                    self.line_edges = max(int(costs[batch].sum()) // 2, 1)
+                    halves = np.array_split(batch, 2)
+                    pending += halves[::-1]
+        return self._bounds(prepared, progress)
+
+    def _graph(self, crystal: Crystal) -> tuple[Graph, tuple[str, ...]]:
+        unknown = np.unique(crystal.numbers[~self._tabulated[crystal.numbers]])
+        if len(unknown):
+            raise FeatureError(
+                ErrorCode.ELEMENT_NOT_TABULATED,
+                f"the ALIGNN networks do not know {', '.join(SYMBOLS[z] for z in unknown)};"
+                f" their table holds {int(self._tabulated.sum())} elements",
+                stage=Stage.GRAPH,
+            )
+        flags: tuple[str, ...] = ()
+        if len(crystal) == 1 and self._single_site == "supercell":
+            crystal, flags = supercell(crystal), ("single_site_supercell",)
+        graph = crystal_graph(crystal)
+        if graph.n_line_edges == 0:
+            flags = (*flags, "single_site" if len(crystal) == 1 else "no_line_graph")
+        return (graph, bond_classes(graph, self._depth if graph.n_line_edges else 0)), flags
+
+    def _evaluated(
+        self,
+        rows: NDArray[np.int64],
+        prepared: PreparedGraphs,
+        features: NDArray[np.float64],
+        progress: _Progress,
+    ) -> bool:
+        """Evaluate a batch; False if it has to be halved first."""
+        graphs = [graph for row in rows if (graph := prepared.graphs[row]) is not None]
+        batch = collate(graphs)
+        skip = graphs[0][0].n_line_edges == 0
+        if self._fallback is None:
+            progress.outputs[rows] = self._ensemble(batch, features[rows], skip_alignn=skip)
+            return True
+        if _fits(self._ensemble, batch, features[rows], skip, progress.outputs, rows):
+            return True
+        if len(rows) > 1:
+            return False
+        progress.outputs[rows] = self._fallback(batch, features[rows], skip_alignn=skip)
+        progress.fallen_back.add(int(rows[0]))
+        return True
+
+    def _bounds(self, prepared: PreparedGraphs, progress: _Progress) -> RawBounds:
+        outputs = progress.outputs.astype(np.float64)
+        values = np.stack([outputs[:, columns].mean(axis=1) for columns in self._columns], axis=1)
+        spread = np.stack([outputs[:, columns].std(axis=1) for columns in self._columns], axis=1)
+        flags = dict(prepared.flags)
+        with np.errstate(invalid="ignore"):
+            disagree = (spread > DISAGREEMENT * np.abs(values)).any(axis=1)
+        for row in np.flatnonzero(disagree).tolist():
+            flags[row] = (*flags.get(row, ()), "ensemble_disagrees")
+        for row in sorted(progress.fallen_back):
+            flags[row] = (*flags.get(row, ()), "cpu_fallback")
+        return RawBounds(values, spread, flags, dict(prepared.failures))
+
+
+def _fits(
+    ensemble: Ensemble,
+    batch: GraphBatch,
+    features: NDArray[np.float64],
+    skip: bool,
+    outputs: NDArray[np.float32],
+    rows: NDArray[np.int64],
+) -> bool:
+    """Evaluate a batch on a device; False, and the device's cached memory freed, if it does not fit."""
+    import torch
+
+    try:
+        outputs[rows] = ensemble(batch, features, skip_alignn=skip)
+    except torch.OutOfMemoryError:
+        fitted = False
+    else:
+        fitted = True
+    if not fitted and torch.cuda.is_available():
+        torch.cuda.empty_cache()  # outside the handler: the traceback holds the failed attempt's tensors
+    return fitted
+
+
+def _resolved(device: str) -> str:
+    if device == "cpu":
+        return device
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    raise ModelError(
+        ErrorCode.CONFIG_INVALID, f"device {device!r} was asked for, but torch sees no GPU; use auto or cpu"
+    )
+
+
+def supercell(crystal: Crystal) -> Crystal:
+    """The crystal doubled along every periodic axis, copies of a site in order of their cell (i, j, k)."""
+    repeats = np.where(crystal.pbc, 2, 1)
+    cells = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1).reshape(-1, 3)
+    frac = (crystal.frac[:, None, :] + cells) / repeats
+    return Crystal(
+        lattice=crystal.lattice * repeats[:, None],
+        frac=frac.reshape(-1, 3),
+        numbers=np.repeat(crystal.numbers, len(cells)),
+        pbc=crystal.pbc,
+    )
