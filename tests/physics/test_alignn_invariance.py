@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from random_networks import (  # type: ignore[import-not-found]  # in tests/
+
+from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.features.metallicity import Metallicity
+from goldilocks_batch.graphs.neighbours import find_bonds
+from goldilocks_batch.models.alignn import Alignn
+from goldilocks_batch.models.interface import ModelInputs
+from tests.random_networks import (
     alignn_arguments,
     alignn_state,
     cgcnn_arguments,
@@ -20,12 +26,6 @@ from random_networks import (  # type: ignore[import-not-found]  # in tests/
     write_checkpoint,
     write_elements,
 )
-
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.features.metallicity import Metallicity
-from goldilocks_batch.graphs.neighbours import find_bonds
-from goldilocks_batch.models.alignn import Alignn
-from goldilocks_batch.models.interface import ModelInputs
 
 
 class Answers:

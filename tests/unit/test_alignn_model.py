@@ -10,13 +10,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from random_networks import (  # type: ignore[import-not-found]  # in tests/
-    alignn_arguments,
-    alignn_state,
-    random_crystal,
-    write_checkpoint,
-    write_elements,
-)
 
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, ModelError, Stage
@@ -27,6 +20,13 @@ from goldilocks_batch.models.alignn_cpu import CpuEnsemble
 from goldilocks_batch.models.alignn_torch import TorchEnsemble
 from goldilocks_batch.models.alignn_weights import checkpoints_in, read_networks
 from goldilocks_batch.models.interface import ModelInputs
+from tests.random_networks import (
+    alignn_arguments,
+    alignn_state,
+    random_crystal,
+    write_checkpoint,
+    write_elements,
+)
 
 BOUNDS = {"lower": 0.95, "median": 0.5, "upper": 0.05}
 FCC = Crystal(2.0 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]), np.zeros((1, 3)), np.array([29]))

@@ -8,13 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from random_networks import (  # type: ignore[import-not-found]  # in tests/
-    alignn_arguments,
-    alignn_state,
-    random_crystal,
-    write_checkpoint,
-    write_elements,
-)
 
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.graphs.bonds import crystal_graph
@@ -26,6 +19,13 @@ from goldilocks_batch.models.alignn import supercell
 from goldilocks_batch.models.alignn_cpu import CpuEnsemble
 from goldilocks_batch.models.alignn_torch import TorchEnsemble
 from goldilocks_batch.models.alignn_weights import Architecture, read_networks
+from tests.random_networks import (
+    alignn_arguments,
+    alignn_state,
+    random_crystal,
+    write_checkpoint,
+    write_elements,
+)
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from random_networks import random_crystal  # type: ignore[import-not-found]  # in tests/
 
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.graphs.bonds import CrystalGraph, crystal_graph, sort_by_key
@@ -18,6 +17,7 @@ from goldilocks_batch.graphs.classes import bond_classes
 from goldilocks_batch.graphs.collate import collate, collate_bonds, pack, pool
 from goldilocks_batch.graphs.neighbours import find_bonds
 from goldilocks_batch.graphs.radial import RadialBasis
+from tests.random_networks import random_crystal
 
 ROCK_SALT = Crystal(
     2.82 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]),

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from random_networks import (  # type: ignore[import-not-found]  # in tests/
+
+from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.graphs.weights import read_checkpoint, read_element_table
+from tests.random_networks import (
     alignn_arguments,
     alignn_state,
     write_checkpoint,
     write_elements,
 )
-
-from goldilocks_batch.errors import ErrorCode, ModelError
-from goldilocks_batch.graphs.weights import read_checkpoint, read_element_table
 
 
 def refused(path: Path, code: ErrorCode, pattern: str) -> None:

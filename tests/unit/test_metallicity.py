@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from random_networks import (  # type: ignore[import-not-found]  # in tests/
-    cgcnn_arguments,
-    cgcnn_state,
-    random_crystal,
-    write_checkpoint,
-    write_elements,
-)
 
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.graphs.neighbours import find_bonds
 from goldilocks_batch.graphs.weights import read_element_table
+from tests.random_networks import (
+    cgcnn_arguments,
+    cgcnn_state,
+    random_crystal,
+    write_checkpoint,
+    write_elements,
+)
 
 
 @pytest.fixture
