@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, RunError, Stage, StructureError
 from goldilocks_batch.features.symmetry import Symmetry, find_symmetry
-from goldilocks_batch.sources import Reference
+from goldilocks_batch.sources import Format, Reference, TextPayload
 from goldilocks_batch.structures import load, primitive_cell
 
 __all__ = ["Batch"]
@@ -68,6 +68,12 @@ class Batch:
     def alive(self) -> NDArray[np.int64]:
         """``(n_alive,)`` indices of the structures that have not failed, ascending."""
         return np.array([i for i, failure in enumerate(self.failures) if failure is None], dtype=np.int64)
+
+    def without_payloads(self) -> Self:
+        """This batch, its references reduced to ids and sources: all that is needed once they are read."""
+        empty = TextPayload(Format.CIF, "")
+        self.references = [Reference(r.id, r.source, empty) for r in self.references]
+        return self
 
     def crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
         """Primitive cells at ``indices``, all of which must be alive."""

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldilocks_batch.config import RunConfig
+from goldilocks_batch.featurization import Featurization
 from goldilocks_batch.plan import Identity
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.runner import Assignment, Observer, Silent, executor_for, process
 from goldilocks_batch.schema import failure_schema
-from goldilocks_batch.shard import Featurization
 from goldilocks_batch.sink import Part, atomic_path, scan_parts
 from goldilocks_batch.sources import open_sources
 

@@ -162,7 +162,10 @@ class Alignn:
         """
         if inputs.features is None:
             raise ValueError("ALIGNN needs features beside the graph")
-        return self.infer(self.prepare(inputs.crystals), inputs.features)
+        prepared = inputs.prepared
+        if not isinstance(prepared, PreparedGraphs):
+            prepared = self.prepare(inputs.crystals)
+        return self.infer(prepared, inputs.features)
 
     def prepare(self, crystals: Sequence[Crystal]) -> PreparedGraphs:
         """Build the graphs of some primitive cells; needs no GPU."""

@@ -66,15 +66,15 @@ def finalise(raw: RawBounds, correction: float) -> Bounds:
         for row in np.flatnonzero(failed)
     }
     values[failed] = np.nan
-    crossed = (np.diff(values[:, given], axis=1) < 0).any(axis=1)
+    crossed = np.asarray((np.diff(values[:, given], axis=1) < 0).any(axis=1))
     # columns that are not given keep their places; a spread goes with its bound
     order = np.tile(np.arange(3), (len(values), 1))
     order[:, given] = np.flatnonzero(given)[np.argsort(values[:, given], axis=1, kind="stable")]
     values = np.take_along_axis(values, order, axis=1)
     spread = None if raw.spread is None else np.take_along_axis(raw.spread, order, axis=1)
-    clipped = (values < SMALLEST_KDIST).any(axis=1)
+    clipped = np.asarray((values < SMALLEST_KDIST).any(axis=1))
     values = np.maximum(values, SMALLEST_KDIST)  # NaN stays NaN
-    wide = values[:, 2] > WIDE_RATIO * values[:, 0]
+    wide = np.asarray(values[:, 2] > WIDE_RATIO * values[:, 0])
     flags = [
         tuple(
             name

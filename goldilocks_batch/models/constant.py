@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 
 __all__ = ["AIIDA_BALANCED", "ConstantModel"]
@@ -26,6 +29,9 @@ class ConstantModel:
 
     def __init__(self, kdist: float) -> None:
         self._kdist = kdist
+
+    def prepare(self, crystals: Sequence[Crystal]) -> None:
+        """Nothing to prepare."""
 
     def predict(self, inputs: ModelInputs) -> RawBounds:
         """The constant as lower bound, NaN for the others."""

@@ -22,10 +22,12 @@ class ModelInputs:
     Attributes:
         crystals: n primitive cells.
         features: ``(n, k)`` float64, the model's feature blocks side by side; None if it has none.
+        prepared: what :meth:`Model.prepare` gave for these crystals, if it has been called already.
     """
 
     crystals: Sequence[Crystal]
     features: NDArray[np.float64] | None = None
+    prepared: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class Model(Protocol):
 
     #: Feature blocks it takes, in the order of the feature table; none for no features.
     feature_blocks: tuple[str, ...]
+
+    def prepare(self, crystals: Sequence[Crystal]) -> object:
+        """What of a prediction needs no GPU, such as graphs; pickles, and comes back in the inputs."""
 
     def predict(self, inputs: ModelInputs) -> RawBounds:
         """Raw bounds for a batch."""

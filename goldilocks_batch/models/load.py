@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.models.artifacts import ResolvedModel
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
@@ -29,6 +31,9 @@ class ForestModel:
     def __init__(self, forest: Forest, feature_blocks: tuple[str, ...]) -> None:
         self.feature_blocks = feature_blocks
         self._forest = forest
+
+    def prepare(self, crystals: Sequence[Crystal]) -> None:
+        """Nothing to prepare: features are all a forest takes."""
 
     def predict(self, inputs: ModelInputs) -> RawBounds:
         """The three quantiles of every row."""

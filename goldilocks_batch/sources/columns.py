@@ -40,7 +40,7 @@ def list_depth(kind: pa.DataType) -> tuple[int, pa.DataType]:
 
 def string_column(column: pa.ChunkedArray) -> list[str | None]:
     """Return a column of strings (or numbers) as Python strings."""
-    return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return column.cast(pa.string()).to_pylist()
 
 
 def list_column(column: pa.ChunkedArray, inner_length: int | None = None) -> ListColumn:
@@ -90,9 +90,9 @@ def _any_in_row(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[
 
 def _values(array: pa.Array) -> NDArray[np.generic] | list[str]:
     if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_dictionary(array.type):
-        return array.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+        return array.cast(pa.string()).to_pylist()
     if array.null_count:
         array = array.fill_null(False if pt.is_boolean(array.type) else 0)
     if pt.is_decimal(array.type):
         array = array.cast(pa.float64())
-    return array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return array.to_numpy(zero_copy_only=False)

@@ -14,9 +14,9 @@ from pymatgen.core.structure import Structure
 
 from goldilocks_batch import RunConfig, predict
 from goldilocks_batch.batch import Batch
+from goldilocks_batch.featurization import Featurization
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
-from goldilocks_batch.shard import Featurization
 from goldilocks_batch.sources import ArraysPayload, Reference
 
 pytestmark = pytest.mark.shared

@@ -29,6 +29,7 @@ STAGES = [
     ["schema", "report"],
     ["batch"],
     ["rows"],
+    ["featurization"],
     ["shard"],
     ["plan"],
     ["sink"],

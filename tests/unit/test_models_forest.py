@@ -90,7 +90,7 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
 def test_quantiles_are_ordered_and_within_the_targets() -> None:
     parts = trained(4)
     rows = np.random.default_rng(5).normal(size=(200, 4))
-    answers = Forest.from_trees(**parts).predict(rows, quantiles=np.linspace(0.01, 0.99, 25))
+    answers = Forest.from_trees(**parts).predict(rows, quantiles=np.linspace(0.01, 0.99, 25).tolist())
     assert (np.diff(answers, axis=1) >= -1e-6).all()
     assert answers.min() >= parts["y_train"].min()
     assert answers.max() <= parts["y_train"].max() + 1e-6
