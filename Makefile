@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 example: env
-	$(BIN)/goldilocks-batch run examples/structures --model baseline --output example-run --overwrite
+	$(BIN)/goldilocks-batch run examples/structures --model starter --output example-run --overwrite
 	$(BIN)/python examples/show_results.py example-run
 
 lint: env

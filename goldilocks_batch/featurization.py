@@ -16,6 +16,7 @@ from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ErrorCode, ModelError, Stage
 from goldilocks_batch.features.featurizer import Features, Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
+from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names
 from goldilocks_batch.models.artifacts import ResolvedFile, file_of, resolve_files
 from goldilocks_batch.models.registry import load_registry
@@ -52,14 +53,16 @@ def featurize_batch(batch: Batch, featurizer: Featurizer) -> BatchFeatures:
     return BatchFeatures(alive, features.values)
 
 
-def build_featurizer(files: Sequence[ResolvedFile], blocks: tuple[str, ...]) -> Featurizer | None:
+def build_featurizer(
+    files: Sequence[ResolvedFile], blocks: tuple[str, ...], zeros: Zeros = "library"
+) -> Featurizer | None:
     """A featurizer for some blocks, its network loaded if they include metallicity; None for no blocks."""
     if not blocks:
         return None
     network = None
     if "metallicity" in blocks:
         network = Metallicity(file_of(files, "metallicity_checkpoint"), file_of(files, "metallicity_atoms"))
-    return Featurizer(network, blocks)
+    return Featurizer(network, blocks, zeros)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ FLAGS: dict[str, str] = {
     "crossed_bounds_repaired": "the model's bounds were out of order and have been sorted",
     "bound_clipped": "a bound was at or below zero and has been raised to the smallest kdist allowed",
     "outside_training_elements": "an element that the model was not trained on",
+    "outside_training_cells": "more sites than the largest cell that the model was trained on",
     "mesh_very_dense": "the recommended mesh has more than 100 divisions along an axis: check the structure",
     "single_site": "one atom in the primitive cell: no line graph, the bond-angle layers were skipped",
     "single_site_supercell": "one atom in the primitive cell: a 2x2x2 supercell was made for the graph",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from goldilocks_batch.config import RunConfig
 from goldilocks_batch.crystal import SYMBOLS
 from goldilocks_batch.errors import ConfigError, ErrorCode, PredictionError, Stage
 from goldilocks_batch.featurization import BatchFeatures, build_featurizer, featurize_batch
-from goldilocks_batch.models.artifacts import ResolvedModel, resolve
+from goldilocks_batch.models.artifacts import STARTER, ResolvedModel, resolve, resolve_trained, shipped_model
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
@@ -54,15 +55,16 @@ class Screening:
             ModelError: it is unknown, or its files are missing or not the right ones.
             ConfigError: it has no such bound as ``grid`` asks for.
         """
-        registry = load_registry(config.registry)
-        model = resolve(registry, config.model, config.confidence, config.artifacts)
+        model = _resolved(config)
         if model.kind == "constant" and config.grid != "lower":
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
                 f"model '{config.model}' has a lower bound only, no {config.grid}: use --grid lower",
             )
-        baseline = load_registry().model("baseline").levels[level_name(config.confidence)].kdist
-        constants = (("aiida", AIIDA_BALANCED), ("constant", baseline or AIIDA_BALANCED))
+        baseline = load_registry().model("baseline").levels.get(level_name(config.confidence))
+        constants: tuple[tuple[str, float], ...] = (("aiida", AIIDA_BALANCED),)
+        if baseline is not None and baseline.kdist is not None:
+            constants += (("constant", baseline.kdist),)
         meshes = MeshOptions(config.grid, config.equal_axes, constants)
         return cls(model, config.max_sites, meshes, config.single_site, config.device)
 
@@ -91,7 +93,7 @@ class Screening:
             "coverage_central": None if model.kind == "constant" else round(2 * model.confidence - 1, 10),
             "correction": model.correction,
             "correction_origin": model.correction_origin,
-            "constant_kdist": dict(self.meshes.constants)["constant"],
+            "constant_kdist": dict(self.meshes.constants).get("constant"),
         }
 
     @property
@@ -136,7 +138,7 @@ class Screener:
     def __init__(self, work: Screening) -> None:
         self._work = work
         self._model = load_model(work.model, single_site=work.single_site, device=work.device)
-        self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks)
+        self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks, self._model.zeros)
 
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
         """One result row for every reference, in order."""
@@ -189,6 +191,15 @@ class Screener:
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]
         return Answers(alive[good], bounds.values[good], spread)
+
+
+def _resolved(config: RunConfig) -> ResolvedModel:
+    """The model of a name in the registry, of a folder, or the one in the package."""
+    if config.model == STARTER:
+        return resolve_trained(shipped_model(STARTER), config.confidence)
+    if Path(config.model).is_dir():
+        return resolve_trained(Path(config.model), config.confidence)
+    return resolve(load_registry(config.registry), config.model, config.confidence, config.artifacts)
 
 
 def _predicted(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> RawBounds:

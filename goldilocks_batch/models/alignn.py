@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import SYMBOLS, Crystal
 from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, ModelError, Stage
+from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.graphs.bonds import CrystalGraph, crystal_graph
 from goldilocks_batch.graphs.classes import BondClasses, bond_classes
 from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
@@ -85,6 +86,7 @@ class Alignn:
     """
 
     feature_blocks: tuple[str, ...] = ("composition", "structure", "lattice", "metallicity")
+    zeros: Zeros = "library"
 
     def __init__(
         self,

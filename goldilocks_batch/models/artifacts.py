@@ -16,7 +16,20 @@ from goldilocks_batch.models.registry import (
     level_name,
 )
 
-__all__ = ["ResolvedFile", "ResolvedModel", "file_of", "resolve", "resolve_files", "sha256_of"]
+__all__ = [
+    "STARTER",
+    "ResolvedFile",
+    "ResolvedModel",
+    "file_of",
+    "resolve",
+    "resolve_files",
+    "resolve_trained",
+    "sha256_of",
+    "shipped_model",
+]
+
+#: The model that comes with the package.
+STARTER = "starter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +178,44 @@ def resolve_files(
     return tuple(found)
 
 
+def shipped_model(name: str) -> Path:
+    """The folder of a model that comes with the package."""
+    return Path(__file__).parents[1] / "training" / "shipped" / name
+
+
+def resolve_trained(folder: Path, confidence: float) -> ResolvedModel:
+    """A model that was trained with this package, found by its own records.
+
+    Args:
+        folder: holds ``manifest.json`` and what it lists.
+        confidence: one-sided; any that its calibration rows allow.
+
+    Raises:
+        ModelError: a file is missing, altered or not acceptable, or the record asks for what is not known.
+        ConfigError: too few calibration rows for this confidence.
+    """
+    from goldilocks_batch.training.record import read_model
+
+    model = read_model(folder)
+    model.at(confidence)
+    record = model.record
+    names = ["manifest.json", "model.json", record.artifacts.estimator, record.artifacts.calibration]
+    files = [_digested(name.split(".")[0], folder / name, None) for name in names]
+    calibration = record.calibration
+    return ResolvedModel(
+        name=record.name,
+        kind="trained",
+        confidence=confidence,
+        revision=f"sha256 {model.digest[:12]}",
+        correction=0.0,
+        correction_origin=f"inside the model: {calibration.kind} conformal on {calibration.rows} labels",
+        kdist=None,
+        training_elements=record.training_elements,
+        files=tuple(files),
+        remarks=record.remarks,
+    )
+
+
 def _revision(registry: Registry, level: LevelEntry) -> str:
     """Revisions of the level's own files; for a constant, that of the published application."""
     entries = [registry.files.get(key) or registry.folders[key] for key in level.files.values()]
@@ -176,6 +227,13 @@ def _resolve_file(role: str, entry: FileEntry, wanted_by: str, artifacts: Path |
     path = _located(entry, wanted_by, artifacts)
     if not path.is_file():
         raise _missing(wanted_by, path, "no such file")
+    size = path.stat().st_size
+    if entry.size is not None and size != entry.size:
+        raise ModelError(
+            ErrorCode.ARTIFACT_DIGEST,
+            f"{path} has {size} bytes, the registry expects {entry.size}: a download that was cut short, or "
+            "another version. Nothing in it was read",
+        )
     return _digested(role, path, entry.sha256)
 
 

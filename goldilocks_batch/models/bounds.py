@@ -42,9 +42,9 @@ def finalise(raw: RawBounds, correction: float) -> Bounds:
     """Correct, order and check raw bounds.
 
     The correction widens the interval when positive: ``lower - correction``, ``upper + correction``.
-    Bounds out of order are sorted and flagged.  A bound at or below zero means nothing as a distance; it is
-    raised to :data:`SMALLEST_KDIST`, the safe direction still open, and flagged, so that the user has an
-    answer and sees that the model had none of its own.
+    Bounds out of order are sorted and flagged.  A bound below :data:`SMALLEST_KDIST`, zero and negative ones
+    among them, is raised to it and flagged: no structure is known to need a denser mesh, so this still is
+    an answer on the safe side, and the flag says that it is not the model's own.
 
     Args:
         raw: a model's answer, ``(n, 3)``.
@@ -53,7 +53,7 @@ def finalise(raw: RawBounds, correction: float) -> Bounds:
     Returns:
         The bounds; a row whose raw answer is not finite is among the failures.
     """
-    given = ~np.isnan(raw.values).all(axis=0) if len(raw.values) else np.ones(3, dtype=bool)
+    given = np.array(raw.given)
     values = raw.values + np.array([-correction, 0.0, correction])
     failed = ~np.isfinite(values[:, given]).all(axis=1)
     failures = {

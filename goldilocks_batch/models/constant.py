@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 
 __all__ = ["AIIDA_BALANCED", "ConstantModel"]
@@ -26,6 +27,7 @@ class ConstantModel:
     """
 
     feature_blocks: tuple[str, ...] = ()
+    zeros: Zeros = "exact"
 
     def __init__(self, kdist: float) -> None:
         self._kdist = kdist
@@ -37,4 +39,4 @@ class ConstantModel:
         """The constant as lower bound, NaN for the others."""
         values = np.full((len(inputs.crystals), 3), np.nan)
         values[:, 0] = self._kdist
-        return RawBounds(values)
+        return RawBounds(values, given=(True, False, False))

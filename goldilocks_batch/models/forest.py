@@ -21,6 +21,8 @@ __all__ = ["Forest"]
 
 #: Slack with which a cumulative weight reaches a quantile; sklearn-quantile's, against float32 rounding.
 _SLACK = 1e-6
+#: Rows that walk a tree together; their leaves and what lies in them take a few MB.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +86,8 @@ class Forest:
                 f"{len(nodes)} trees and {len(y_train)} training rows, but leaves {leaves.shape} "
                 f"and weights {weights.shape}"
             )
+        if leaves.dtype.kind != "i":
+            raise _invalid(f"leaves are {leaves.dtype}, expected integers")
         sizes = np.array([len(tree) for tree in nodes], dtype=np.int64)
         roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
         flat = {name: np.concatenate([tree[name] for tree in nodes]) for name in nodes[0].dtype.names or ()}
@@ -173,28 +177,65 @@ class Forest:
 def _predict(  # type: ignore[no-untyped-def]
     x, feature, threshold, left, right, roots, starts, rows, weights, y_train, quantiles
 ):
+    """Blocks of rows, tree by tree: a tree is some hundred kB and stays in cache while a block walks it."""
     n_train = len(y_train)
     total_by_row = np.zeros(n_train, dtype=np.float32)
-    touched = np.empty(n_train, dtype=np.int32)
     result = np.empty((len(x), len(quantiles)), dtype=np.float32)
-    for i in range(len(x)):
-        count = 0
-        for root in roots:
-            node = root
+    for first in range(0, len(x), _BLOCK):
+        block = x[first : first + _BLOCK]
+        leaves = _leaves_of(block, feature, threshold, left, right, roots)
+        ends, found, weight = _entries_of(leaves, starts, rows, weights)
+        for i in range(len(block)):
+            begin = ends[i - 1] if i > 0 else 0
+            count = 0
+            for entry in range(begin, ends[i]):
+                row = found[entry]
+                if weight[entry] > 0 and total_by_row[row] == 0:
+                    found[begin + count] = row
+                    count += 1
+                total_by_row[row] += weight[entry]
+            ordered = np.sort(found[begin : begin + count])
+            _read_quantiles(ordered, total_by_row, y_train, quantiles, result[first + i])
+            for row in ordered:
+                total_by_row[row] = 0
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _leaves_of(x, feature, threshold, left, right, roots):  # type: ignore[no-untyped-def]
+    """``(n_trees, n)`` the leaf of every row in every tree."""
+    leaves = np.empty((len(roots), len(x)), dtype=np.int32)
+    for tree in range(len(roots)):
+        for i in range(len(x)):
+            node = roots[tree]
             while feature[node] >= 0:
                 node = left[node] if x[i, feature[node]] <= threshold[node] else right[node]
-            for entry in range(starts[node], starts[node + 1]):
-                row = rows[entry]
-                weight = weights[entry]
-                if weight > 0 and total_by_row[row] == 0:
-                    touched[count] = row
-                    count += 1
-                total_by_row[row] += weight
-        ordered = np.sort(touched[:count])
-        _read_quantiles(ordered, total_by_row, y_train, quantiles, result[i])
-        for row in ordered:
-            total_by_row[row] = 0
-    return result
+            leaves[tree, i] = node
+    return leaves
+
+
+@numba.njit(cache=True, nogil=True)
+def _entries_of(leaves, starts, rows, weights):  # type: ignore[no-untyped-def]
+    """Training rows and weights in the leaves of each row, trees in order; row i's end at ``ends[i]``."""
+    n_trees, n = leaves.shape
+    ends = np.zeros(n, dtype=np.int64)
+    for tree in range(n_trees):
+        for i in range(n):
+            leaf = leaves[tree, i]
+            ends[i] += starts[leaf + 1] - starts[leaf]
+    ends = np.cumsum(ends)
+    place = np.zeros(n, dtype=np.int64)
+    place[1:] = ends[:-1]
+    found = np.empty(ends[-1], dtype=np.int32)
+    weight = np.empty(ends[-1], dtype=np.float32)
+    for tree in range(n_trees):
+        for i in range(n):
+            leaf = leaves[tree, i]
+            for entry in range(starts[leaf], starts[leaf + 1]):
+                found[place[i]] = rows[entry]
+                weight[place[i]] = weights[entry]
+                place[i] += 1
+    return ends, found, weight
 
 
 @numba.njit(cache=True, nogil=True)
@@ -233,6 +274,10 @@ def _check(forest: Forest) -> None:
     own = np.arange(nodes)
     leaf = forest.feature < 0
     inner = ~leaf
+
+    def tree_of(node: NDArray[np.integer]) -> NDArray[np.int64]:
+        return np.searchsorted(forest.roots, node, side="right")
+
     complaints = {
         "the node arrays are of different lengths": not (
             len(forest.threshold) == len(forest.left) == len(forest.right) == len(forest.starts) - 1 == nodes
@@ -249,6 +294,11 @@ def _check(forest: Forest) -> None:
                 or (forest.right[inner] <= own[inner]).any()
                 or (forest.left >= nodes).any()
                 or (forest.right >= nodes).any()
+            ),
+            "a child belongs to another tree": bool(
+                (np.diff(forest.roots) <= 0).any()
+                or (tree_of(forest.left) != tree_of(own)).any()
+                or (tree_of(forest.right) != tree_of(own)).any()
             ),
             "a node splits on a feature that is not there": bool(
                 (forest.feature >= forest.n_features[0]).any()

@@ -9,6 +9,7 @@ scikit-learn is imported, so their versions do not matter.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import pickletools
 from collections.abc import Mapping
@@ -105,8 +106,10 @@ class _Array:
         if not isinstance(kind, _Dtype) or kind.dtype is None or not isinstance(data, bytes):
             code = getattr(kind, "code", kind)
             raise pickle.UnpicklingError(f"an array is not of plain numbers but of {code!r}")
+        if not isinstance(shape, tuple) or len(shape) > 3 or any(type(n) is not int or n < 0 for n in shape):
+            raise pickle.UnpicklingError("an array's shape is not of at most three numbers")
         flat = np.frombuffer(data, dtype=kind.dtype)
-        if not isinstance(shape, tuple) or int(np.prod(shape, dtype=object)) != len(flat):
+        if math.prod(shape) != len(flat):
             raise pickle.UnpicklingError(f"an array of shape {shape} holds {len(flat)} numbers")
         self.array = flat.reshape(shape, order="F" if fortran else "C")
 
@@ -158,12 +161,19 @@ def read_forest_pickle(path: Path) -> Forest:
 
 
 def _check_operations(data: bytes, path: Path) -> None:
-    for operation, _argument, position in pickletools.genops(data):
+    for done, (operation, argument, position) in enumerate(pickletools.genops(data)):
         if operation.name not in _OPERATIONS:
             raise ModelError(
                 ErrorCode.ARTIFACT_FORBIDDEN,
                 f"{path} uses the pickle operation {operation.name} at byte {position}, which no published "
                 "forest needs; nothing of it was run",
+            )
+        # the unpickler makes room for all objects up to the number one is kept under, however few there are
+        if operation.name in ("BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > done:
+            raise ModelError(
+                ErrorCode.ARTIFACT_FORBIDDEN,
+                f"{path} keeps an object as number {argument} at byte {position}, where there are at most "
+                f"{done}; nothing of it was run",
             )
 
 

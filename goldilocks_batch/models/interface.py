@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import GoldilocksError
+from goldilocks_batch.features.soap import Zeros
 
 __all__ = ["Model", "ModelInputs", "RawBounds"]
 
@@ -35,17 +36,19 @@ class RawBounds:
     """A model's answer before any correction.
 
     Attributes:
-        values: ``(n, 3)`` float64, 1/Å: lower, median, upper; NaN in a whole column that the model does
-            not give, NaN in a row that failed.
+        values: ``(n, 3)`` float64, 1/Å: lower, median, upper; NaN in a column that the model does not
+            give and in a row that failed.
         spread: ``(n, 3)`` standard deviations over an ensemble, 1/Å, or None.
         flags: remarks by the row they belong to.
         failures: why a row has no answer.
+        given: which of lower, median and upper the model gives; a NaN in one of these is a failure.
     """
 
     values: NDArray[np.float64]
     spread: NDArray[np.float64] | None = None
     flags: dict[int, tuple[str, ...]] = field(default_factory=dict)
     failures: dict[int, GoldilocksError] = field(default_factory=dict)
+    given: tuple[bool, bool, bool] = (True, True, True)
 
 
 class Model(Protocol):
@@ -57,6 +60,8 @@ class Model(Protocol):
 
     #: Feature blocks it takes, in the order of the feature table; none for no features.
     feature_blocks: tuple[str, ...]
+    #: What its features hold for SOAP entries that vanish by symmetry.
+    zeros: Zeros
 
     def prepare(self, crystals: Sequence[Crystal]) -> object:
         """What of a prediction needs no GPU, such as graphs; pickles, and comes back in the inputs."""

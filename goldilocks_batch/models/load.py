@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.artifacts import ResolvedModel
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
@@ -30,6 +31,7 @@ class ForestModel:
 
     def __init__(self, forest: Forest, feature_blocks: tuple[str, ...]) -> None:
         self.feature_blocks = feature_blocks
+        self.zeros: Zeros = "library"
         self._forest = forest
 
     def prepare(self, crystals: Sequence[Crystal]) -> None:
@@ -62,6 +64,10 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
         from goldilocks_batch.models.forest_pickle import read_forest_pickle
 
         return ForestModel(read_forest_pickle(resolved.file("forest")), _ALL_BLOCKS)
+    if resolved.kind == "trained":
+        from goldilocks_batch.training.record import read_model
+
+        return read_model(resolved.file("manifest").parent).at(resolved.confidence)
     from goldilocks_batch.models.alignn import Alignn
 
     return Alignn.load(

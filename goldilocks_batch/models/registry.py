@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from goldilocks_batch.config import nearest
 from goldilocks_batch.errors import ErrorCode, ModelError
 
 __all__ = ["FileEntry", "FolderEntry", "LevelEntry", "ModelEntry", "Registry", "level_name", "load_registry"]
 
 _SHA256 = r"^[0-9a-f]{64}$"
+
+#: Roles that must be one file each, and roles that may be a folder of them, for every kind of model.
+_ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",), "constant": ()}
+_FOLDERS = {"forest": (), "alignn": ("lower", "median", "upper"), "constant": ()}
 
 
 class _Entry(BaseModel):
@@ -98,6 +102,20 @@ class Registry(_Entry):
                         raise ValueError(f"model {name} wants '{file}' as {role}, which is not an entry")
         return self
 
+    @model_validator(mode="after")
+    def _every_model_is_whole(self) -> Registry:
+        for name, model in self.models.items():
+            for confidence, level in model.levels.items():
+                where, files = f"model {name} at level {confidence}", {**model.files, **level.files}
+                for role in (*_ONE_FILE[model.kind], *_FOLDERS[model.kind]):
+                    if role not in files:
+                        raise ValueError(f"{where} is of kind {model.kind} and names no file as {role}")
+                    if role in _ONE_FILE[model.kind] and files[role] not in self.files:
+                        raise ValueError(f"{where} needs one file as {role}, '{files[role]}' is a folder")
+                if (level.kdist is None) == (model.kind == "constant"):
+                    raise ValueError(f"{where}: a kdist belongs to every constant, and to nothing else")
+        return self
+
     def model(self, name: str) -> ModelEntry:
         """The entry of a model.
 
@@ -117,7 +135,6 @@ def level_name(confidence: float) -> str:
     return f"{confidence:.2f}"
 
 
-@cache
 def load_registry(path: Path | None = None) -> Registry:
     """Read a registry file; the package's own by default.
 
@@ -131,5 +148,17 @@ def load_registry(path: Path | None = None) -> Registry:
         message = f"registry {path} cannot be read: {error}"
         raise ModelError(ErrorCode.REGISTRY_INVALID, message) from error
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
+        lines = "; ".join(_complaint(item["loc"], item["type"], item["msg"]) for item in error.errors()[:5])
         raise ModelError(ErrorCode.REGISTRY_INVALID, f"registry {path} is not understood: {lines}") from error
+
+
+def _complaint(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong at a place; for an unknown key the nearest that is known there."""
+    where = ".".join(map(str, place)) or "file"
+    if kind != "extra_forbidden":
+        return f"{where}: {message}"
+    sections: dict[object, type[_Entry]] = {"files": FileEntry, "folders": FolderEntry, "models": ModelEntry}
+    section = sections.get(place[0], Registry) if len(place) > 1 else Registry
+    if section is ModelEntry and "levels" in place[:-1]:
+        section = LevelEntry
+    return f"{where}: unknown key, {nearest(str(place[-1]), set(section.model_fields))}"

@@ -74,7 +74,9 @@ def test_quantiles_agree_with_the_library_to_a_step_of_the_labels() -> None:
     assert np.abs(ours - theirs).mean() < 0.01  # neighbouring labels are some 0.03 apart
 
 
-@given(st.lists(st.integers(1, 8), min_size=2, max_size=40).filter(lambda v: len(set(v)) > 1), st.integers(0, 3))
+@given(
+    st.lists(st.integers(1, 8), min_size=2, max_size=40).filter(lambda v: len(set(v)) > 1), st.integers(0, 3)
+)
 def test_spread_labels_are_distinct_ordered_and_stay_on_their_rung(steps: list[int], seed: int) -> None:
     labels = 0.05 * np.array(steps, dtype=float)
     spread = spread_ties(labels, seed)

@@ -16,7 +16,9 @@ GROUPS = st.lists(st.sampled_from([f"A{i}" for i in range(12)]), min_size=4, max
 
 
 @given(GROUPS, st.integers(2, 4), st.integers(0, 5))
-def test_groups_stay_whole_in_folds_and_every_fold_has_rows(names: list[str], n_folds: int, seed: int) -> None:
+def test_groups_stay_whole_in_folds_and_every_fold_has_rows(
+    names: list[str], n_folds: int, seed: int
+) -> None:
     folds = fold_numbers(names, n_folds, seed)
     for name in set(names):
         assert len(np.unique(folds[np.array(names) == name])) == 1

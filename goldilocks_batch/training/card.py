@@ -1,0 +1,176 @@
+"""Figures as Markdown: the tables of an evaluation, and the card of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from goldilocks_batch.training.dataset import Dataset
+from goldilocks_batch.training.evaluate import Coverage, Evaluation
+from goldilocks_batch.training.model_record import ModelRecord
+
+__all__ = ["describe_training", "model_card", "report"]
+
+
+def report(evaluation: Evaluation, *, groups_at: float | None = None) -> str:
+    """Tables of an evaluation.
+
+    Args:
+        evaluation: the figures.
+        groups_at: the confidence whose coverage is shown group by group; by default the first.
+    """
+    censored = evaluation.rows - evaluation.labelled
+    limits = f", of {censored} more only a limit" if censored else ""
+    parts = [
+        f"{evaluation.labelled} labels{limits}. MAE of the median {evaluation.mae:.4f} 1/Å (labels' own "
+        f"median: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
+        "Coverage, with 95 % error bars; width is upper minus lower bound:",
+        _coverage_table(evaluation),
+        "Compute proxy, the model's lower bound beside the constant of equal coverage: k-points of full "
+        "meshes summed over all rows, and waste, the mean multiple of the k-points that the label's own mesh "
+        "has. The sum is ruled by the few densest meshes, the mean gives every structure the same weight.",
+        _cost_table(evaluation),
+        "Constants in use on the same rows:",
+        _constant_table(evaluation),
+    ]
+    chosen = next((v for v in evaluation.levels if v.confidence == groups_at), evaluation.levels[0])
+    for kind, groups in chosen.groups.items():
+        rows = [[name, str(c.rows), _share(c)] for name, c in groups.items()]
+        parts.append(_table([kind, "rows", f"lower bound at {chosen.confidence:.2f} holds"], rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def describe_training(dataset: Dataset) -> dict[str, Any]:
+    """What a record says of the labels."""
+    low, median, high = np.quantile(dataset.kdist, (0.05, 0.5, 0.95))
+    return {
+        "dataset": dataset.labels.name,
+        "dataset_sha256": dataset.labels.sha256,
+        "target": dataset.labels.target.model_dump(mode="json"),
+        "labels": len(dataset),
+        "compositions": len(np.unique(dataset.formulas)),
+        "left_out": dataset.left_out,
+        "elements": list(dataset.elements),
+        "sites": {"median": int(np.median(dataset.n_sites)), "largest": int(dataset.n_sites.max())},
+        "kdist": {"q05": round(low, 4), "median": round(median, 4), "q95": round(high, 4)},
+    }
+
+
+def model_card(
+    record: ModelRecord,
+    own: Evaluation,
+    own_title: str,
+    checks: Mapping[str, Evaluation] | None = None,
+) -> str:
+    """A model's card, from its record and figures.
+
+    Args:
+        record: the record.
+        own: figures on the training set's own kind of rows.
+        own_title: how those rows were kept apart.
+        checks: figures on other data, by title.
+    """
+    about = record.training.model_dump(mode="json")
+    target = about["target"]
+    meaning = "kdist" if target["kind"] == "kdist" else "kdist = 2π/L of the k-point length L"
+    margins = [
+        [level, *(f"{np.exp(sign * m[name]):.3f}" for name, sign in (("lower", -1), ("upper", 1)))]
+        for level, m in record.calibration.margins.items()
+    ]
+    parts = [
+        f"# {record.name}",
+        "A quantile forest that predicts the k-point distance (1/Å, with the 2π) at which the total energy "
+        "of a crystal is converged: a median, and bounds at any one-sided confidence between 0.5 and 1.",
+        "\n".join(f"- {remark}" for remark in record.remarks),
+        "## Labels",
+        f"`{about['dataset']}` (sha256 `{about['dataset_sha256'][:16]}…`), column `{target['column']}`, "
+        f"{meaning}. {about['labels']} structures of {about['compositions']} compositions; median primitive "
+        f"cell {about['sites']['median']} sites, largest {about['sites']['largest']}; kdist "
+        f"{about['kdist']['q05']} to {about['kdist']['q95']} 1/Å (5 % to 95 %), median "
+        f"{about['kdist']['median']}. {sum(about['left_out'].values())} structures were "
+        "left out because they have no features.",
+        f"Elements ({len(about['elements'])}): {' '.join(about['elements'])}. A structure with another "
+        "element, or with more sites than the largest cell, is flagged in the results.",
+        "## Model",
+        f"Features `{record.feature_schema}` ({len(record.feature_columns)} columns"
+        f"{', no downloaded network' if not record.requires_artifacts else ''}). "
+        f"{record.trainer['settings']['forest']['n_estimators']} trees, quantiles from Meinshausen's "
+        f"weights. Grown by {record.trainer['library']} {record.trainer['version']}, seed {record.seed}; the "
+        "same data and versions give the same bytes.",
+        "## Calibration",
+        f"Conformalized quantile regression in log kdist, {record.calibration.kind}, "
+        f"{record.calibration.rows} rows. {record.calibration.guarantee}",
+        _table(["confidence", "factor on the lower quantile", "factor on the upper quantile"], margins),
+        f"## {own_title}",
+        report(own).rstrip(),
+    ]
+    for title, evaluation in (checks or {}).items():
+        parts += [f"## {title}", report(evaluation).rstrip()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _coverage_table(evaluation: Evaluation) -> str:
+    header = ["confidence", "lower bound holds", "upper bound holds", "nominal between", "between"]
+    rows = [
+        [
+            f"{v.confidence:.2f}",
+            _share(v.lower),
+            _share(v.upper),
+            f"{100 * (2 * v.confidence - 1):.0f} %",
+            _share(v.central),
+            f"{v.pinball:.5f}",
+            f"{v.width:.3f}",
+        ]
+        for v in evaluation.levels
+    ]
+    return _table([*header, "pinball (1/Å)", "width (1/Å)"], rows)
+
+
+def _cost_table(evaluation: Evaluation) -> str:
+    header = [
+        "confidence",
+        "k-points",
+        "constant's",
+        "saved",
+        "waste",
+        "constant's",
+        "saved",
+        "constant (1/Å)",
+    ]
+    rows = [
+        [
+            f"{v.confidence:.2f}",
+            f"{v.model.kpoints:,}",
+            f"{v.constant_kpoints:,.0f}",
+            f"{100 * v.saved:.1f} %",
+            f"{v.model.waste:.2f}",
+            f"{v.constant_waste:.2f}",
+            f"{100 * (1 - v.model.waste / v.constant_waste):.1f} %",
+            f"{v.constant_kdist:.3f}",
+        ]
+        for v in evaluation.levels
+    ]
+    return _table(header, rows)
+
+
+def _constant_table(evaluation: Evaluation) -> str:
+    rows = [
+        [name, f"{s.kdist:.3f}", _share(s.coverage), f"{s.kpoints:,}", f"{s.waste:.2f}"]
+        for name, s in evaluation.constants.items()
+    ]
+    return _table(["constant", "kdist (1/Å)", "holds for", "k-points", "waste"], rows)
+
+
+def _share(coverage: Coverage) -> str:
+    """``95.1 % (93.7-96.2)``, or a range where rows with only a limit leave it open."""
+    bar = f"({100 * coverage.low:.1f}-{100 * coverage.high:.1f})"
+    if coverage.unknown:
+        return f"{100 * coverage.least:.1f} to {100 * coverage.most:.1f} % {bar}"
+    return f"{100 * coverage.least:.1f} % {bar}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,140 @@
+"""A training set in memory: features, labels, and what an evaluation wants to group them by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from goldilocks_batch.crystal import SYMBOLS, formula
+from goldilocks_batch.errors import ErrorCode, InputError
+from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
+from goldilocks_batch.training.labels import Labels, Target, read_labels
+
+__all__ = ["SYSTEMS", "Dataset", "load_dataset", "matrix"]
+
+_SYSTEM_ENDS = (2, 15, 74, 142, 167, 194, 230)
+#: Crystal systems in the order of their space groups.
+SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Labelled structures as arrays; row i is the same structure in all of them.
+
+    Attributes:
+        ids: ``(n,)`` str.
+        formulas: ``(n,)`` str, reduced.
+        features: ``(n, k)`` float64.
+        kdist: ``(n,)`` float64, 1/Å; NaN where only a limit is known.
+        at_most: ``(n,)`` float64, 1/Å, a limit that the true label does not exceed; infinite for a label.
+        lattices: ``(n, 3, 3)`` float64, Å, primitive cells.
+        n_sites: ``(n,)`` int64, of the primitive cell.
+        n_elements: ``(n,)`` int64.
+        systems: ``(n,)`` str, crystal systems.
+        elements: symbols that occur, by atomic number.
+        left_out: structures without features, by error code.
+        labels: where the rows are from.
+    """
+
+    ids: NDArray[np.str_]
+    formulas: NDArray[np.str_]
+    features: NDArray[np.float64]
+    kdist: NDArray[np.float64]
+    at_most: NDArray[np.float64]
+    lattices: NDArray[np.float64]
+    n_sites: NDArray[np.int64]
+    n_elements: NDArray[np.int64]
+    systems: NDArray[np.str_]
+    elements: tuple[str, ...]
+    left_out: dict[str, int]
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def censored(self) -> NDArray[np.bool_]:
+        """``(n,)`` rows of which only a limit is known."""
+        return np.isfinite(self.at_most)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
+        """Some of the rows; ``elements`` and ``left_out`` stay those of the whole."""
+        names = [f.name for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)]
+        changed: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, **changed)
+
+    def for_training(self) -> Self:
+        """Itself, if every row has a label.
+
+        Raises:
+            InputError: DATASET_INVALID, of some rows only a limit is known.
+        """
+        if self.censored.any():
+            named = ", ".join(self.ids[self.censored][:5])
+            raise InputError(
+                ErrorCode.DATASET_INVALID,
+                f"{int(self.censored.sum())} of {len(self)} rows have a limit and no label ({named} …); they "
+                "can judge a model, not train one: drop them",
+            )
+        return self
+
+
+def load_dataset(
+    path: Path,
+    target: Target,
+    features: FeatureSet,
+    *,
+    cache: Path | None = None,
+    compute: Compute | None = None,
+) -> Dataset:
+    """Read labels, structures and features.
+
+    Structures that cannot be read or have no features are left out, and counted.
+
+    Args:
+        path: see :mod:`~goldilocks_batch.training.labels`.
+        target: which column holds the label, and what it means.
+        features: which features.
+        cache: folder of the feature cache; None for none.
+        compute: does the work; see :func:`~goldilocks_batch.training.features.cached_features`.
+
+    Raises:
+        InputError: as :func:`~goldilocks_batch.training.labels.read_labels`, or no structure has features.
+    """
+    labels = read_labels(path, target)
+    table = cached_features(labels.references, features, cache, compute=compute)
+    good = np.flatnonzero(table["error_code"].is_null().to_numpy())
+    left_out = Counter(code for code in table["error_code"].to_pylist() if code is not None)
+    if not len(good):
+        message = f"none of the {len(labels.references)} structures has features: {dict(left_out)}"
+        raise InputError(ErrorCode.DATASET_INVALID, message)
+    table = table.take(good)
+    numbers = [np.array(found, dtype=np.int64) for found in table["numbers"].to_pylist()]
+    ends = np.searchsorted(_SYSTEM_ENDS, table["space_group"].to_numpy())
+    return Dataset(
+        ids=np.array([labels.references[row].id for row in good]),
+        formulas=np.array([formula(found) for found in numbers]),
+        features=matrix(table["features"], len(features.columns)),
+        kdist=labels.kdist[good],
+        at_most=labels.at_most[good],
+        lattices=matrix(table["lattice"], 9).reshape(-1, 3, 3),
+        n_sites=np.array([len(found) for found in numbers]),
+        n_elements=np.array([len(np.unique(found)) for found in numbers]),
+        systems=np.array(SYSTEMS)[ends],
+        elements=tuple(SYMBOLS[z] for z in np.unique(np.concatenate(numbers))),
+        left_out=dict(left_out),
+        labels=labels,
+    )
+
+
+def matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
+    """A column of lists of one length as ``(n, width)``."""
+    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    matrix: NDArray[np.float64] = np.array(flat, dtype=np.float64).reshape(-1, width)
+    return matrix

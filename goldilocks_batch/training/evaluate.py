@@ -1,0 +1,307 @@
+"""How good bounds are: errors, coverage with error bars, width, and what they cost in k-points.
+
+Two things make the coverage of a constant incomparable with a model's at face value: labels lie on a ladder,
+so few coverages can be hit, and a constant that covers more costs more.  Constants are therefore compared at
+the model's own coverage, by linear interpolation between the two rungs around it (a constant drawn at random
+between the two would have just that coverage and that cost).
+
+Of some rows only a limit is known (``true ≤ limit``).  A lower bound above the limit has missed; one below it
+may or may not hold.  Such rows are counted apart, and coverage is given as a range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.mesh import mesh
+from goldilocks_batch.training.dataset import SYSTEMS, Dataset
+
+__all__ = ["CONSTANTS", "Coverage", "Evaluation", "Level", "Spending", "evaluate", "mesh_points", "wilson"]
+
+#: 97.5 % point of the normal distribution: 95 % error bars.
+_Z = 1.959963984540054
+
+#: Constant distances in use, 1/Å: AiiDA-QuantumESPRESSO's protocols, and the published constants.
+CONSTANTS: dict[str, float] = {
+    "AiiDA fast": 0.30,
+    "published 0.85": 0.205,
+    "published 0.90": 0.184,
+    "published 0.95": 0.158,
+    "AiiDA balanced": 0.15,
+    "AiiDA stringent": 0.10,
+}
+
+#: Largest number of sites in each bin of cell sizes.
+_SIZES = (1, 2, 4, 10, 20, 50)
+
+
+def wilson(hits: int, rows: int) -> tuple[float, float]:
+    """95 % error bar of a share (Wilson, J. Am. Stat. Assoc. 22, 209, 1927); (0, 1) without rows."""
+    if rows == 0:
+        return 0.0, 1.0
+    share, shrink = hits / rows, 1 + _Z**2 / rows
+    centre = (share + _Z**2 / (2 * rows)) / shrink
+    half = _Z * math.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2)) / shrink
+    return 0.0 if hits == 0 else centre - half, 1.0 if hits == rows else centre + half
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many rows a bound holds for.
+
+    Attributes:
+        rows: all.
+        hits: rows for which it holds.
+        unknown: rows of which only a limit is known, that does not decide.
+        least: share if it holds for none of the unknown.
+        most: share if it holds for all of them.
+        low: lower end of the 95 % error bar of ``least``.
+        high: upper end of the 95 % error bar of ``most``.
+    """
+
+    rows: int
+    hits: int
+    unknown: int
+    least: float = field(init=False)
+    most: float = field(init=False)
+    low: float = field(init=False)
+    high: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = max(self.rows, 1)
+        object.__setattr__(self, "least", self.hits / count)
+        object.__setattr__(self, "most", (self.hits + self.unknown) / count)
+        object.__setattr__(self, "low", wilson(self.hits, self.rows)[0])
+        object.__setattr__(self, "high", wilson(self.hits + self.unknown, self.rows)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a choice of kdist costs, in k-points of the full mesh of the primitive cell.
+
+    Attributes:
+        kdist: the constant, or the geometric mean of a model's lower bounds, 1/Å.
+        coverage: of the choice as a lower bound.
+        kpoints: sum over all rows.
+        waste: mean over labelled rows of the k-points as a multiple of those of the label's own mesh.
+    """
+
+    kdist: float
+    coverage: Coverage
+    kpoints: int
+    waste: float
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One confidence.
+
+    Attributes:
+        confidence: one-sided.
+        lower: coverage of the lower bound, nominally ``confidence``.
+        upper: coverage of the upper bound, nominally ``confidence``.
+        central: coverage of the interval, nominally ``2 confidence - 1``.
+        pinball: mean pinball loss of the three bounds, 1/Å.
+        width: mean of upper minus lower, 1/Å.
+        width_ratio: geometric mean of upper over lower.
+        model: what the lower bound costs.
+        constant_kdist: the constant of equal coverage, 1/Å.
+        constant_kpoints: what that constant costs.
+        constant_waste: its waste.
+        groups: coverage of the lower bound by kind of group and group.
+    """
+
+    confidence: float
+    lower: Coverage
+    upper: Coverage
+    central: Coverage
+    pinball: float
+    width: float
+    width_ratio: float
+    model: Spending
+    constant_kdist: float
+    constant_kpoints: float
+    constant_waste: float
+    groups: dict[str, dict[str, Coverage]]
+
+    @property
+    def saved(self) -> float:
+        """Share of the k-points of the constant of equal coverage that the model saves."""
+        return 1.0 - self.model.kpoints / self.constant_kpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Bounds against labels.
+
+    Attributes:
+        rows: all.
+        labelled: those with a label, not only a limit.
+        mae: of the median, 1/Å; over labelled rows like all errors.
+        r2: of the median.
+        mae_constant: of the labels' own median, 1/Å.
+        levels: by confidence.
+        constants: what constants in use would cost and cover.
+    """
+
+    rows: int
+    labelled: int
+    mae: float
+    r2: float
+    mae_constant: float
+    levels: tuple[Level, ...]
+    constants: dict[str, Spending]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return _plain(asdict(self))
+
+
+def evaluate(dataset: Dataset, bounds: Mapping[float, NDArray[np.float64]]) -> Evaluation:
+    """Judge bounds.
+
+    Args:
+        dataset: rows that had no part in making the bounds; at least one has a label.
+        bounds: by confidence, ``(n, 3)`` lower, median, upper, 1/Å; the same median in all.
+    """
+    known = ~dataset.censored
+    truth = dataset.kdist[known]
+    median = next(iter(bounds.values()))[known, 1]
+    spread = float(((truth - truth.mean()) ** 2).sum())
+    return Evaluation(
+        rows=len(dataset),
+        labelled=int(known.sum()),
+        mae=float(np.abs(truth - median).mean()),
+        r2=1.0 - float(((truth - median) ** 2).sum()) / spread if spread > 0 else math.nan,
+        mae_constant=float(np.abs(truth - np.median(truth)).mean()),
+        levels=tuple(_level(dataset, confidence, bounds[confidence]) for confidence in bounds),
+        constants={
+            name: _spending(dataset, np.full(len(dataset), kdist)) for name, kdist in CONSTANTS.items()
+        },
+    )
+
+
+def mesh_points(lattices: NDArray[np.float64], kdist: NDArray[np.float64]) -> NDArray[np.int64]:
+    """k-points of the full mesh of ``(n, 3, 3)`` cells at ``(n,)`` distances, all axes periodic."""
+    divisions = mesh(kdist, lattices, np.ones((len(kdist), 3), dtype=bool))
+    points: NDArray[np.int64] = divisions.prod(axis=1)
+    return points
+
+
+def _level(dataset: Dataset, confidence: float, bounds: NDArray[np.float64]) -> Level:
+    known = ~dataset.censored
+    truth, (lower, _, upper) = dataset.kdist[known], bounds[known].T
+    losses = [
+        _pinball(truth, b, q) for b, q in zip(bounds[known].T, (1 - confidence, 0.5, confidence), strict=True)
+    ]
+    model = _spending(dataset, bounds[:, 0])
+    kdist, kpoints, waste = _constant_at(dataset, model.coverage.most)
+    return Level(
+        confidence=confidence,
+        lower=model.coverage,
+        upper=_upper_coverage(dataset, bounds[:, 2]),
+        central=_central_coverage(dataset, bounds),
+        pinball=float(np.mean(losses)),
+        width=float((upper - lower).mean()),
+        width_ratio=float(np.exp(np.log(upper / lower).mean())),
+        model=model,
+        constant_kdist=kdist,
+        constant_kpoints=kpoints,
+        constant_waste=waste,
+        groups=_by_group(dataset, bounds[:, 0]),
+    )
+
+
+def _pinball(truth: NDArray[np.float64], bound: NDArray[np.float64], quantile: float) -> float:
+    error = truth - bound
+    return float(np.maximum(quantile * error, (quantile - 1) * error).mean())
+
+
+def _lower_coverage(dataset: Dataset, lower: NDArray[np.float64]) -> Coverage:
+    holds = dataset.kdist >= lower  # False where there is no label
+    unknown = dataset.censored & (lower <= dataset.at_most)
+    return Coverage(len(dataset), int(holds.sum()), int(unknown.sum()))
+
+
+def _upper_coverage(dataset: Dataset, upper: NDArray[np.float64]) -> Coverage:
+    holds = np.where(dataset.censored, dataset.at_most <= upper, dataset.kdist <= upper)
+    unknown = dataset.censored & ~holds
+    return Coverage(len(dataset), int(holds.sum()), int(unknown.sum()))
+
+
+def _central_coverage(dataset: Dataset, bounds: NDArray[np.float64]) -> Coverage:
+    holds = (dataset.kdist >= bounds[:, 0]) & (dataset.kdist <= bounds[:, 2])
+    unknown = dataset.censored & (bounds[:, 0] <= dataset.at_most)
+    return Coverage(len(dataset), int(holds.sum()), int(unknown.sum()))
+
+
+def _spending(dataset: Dataset, kdist: NDArray[np.float64]) -> Spending:
+    known = ~dataset.censored
+    points = mesh_points(dataset.lattices, kdist)
+    needed = mesh_points(dataset.lattices[known], dataset.kdist[known])
+    return Spending(
+        kdist=float(np.exp(np.log(kdist).mean())),
+        coverage=_lower_coverage(dataset, kdist),
+        kpoints=int(points.sum()),
+        waste=float((points[known] / needed).mean()),
+    )
+
+
+def _constant_at(dataset: Dataset, coverage: float) -> tuple[float, float, float]:
+    """Constant, its k-points and its waste at a coverage, interpolated between rungs of the labels."""
+    rungs = np.unique(np.concatenate([dataset.kdist, dataset.at_most]))
+    rungs = rungs[np.isfinite(rungs)][::-1]  # a smaller constant covers more
+    covered = np.array([_lower_coverage(dataset, np.full(len(dataset), rung)).most for rung in rungs])
+    after = min(int(np.searchsorted(covered, coverage)), len(rungs) - 1)
+    before = max(after - 1, 0)
+    pair = [_spending(dataset, np.full(len(dataset), rungs[index])) for index in (before, after)]
+    gap = covered[after] - covered[before]
+    share = 1.0 if gap <= 0 else float((coverage - covered[before]) / gap)
+    values = np.array([[s.kdist, s.kpoints, s.waste] for s in pair])
+    kdist, kpoints, waste = values[0] + share * (values[1] - values[0])
+    return float(kdist), float(kpoints), float(waste)
+
+
+def _by_group(dataset: Dataset, lower: NDArray[np.float64]) -> dict[str, dict[str, Coverage]]:
+    groupings = {
+        "crystal system": dataset.systems,
+        "elements": dataset.n_elements.astype(str),
+        "sites": np.array(_size_names())[np.searchsorted(_SIZES, dataset.n_sites)],
+    }
+    order = {
+        "crystal system": list(SYSTEMS),
+        "elements": [str(count) for count in np.unique(dataset.n_elements)],
+        "sites": _size_names(),
+    }
+    found: dict[str, dict[str, Coverage]] = {}
+    for kind, groups in groupings.items():
+        present = set(groups.tolist())
+        names = [name for name in order[kind] if name in present]
+        found[kind] = {
+            name: _lower_coverage(dataset.take(groups == name), lower[groups == name]) for name in names
+        }
+    return found
+
+
+def _size_names() -> list[str]:
+    """``1``, ``2``, ``3-4`` … ``over 50``."""
+    starts = (0, *_SIZES)
+    names = [str(b) if b == a + 1 else f"{a + 1}-{b}" for a, b in zip(starts, _SIZES, strict=False)]
+    return [*names, f"over {_SIZES[-1]}"]
+
+
+def _plain(value: Any) -> Any:
+    """Rounded to 6 figures, so that records read well; NaN, which JSON lacks, becomes None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,175 @@
+"""What ``model.json`` and ``manifest.json`` hold: the Goldilocks record format, as far as it is used here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from goldilocks_batch.features.table import SCHEMA_ID
+from goldilocks_batch.training.conformal import Kind
+
+__all__ = [
+    "COLUMN_DIGESTS",
+    "FEATURE_SCHEMAS",
+    "LARGEST_FILE",
+    "Listed",
+    "Manifest",
+    "ModelRecord",
+]
+
+#: Feature schemas and their blocks; only the last needs a downloaded network.
+FEATURE_SCHEMAS: dict[str, tuple[str, ...]] = {
+    "comp_lattice.v1": ("composition", "lattice"),
+    "comp_struct_lattice.v1": ("composition", "structure", "lattice"),
+    "comp_struct_soap_lattice.v1": ("composition", "structure", "soap", "lattice"),
+    SCHEMA_ID: ("composition", "structure", "soap", "lattice", "metallicity"),
+}
+
+#: Sha256 of each schema's column names, one a line: another name or order is another schema.
+COLUMN_DIGESTS = {
+    "comp_lattice.v1": "233eebd1516e66d691db3e00224b25b6861ff06619e7b72ea21b92878fa45f42",
+    "comp_struct_lattice.v1": "6e318b30c75a64ff43d7816d067850538d731a3902293e3964676d6c5cb1c122",
+    "comp_struct_soap_lattice.v1": "e0d80da3feab0e45b7f9bb65911afb277cb872e8cfd171c776dcad12cbdce7af",
+    SCHEMA_ID: "58e5a2a1e6e60a953094f6621dea46dc62c743dccd282ec258613c697010fbc1",
+}
+
+#: Bytes of the largest file that a model may have.
+LARGEST_FILE = 4 * 2**30
+
+_SHA256 = r"^[0-9a-f]{64}$"
+#: A plain name: no folder, nothing hidden.
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+
+class _Part(BaseModel):
+    """Keys that are not known here are another tool's and are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Listed(_Part):
+    """A file of the folder."""
+
+    name: str = Field(pattern=_NAME)
+    size_bytes: int = Field(ge=0, le=LARGEST_FILE)
+    sha256: str = Field(pattern=_SHA256)
+
+
+class Manifest(_Part):
+    """``manifest.json``."""
+
+    artifacts: tuple[Listed, ...] = Field(max_length=64)
+
+
+class Artifacts(_Part):
+    """The files that make the model."""
+
+    estimator: Literal["forest.safetensors"] = "forest.safetensors"
+    estimator_sha256: str = Field(pattern=_SHA256)
+    calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
+    calibration_sha256: str = Field(pattern=_SHA256)
+
+
+class CalibrationAbout(_Part):
+    """How bounds are calibrated; ``margins`` (log kdist) are for people, loading computes them anew."""
+
+    method: Literal["conformalized_quantile_regression"] = "conformalized_quantile_regression"
+    scale: Literal["log"] = "log"
+    kind: Kind
+    rows: int = Field(ge=1)
+    guarantee: str
+    margins: dict[str, dict[str, float]] = {}
+
+
+class Required(_Part):
+    """A file of another model that the features need."""
+
+    name: str
+    file: str
+    record_id: str
+    sha256: str = Field(pattern=_SHA256)
+
+
+class Runtime(_Part):
+    """What predicts."""
+
+    id: str = "goldilocks-batch"
+    version: str
+
+
+class TargetAbout(_Part):
+    """What is predicted."""
+
+    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"] = (
+        "goldilocks.k_distance.mesh_lower_bound.2pi.v1"
+    )
+    name: str = "k_distance"
+    units: Literal["1/angstrom"] = "1/angstrom"
+
+
+class TrainingAbout(_Part):
+    """The labels: what a user should know of them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    dataset: str = ""
+    dataset_sha256: str = ""
+    labels: int = 0
+    elements: tuple[str, ...] = ()
+    sites: dict[str, int] = {}
+
+
+class ModelRecord(_Part):
+    """``model.json``.
+
+    Attributes:
+        training: labels, elements, cell sizes, settings: what a user should know of the data.
+        evaluation: figures on rows that the model they were measured on never saw.
+        remarks: for the summary of a run, a sentence each.
+    """
+
+    record_schema_version: Literal["goldilocks_batch.model_record.v1"] = "goldilocks_batch.model_record.v1"
+    record_origin: str
+    name: str = Field(pattern=_NAME)
+    task: Literal["k_distance"] = "k_distance"
+    role: Literal["quantile_forest"] = "quantile_forest"
+    artifacts: Artifacts
+    calibration: CalibrationAbout
+    feature_schema: str
+    feature_columns: tuple[str, ...]
+    feature_parameters: dict[str, Any]
+    quantiles: tuple[float, ...]
+    quantile_rule: Literal["meinshausen_weights.linear.v1"] = "meinshausen_weights.linear.v1"
+    requires_artifacts: tuple[Required, ...] = ()
+    runtime: Runtime
+    seed: int
+    deterministic: bool = True
+    target: TargetAbout = TargetAbout()
+    trainer: dict[str, Any]
+    training: TrainingAbout = TrainingAbout()
+    evaluation: dict[str, Any] = {}
+    remarks: tuple[str, ...] = ()
+
+    @field_validator("feature_schema")
+    @classmethod
+    def _schema_is_known(cls, schema: str) -> str:
+        if schema not in FEATURE_SCHEMAS:
+            raise ValueError(f"feature schema '{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
+        return schema
+
+    @property
+    def feature_blocks(self) -> tuple[str, ...]:
+        """The blocks of features, in order."""
+        return FEATURE_SCHEMAS[self.feature_schema]
+
+    @property
+    def training_elements(self) -> tuple[str, ...]:
+        """Symbols of the elements that it was trained on."""
+        return self.training.elements
+
+    @property
+    def largest_cell(self) -> float:
+        """Sites of the largest primitive cell that it was trained on; infinite if that is not known."""
+        return self.training.sites.get("largest", math.inf)

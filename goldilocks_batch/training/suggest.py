@@ -1,0 +1,268 @@
+"""Which structures are most worth labelling next.
+
+A label teaches most where the model is unsure (a wide interval) and where it has seen nothing alike (far from
+the training set).  Taking the highest scores one by one would label one family many times over, so every
+choice also counts as seen from then on: the next one is as far as possible from the training set *and* from
+what has been chosen (greedy k-centre, Gonzalez 1985), each distance weighted by the interval's width.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.errors import ConfigError, ErrorCode, InputError
+from goldilocks_batch.manifest import MANIFEST_SCHEMA
+from goldilocks_batch.provenance import RunRecord
+from goldilocks_batch.sink import atomic_path, read_results
+from goldilocks_batch.sources import Reference, open_sources
+from goldilocks_batch.structures import load
+from goldilocks_batch.training.dataset import Dataset, matrix
+from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
+
+__all__ = ["Suggestions", "Whitening", "suggest", "suggest_next"]
+
+_COLUMNS = ["id", "source", "row", "status", "formula", "kdist_lower", "kdist_median", "kdist_upper"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whitening:
+    """Features on equal terms: columns scaled by the training set, then its main directions.
+
+    Attributes:
+        mean: ``(k,)``.
+        directions: ``(k, d)``; columns of a training set become uncorrelated, of unit variance.
+    """
+
+    mean: NDArray[np.float64]
+    directions: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating], explained: float = 0.95) -> Whitening:
+        """The directions that explain a share of the variance of ``(n, k)`` training features."""
+        mean = features.mean(axis=0)
+        scale = features.std(axis=0)
+        scaled = np.divide(features - mean, scale, out=np.zeros(features.shape), where=scale > 0)
+        _, singular, directions = np.linalg.svd(scaled, full_matrices=False)
+        share = np.cumsum(singular**2) / max(float((singular**2).sum()), np.finfo(float).tiny)
+        kept = min(int(np.searchsorted(share, explained)) + 1, int((singular > 0).sum()) or 1)
+        inverse = np.divide(1.0, scale, out=np.zeros(len(scale)), where=scale > 0)
+        stretch = np.sqrt(max(len(features) - 1, 1)) / np.maximum(singular[:kept], np.finfo(float).tiny)
+        return cls(mean, inverse[:, None] * directions[:kept].T * stretch)
+
+    def __call__(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """``(n, k)`` features as ``(n, d)`` coordinates."""
+        coordinates: NDArray[np.float64] = (features - self.mean) @ self.directions
+        return coordinates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggestions:
+    """The choice, best first.
+
+    Attributes:
+        rows: ``(count,)`` int64, places among the candidates.
+        width: ``(count,)`` log of upper over lower bound.
+        distance: ``(count,)`` from the training set, in units of its own typical nearest-neighbour distance.
+        score: ``(count,)`` what they were chosen by, at the time they were.
+    """
+
+    rows: NDArray[np.int64]
+    width: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+def suggest(
+    candidates: NDArray[np.floating],
+    bounds: NDArray[np.float64],
+    training: NDArray[np.floating],
+    count: int,
+) -> Suggestions:
+    """Choose candidates to label.
+
+    Args:
+        candidates: ``(m, k)`` features.
+        bounds: ``(m, 2)`` lower and upper bound, 1/Å, positive.
+        training: ``(n, k)`` features of the training set.
+        count: how many; all candidates if there are fewer.
+
+    Returns:
+        At most ``count`` different candidates.  The same input gives the same choice.
+    """
+    whiten = Whitening.of(training)
+    seen, pool = whiten(training), whiten(candidates)
+    unit = max(float(np.median(_nearest_other(seen))), np.finfo(float).tiny)
+    distance = _nearest(pool, seen) / unit
+    width = np.log(bounds[:, 1] / bounds[:, 0])
+    rows, score = _greedy(pool / unit, distance, width, min(count, len(pool)))
+    return Suggestions(rows, width[rows], distance[rows], score)
+
+
+def suggest_next(
+    results: Path,
+    training: Dataset,
+    features: FeatureSet,
+    count: int,
+    output: Path,
+    *,
+    cache: Path | None = None,
+    compute: Compute | None = None,
+) -> int:
+    """Choose among the structures of a finished run; write them, best first, as a compact manifest.
+
+    Beside the structure, as it was supplied, a row has ``formula``, ``kdist_lower``, ``kdist_median``,
+    ``kdist_upper``, ``interval_width`` (log of upper over lower), ``distance_from_training`` and ``score``.
+    Rows that failed, or whose model gives no interval, are no candidates.
+
+    Args:
+        results: the run's output folder; its inputs must still be where they were.
+        training: the labels there already are.
+        features: what alike means; the features of ``training``.
+        count: how many.
+        output: the manifest.
+        cache: folder of the feature cache.
+        compute: does the feature work; see :func:`~goldilocks_batch.training.features.cached_features`.
+
+    Returns:
+        How many were written: ``count``, or all candidates if there are fewer.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, the count is not positive.
+        InputError: INPUT_EMPTY, no row is a candidate; INPUT_NOT_FOUND, the folder holds no run, or its
+            inputs are gone.
+        RunError: there are no results, or the manifest cannot be written.
+    """
+    if count < 1:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"asked for {count} suggestions; at least 1 is needed")
+    table = _candidates(results)
+    references = _references(results, table["row"].to_numpy())
+    described = cached_features(references, features, cache, compute=compute)
+    good = np.flatnonzero(described["error_code"].is_null().to_numpy())
+    if not len(good):
+        raise InputError(
+            ErrorCode.INPUT_EMPTY, f"no structure of {results} has the features of the training set"
+        )
+    table, values = table.take(good), matrix(described.take(good)["features"], len(features.columns))
+    bounds = np.column_stack([table[name].to_numpy() for name in ("kdist_lower", "kdist_upper")])
+    chosen = suggest(values, bounds, training.features, count)
+    picked = table.take(chosen.rows)
+    crystals = [load(references[good[row]], max_sites=sys.maxsize) for row in chosen.rows]
+    _write(picked, crystals, chosen, output)
+    return len(chosen.rows)
+
+
+def _candidates(results: Path) -> pa.Table:
+    table = read_results(results, _COLUMNS)
+    usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_valid(table["kdist_upper"]))
+    table = table.filter(usable).drop_columns("status")
+    if not table.num_rows:
+        message = f"no row of {results} has an interval; a constant model, for one, gives none"
+        raise InputError(ErrorCode.INPUT_EMPTY, message)
+    return table
+
+
+def _references(results: Path, rows: NDArray[np.int64]) -> list[Reference]:
+    """The inputs of a run at some rows."""
+    record = RunRecord(results)
+    if not record.read():
+        raise InputError(
+            ErrorCode.INPUT_NOT_FOUND, f"{results} holds no run.json; expected a run's output folder"
+        )
+    inputs = [Path(entry["path"]) for entry in record.values["inputs"]]
+    sources = open_sources(inputs, allow_outside=bool(record.values["config"]["allow_outside"]))
+    if sources.rows != record.values["rows"]:
+        message = f"the inputs of {results} have {sources.rows} rows now, {record.values['rows']} when it ran"
+        raise InputError(ErrorCode.INPUT_UNREADABLE, message)
+    wanted = set(rows.tolist())
+    pieces = sources.pieces(0, sources.rows)
+    numbered = enumerate(reference for piece in pieces for reference in piece.read())
+    return [reference for row, reference in numbered if row in wanted]
+
+
+def _write(picked: pa.Table, crystals: list[Crystal], chosen: Suggestions, output: Path) -> None:
+    structures = {
+        "id": picked["id"],
+        "source": picked["source"],
+        "cell": [crystal.lattice.ravel() for crystal in crystals],
+        "frac": [crystal.frac.ravel() for crystal in crystals],
+        "numbers": [crystal.numbers.astype(np.uint8) for crystal in crystals],
+        "pbc": [crystal.pbc for crystal in crystals],
+    }
+    table = pa.table(structures, schema=MANIFEST_SCHEMA)
+    for name in ("formula", "kdist_lower", "kdist_median", "kdist_upper"):
+        table = table.append_column(name, picked[name])
+    scores = {
+        "interval_width": chosen.width,
+        "distance_from_training": chosen.distance,
+        "score": chosen.score,
+    }
+    for name, values in scores.items():
+        table = table.append_column(name, pa.array(values))
+    with atomic_path(output) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest(points, others):  # type: ignore[no-untyped-def]
+    """Distance of each of ``(m, d)`` points to the nearest of ``(n, d)`` others."""
+    found = np.empty(len(points))
+    for i in range(len(points)):
+        best = np.inf
+        for j in range(len(others)):
+            total = 0.0
+            for k in range(points.shape[1]):
+                total += (points[i, k] - others[j, k]) ** 2
+                if total >= best:
+                    break
+            best = min(best, total)
+        found[i] = np.sqrt(best)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest_other(points):  # type: ignore[no-untyped-def]
+    """Distance of each of ``(n, d)`` points to the nearest of the others that is not the same point."""
+    found = np.zeros(len(points))
+    for i in range(len(points)):
+        best = np.inf
+        for j in range(len(points)):
+            total = 0.0
+            for k in range(points.shape[1]):
+                total += (points[i, k] - points[j, k]) ** 2
+            if 0.0 < total < best:
+                best = total
+        found[i] = np.sqrt(best) if best < np.inf else 0.0
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _greedy(points, distance, width, count):  # type: ignore[no-untyped-def]
+    """Take the largest ``width * distance``, then let it count as seen, again and again."""
+    remaining = distance.copy()
+    taken = np.zeros(len(points), dtype=np.bool_)
+    rows = np.empty(count, dtype=np.int64)
+    score = np.empty(count)
+    for place in range(count):
+        best, best_score = -1, -1.0
+        for i in range(len(points)):
+            value = width[i] * remaining[i]
+            if not taken[i] and value > best_score:
+                best, best_score = i, value
+        taken[best] = True
+        rows[place], score[place] = best, best_score
+        for i in range(len(points)):
+            total = 0.0
+            for k in range(points.shape[1]):
+                total += (points[i, k] - points[best, k]) ** 2
+            remaining[i] = min(remaining[i], np.sqrt(total))
+    return rows, score

@@ -1,0 +1,187 @@
+"""Training as one recipe: split by composition, grow, calibrate, judge, write."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.models.forest import Forest
+from goldilocks_batch.training.conformal import LEVELS, Calibration, conformal_rank
+from goldilocks_batch.training.dataset import Dataset
+from goldilocks_batch.training.forest import ForestSettings, train_forest
+from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.model_record import FEATURE_SCHEMAS
+from goldilocks_batch.training.splits import fold_numbers, holdout
+
+__all__ = [
+    "CONFIDENCES",
+    "CalibrationSettings",
+    "TrainConfig",
+    "bounds_of",
+    "cross_validate",
+    "fit",
+    "load_train_config",
+]
+
+#: Levels that every model is judged at: the three published ones and 0.80.
+CONFIDENCES = (0.95, 0.90, 0.85, 0.80)
+
+
+class CalibrationSettings(BaseModel):
+    """How the labels that calibrate the bounds are set aside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["split", "cross"] = Field(
+        "cross", description="split: rows kept from the training; cross: every row, predicted out of fold"
+    )
+    share: float = Field(0.25, gt=0, lt=1, description="split: share of the rows kept")
+    folds: int = Field(10, ge=2, description="cross: number of folds")
+
+
+class TrainConfig(BaseModel):
+    """Every option of ``goldilocks-batch train rf``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("custom", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="of the model")
+    target: Target = Field(Target(), description="which column holds the label, and what it means")
+    feature_schema: str = Field("comp_struct_soap_lattice.v1", description="which features")
+    forest: ForestSettings = Field(ForestSettings(), description="how the forest is grown")
+    calibration: CalibrationSettings = Field(CalibrationSettings(), description="how it is calibrated")
+    test_share: float = Field(
+        0.0, ge=0, lt=1, description="share of the rows kept for the evaluation; 0: cross-validate instead"
+    )
+    validation_folds: int = Field(5, ge=2, description="folds of that cross-validation")
+    seed: int = Field(0, ge=0, description="of all splits")
+    remarks: tuple[str, ...] = Field((), description="sentences that a run with this model shows")
+
+    @field_validator("feature_schema")
+    @classmethod
+    def _schema_is_known(cls, schema: str) -> str:
+        if schema not in FEATURE_SCHEMAS:
+            raise ValueError(f"'{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
+        return schema
+
+
+def load_train_config(path: Path | None = None, **overrides: object) -> TrainConfig:
+    """Read a YAML file of training options and lay overrides over it; None overrides nothing.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, the file is missing or no mapping, an option is unknown or has a value it
+            does not take.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"training options {path} cannot be read: {error}"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message) from error
+    if not isinstance(values, dict | None):
+        message = f"{path} holds a {type(values).__name__}; expected a mapping of options"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
+    values = {**(values or {}), **{key: value for key, value in overrides.items() if value is not None}}
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"training options: {lines}") from error
+
+
+def fit(
+    features: NDArray[np.floating],
+    kdist: NDArray[np.float64],
+    groups: Sequence[str] | NDArray[np.str_],
+    forest: ForestSettings,
+    calibration: CalibrationSettings,
+    seed: int,
+    *,
+    n_jobs: int = 1,
+) -> tuple[Forest, Calibration]:
+    """Grow a forest and calibrate it.
+
+    Args:
+        features: ``(n, k)``.
+        kdist: ``(n,)`` labels, 1/Å.
+        groups: ``(n,)`` what must stay together, e.g. reduced formulas.
+        forest: how it is grown.
+        calibration: how it is calibrated.
+        seed: of the split or the folds.
+        n_jobs: threads that grow trees.
+
+    Raises:
+        ConfigError: DATASET_INVALID, there are too few rows or compositions.
+    """
+    if calibration.kind == "split":
+        held = holdout(groups, calibration.share, seed)
+        conformal_rank(int(held.sum()), max(CONFIDENCES))  # before the work, not after it
+        trained = train_forest(features[~held], kdist[~held], forest, n_jobs=n_jobs)
+        return trained, _calibration(trained.predict(features[held], LEVELS), kdist[held], "split")
+    folds = fold_numbers(groups, calibration.folds, seed)
+    conformal_rank(len(kdist), max(CONFIDENCES))
+    predictions = np.empty((len(kdist), len(LEVELS)), dtype=np.float32)
+    for fold in range(calibration.folds):
+        out = folds == fold
+        part = train_forest(features[~out], kdist[~out], forest, n_jobs=n_jobs)
+        predictions[out] = part.predict(features[out], LEVELS)
+    whole = train_forest(features, kdist, forest, n_jobs=n_jobs)
+    return whole, _calibration(predictions, kdist, "cross")
+
+
+def _calibration(
+    predictions: NDArray[np.float32], kdist: NDArray[np.float64], kind: Literal["split", "cross"]
+) -> Calibration:
+    return Calibration(np.array(LEVELS), predictions, kdist.astype(np.float32), kind)
+
+
+def bounds_of(
+    forest: Forest,
+    calibration: Calibration,
+    features: NDArray[np.floating],
+    confidences: Sequence[float] = CONFIDENCES,
+) -> dict[float, NDArray[np.float64]]:
+    """Calibrated bounds of ``(n, k)`` rows by confidence, each ``(n, 3)``, 1/Å; one pass for all."""
+    margins = [calibration.margins(confidence) for confidence in confidences]
+    wanted = sorted({quantile for m in margins for quantile in m.quantiles})
+    raw = forest.predict(features, wanted)
+    return {m.confidence: m.apply(raw[:, [wanted.index(q) for q in m.quantiles]]) for m in margins}
+
+
+def cross_validate(
+    dataset: Dataset, config: TrainConfig, confidences: Sequence[float] = CONFIDENCES, *, n_jobs: int = 1
+) -> dict[float, NDArray[np.float64]]:
+    """Bounds of every row from a whole training, calibration included, that saw no row of its composition."""
+    folds = fold_numbers(dataset.formulas.tolist(), config.validation_folds, config.seed + 1)
+    bounds = {confidence: np.empty((len(dataset), 3)) for confidence in confidences}
+    for fold in range(config.validation_folds):
+        out = folds == fold
+        seen = dataset.take(~out)
+        trained = fit(
+            seen.features,
+            seen.kdist,
+            seen.formulas,
+            config.forest,
+            config.calibration,
+            config.seed,
+            n_jobs=n_jobs,
+        )
+        for confidence, values in bounds_of(*trained, dataset.features[out], confidences).items():
+            bounds[confidence][out] = values
+    return bounds
+
+
+def trainer_about(config: TrainConfig) -> Mapping[str, Any]:
+    """For the record: what grew the trees, and how."""
+    return {
+        "library": "quantile-forest",
+        "version": importlib.metadata.version("quantile-forest"),
+        "scikit_learn": importlib.metadata.version("scikit-learn"),
+        "settings": config.model_dump(mode="json", exclude={"remarks"}),
+    }

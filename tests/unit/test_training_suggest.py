@@ -1,0 +1,134 @@
+"""What to label next: unsure, unlike the training set, unlike each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
+
+import goldilocks_batch
+from goldilocks_batch.errors import ConfigError, ErrorCode, InputError
+from goldilocks_batch.sources import open_sources
+from goldilocks_batch.structures import load
+from goldilocks_batch.training.dataset import Dataset, load_dataset
+from goldilocks_batch.training.features import FeatureSet
+from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.suggest import Whitening, suggest, suggest_next
+
+FEATURES = FeatureSet("comp_lattice.v1")
+TRAINING = np.random.default_rng(0).normal(size=(80, 4)) * [1, 10, 0.1, 5] + 3
+SURE, UNSURE = [0.19, 0.21], [0.1, 0.4]
+
+
+def test_directions_are_uncorrelated_and_of_unit_variance() -> None:
+    white = Whitening.of(TRAINING, explained=1.0)(TRAINING)
+    assert white.shape == (80, 4)
+    assert np.cov(white.T) == pytest.approx(np.eye(4), abs=1e-9)
+
+
+def test_constant_columns_do_not_matter() -> None:
+    wider = np.column_stack([TRAINING, np.full(80, 7.0)])
+    white = Whitening.of(wider)
+    elsewhere = wider.copy()
+    elsewhere[:, 4] = 1e6
+    assert np.allclose(white(elsewhere), white(wider))
+    assert Whitening.of(np.ones((5, 3)))(np.zeros((2, 3))).shape == (2, 1)
+
+
+def test_the_unsure_one_of_two_alike_is_taken() -> None:
+    far = TRAINING.mean(axis=0) + 4 * TRAINING.std(axis=0)
+    pool = np.array([far, far * 1.0001])
+    assert suggest(pool, np.array([SURE, UNSURE]), TRAINING, 1).rows.tolist() == [1]
+
+
+def test_the_unknown_one_of_two_equally_unsure_is_taken() -> None:
+    pool = np.array([TRAINING[5] * 1.01, TRAINING.mean(axis=0) + 5 * TRAINING.std(axis=0)])
+    found = suggest(pool, np.array([UNSURE, UNSURE]), TRAINING, 2)
+    assert found.rows.tolist() == [1, 0]
+    assert found.distance[0] > found.distance[1]
+
+
+def test_twins_are_not_both_taken() -> None:
+    spread = TRAINING.std(axis=0)
+    one, other = TRAINING.mean(axis=0) + 6 * spread, TRAINING.mean(axis=0) - 3 * spread
+    pool = np.array([one, one, one, other])
+    assert suggest(pool, np.array([UNSURE] * 4), TRAINING, 2).rows.tolist() == [0, 3]
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 20))
+def test_choices_are_distinct_and_never_too_many(count: int, pool_size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pool = rng.normal(size=(pool_size, 4))
+    lower = rng.uniform(0.05, 0.2, pool_size)
+    bounds = np.column_stack([lower, lower * rng.uniform(1, 4, pool_size)])
+    found = suggest(pool, bounds, TRAINING, count)
+    assert len(found.rows) == len(set(found.rows.tolist())) == min(count, pool_size)
+    assert (np.diff(found.score) <= 1e-9).all()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose bounds have been filled in: the constant model gives no upper ones."""
+    folder = tmp_path_factory.mktemp("run")
+    pool = write_labelled(folder / "pool.parquet", 70, seed=3)
+    config = goldilocks_batch.RunConfig(
+        inputs=(pool,), output=folder / "run", model="baseline", executor="serial", shard_size=40, quiet=True
+    )
+    goldilocks_batch.run(config)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def bounded(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bounded")
+    (folder / "results").mkdir()
+    (folder / "run.json").write_bytes((run / "run.json").read_bytes())
+    for path in (run / "results").iterdir():
+        table = pq.read_table(path)
+        place = table.column_names.index("kdist_upper")
+        upper = [0.2 + 0.01 * (row % 13) for row in table["row"].to_pylist()]
+        upper[0] = None  # a row without an interval is no candidate
+        table = table.set_column(place, table.schema.field(place), pa.array(upper, pa.float64()))
+        pq.write_table(table, folder / "results" / path.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    path = write_labelled(tmp_path_factory.mktemp("known") / "labels.parquet", 40)
+    return load_dataset(path, Target(column="k_dist"), FEATURES)
+
+
+def test_a_run_gives_a_manifest_of_suggestions(bounded: Path, known: Dataset, tmp_path: Path) -> None:
+    assert suggest_next(bounded, known, FEATURES, 10, tmp_path / "next.parquet") == 10
+    table = pq.read_table(tmp_path / "next.parquet")
+    assert table.num_rows == len(set(table["id"].to_pylist())) == 10
+    assert (np.diff(table["score"].to_numpy()) <= 1e-9).all()
+    assert (table["distance_from_training"].to_numpy() >= 0).all()
+    sources = open_sources([tmp_path / "next.parquet"])
+    assert [len(load(r, max_sites=10)) for p in sources.pieces(0, 10) for r in p.read()] == [2] * 10
+
+
+def test_all_candidates_if_there_are_fewer(bounded: Path, known: Dataset, tmp_path: Path) -> None:
+    parts = len(list((bounded / "results").iterdir()))
+    assert suggest_next(bounded, known, FEATURES, 500, tmp_path / "next.parquet") == 70 - parts
+
+
+def test_runs_without_intervals_or_records_are_refused(run: Path, known: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="interval") as refusal:
+        suggest_next(run, known, FEATURES, 5, tmp_path / "next.parquet")
+    assert refusal.value.code == ErrorCode.INPUT_EMPTY
+    with pytest.raises(ConfigError, match="asked for 0"):
+        suggest_next(run, known, FEATURES, 0, tmp_path / "next.parquet")
+
+
+def test_a_folder_without_its_record_is_refused(bounded: Path, known: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "results").symlink_to(bounded / "results")
+    with pytest.raises(InputError, match=r"no run\.json"):
+        suggest_next(tmp_path, known, FEATURES, 5, tmp_path / "next.parquet")
