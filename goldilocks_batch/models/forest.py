@@ -11,18 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.models._forest_kernel import predict_rows
 
 __all__ = ["Forest"]
 
-#: Slack with which a cumulative weight reaches a quantile; sklearn-quantile's, against float32 rounding.
-_SLACK = 1e-6
-#: Rows that walk a tree together; their leaves and what lies in them take a few MB.
-_BLOCK = 4096
+#: What is needed of scikit-learn's nodes.
+_NODE_FIELDS = ("left_child", "right_child", "feature", "threshold")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +88,7 @@ class Forest:
             raise _invalid(f"leaves are {leaves.dtype}, expected integers")
         sizes = np.array([len(tree) for tree in nodes], dtype=np.int64)
         roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
-        flat = {name: np.concatenate([tree[name] for tree in nodes]) for name in nodes[0].dtype.names or ()}
+        flat = {name: np.concatenate([tree[name] for tree in nodes]) for name in _NODE_FIELDS}
         shift = np.repeat(roots, sizes)
         own = np.arange(len(shift), dtype=np.int32)
         leaf = flat["left_child"] < 0
@@ -157,7 +155,7 @@ class Forest:
         if np.isnan(rows).any():
             raise ValueError("a feature is NaN")
         wanted = self.quantiles if quantiles is None else np.array(quantiles, dtype=np.float64)
-        found: NDArray[np.float32] = _predict(
+        found: NDArray[np.float32] = predict_rows(
             rows,
             self.feature,
             self.threshold,
@@ -171,94 +169,6 @@ class Forest:
             wanted.astype(np.float32),
         )
         return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _predict(  # type: ignore[no-untyped-def]
-    x, feature, threshold, left, right, roots, starts, rows, weights, y_train, quantiles
-):
-    """Blocks of rows, tree by tree: a tree is some hundred kB and stays in cache while a block walks it."""
-    n_train = len(y_train)
-    total_by_row = np.zeros(n_train, dtype=np.float32)
-    result = np.empty((len(x), len(quantiles)), dtype=np.float32)
-    for first in range(0, len(x), _BLOCK):
-        block = x[first : first + _BLOCK]
-        leaves = _leaves_of(block, feature, threshold, left, right, roots)
-        ends, found, weight = _entries_of(leaves, starts, rows, weights)
-        for i in range(len(block)):
-            begin = ends[i - 1] if i > 0 else 0
-            count = 0
-            for entry in range(begin, ends[i]):
-                row = found[entry]
-                if weight[entry] > 0 and total_by_row[row] == 0:
-                    found[begin + count] = row
-                    count += 1
-                total_by_row[row] += weight[entry]
-            ordered = np.sort(found[begin : begin + count])
-            _read_quantiles(ordered, total_by_row, y_train, quantiles, result[first + i])
-            for row in ordered:
-                total_by_row[row] = 0
-    return result
-
-
-@numba.njit(cache=True, nogil=True)
-def _leaves_of(x, feature, threshold, left, right, roots):  # type: ignore[no-untyped-def]
-    """``(n_trees, n)`` the leaf of every row in every tree."""
-    leaves = np.empty((len(roots), len(x)), dtype=np.int32)
-    for tree in range(len(roots)):
-        for i in range(len(x)):
-            node = roots[tree]
-            while feature[node] >= 0:
-                node = left[node] if x[i, feature[node]] <= threshold[node] else right[node]
-            leaves[tree, i] = node
-    return leaves
-
-
-@numba.njit(cache=True, nogil=True)
-def _entries_of(leaves, starts, rows, weights):  # type: ignore[no-untyped-def]
-    """Training rows and weights in the leaves of each row, trees in order; row i's end at ``ends[i]``."""
-    n_trees, n = leaves.shape
-    ends = np.zeros(n, dtype=np.int64)
-    for tree in range(n_trees):
-        for i in range(n):
-            leaf = leaves[tree, i]
-            ends[i] += starts[leaf + 1] - starts[leaf]
-    ends = np.cumsum(ends)
-    place = np.zeros(n, dtype=np.int64)
-    place[1:] = ends[:-1]
-    found = np.empty(ends[-1], dtype=np.int32)
-    weight = np.empty(ends[-1], dtype=np.float32)
-    for tree in range(n_trees):
-        for i in range(n):
-            leaf = leaves[tree, i]
-            for entry in range(starts[leaf], starts[leaf + 1]):
-                found[place[i]] = rows[entry]
-                weight[place[i]] = weights[entry]
-                place[i] += 1
-    return ends, found, weight
-
-
-@numba.njit(cache=True, nogil=True)
-def _read_quantiles(ordered, weight, y_train, quantiles, result):  # type: ignore[no-untyped-def]
-    """Quantiles of the targets of the rows ``ordered``, weighted by ``weight``."""
-    total = np.float32(0)
-    for row in ordered:
-        total += weight[row]
-    for k in range(len(quantiles)):
-        q = quantiles[k]
-        reached = np.float32(0)
-        value = y_train[ordered[-1]]
-        for place in range(len(ordered)):
-            row = ordered[place]
-            before = reached
-            reached = before + weight[row] / total
-            if reached >= q - np.float32(_SLACK):
-                value = y_train[row]
-                if place > 0:
-                    previous = y_train[ordered[place - 1]]
-                    value = previous + (value - previous) * (q - before) / (reached - before)
-                break
-        result[k] = value
 
 
 def _check(forest: Forest) -> None:

@@ -151,6 +151,7 @@ def read_forest_pickle(path: Path) -> Forest:
     try:
         _check_operations(data, path)
         regressor = _Unpickler(io.BytesIO(data)).load()
+        del data  # the arrays are copies; large files need not be held twice from here on
         if not isinstance(regressor, _Regressor):
             raise pickle.UnpicklingError("it does not hold a RandomForestQuantileRegressor")
         return _assembled(regressor.state)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.artifacts import ResolvedModel
 from goldilocks_batch.models.forest import Forest
@@ -44,6 +45,17 @@ class ForestModel:
         return RawBounds(self._forest.predict(inputs.features).astype(np.float64))
 
 
+def _expect_level(forest: Forest, resolved: ResolvedModel) -> None:
+    """Refuse a forest of another confidence level: not all published files have a digest to tell them by."""
+    c = resolved.confidence
+    if not np.allclose(forest.quantiles, [1 - c, 0.5, c], atol=1e-9):
+        raise ModelError(
+            ErrorCode.ARTIFACT_INVALID,
+            f"{resolved.file('forest')} predicts the quantiles {forest.quantiles.tolist()}, level {c:.2f} "
+            f"needs {1 - c:.2f}, 0.50 and {c:.2f}: it is the file of another level",
+        )
+
+
 def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", device: str = "cpu") -> Model:
     """Load a model.
 
@@ -63,7 +75,9 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
     if resolved.kind == "forest":
         from goldilocks_batch.models.forest_pickle import read_forest_pickle
 
-        return ForestModel(read_forest_pickle(resolved.file("forest")), _ALL_BLOCKS)
+        forest = read_forest_pickle(resolved.file("forest"))
+        _expect_level(forest, resolved)
+        return ForestModel(forest, _ALL_BLOCKS)
     if resolved.kind == "trained":
         from goldilocks_batch.training.record import read_model
 

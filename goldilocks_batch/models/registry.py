@@ -16,8 +16,8 @@ __all__ = ["FileEntry", "FolderEntry", "LevelEntry", "ModelEntry", "Registry", "
 _SHA256 = r"^[0-9a-f]{64}$"
 
 #: Roles that must be one file each, and roles that may be a folder of them, for every kind of model.
-_ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",), "constant": ()}
-_FOLDERS = {"forest": (), "alignn": ("lower", "median", "upper"), "constant": ()}
+_ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",)}
+_FOLDERS = {"alignn": ("lower", "median", "upper")}
 
 
 class _Entry(BaseModel):
@@ -107,10 +107,11 @@ class Registry(_Entry):
         for name, model in self.models.items():
             for confidence, level in model.levels.items():
                 where, files = f"model {name} at level {confidence}", {**model.files, **level.files}
-                for role in (*_ONE_FILE[model.kind], *_FOLDERS[model.kind]):
+                single = _ONE_FILE.get(model.kind, ())
+                for role in (*single, *_FOLDERS.get(model.kind, ())):
                     if role not in files:
                         raise ValueError(f"{where} is of kind {model.kind} and names no file as {role}")
-                    if role in _ONE_FILE[model.kind] and files[role] not in self.files:
+                    if role in single and files[role] not in self.files:
                         raise ValueError(f"{where} needs one file as {role}, '{files[role]}' is a folder")
                 if (level.kdist is None) == (model.kind == "constant"):
                     raise ValueError(f"{where}: a kdist belongs to every constant, and to nothing else")

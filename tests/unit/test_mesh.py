@@ -20,12 +20,12 @@ lattices = (
 
 
 def aiida(lattice: NDArray[np.float64], kdist: float) -> list[int]:
-    """AiiDA's rule, written down a second time: cross products, Python's own rounding."""
+    """AiiDA's rule, written down a second time: cross products, one axis after the other."""
     volume = float(np.dot(lattice[0], np.cross(lattice[1], lattice[2])))
     counts = []
     for i in range(3):
         b = 2 * math.pi * np.cross(lattice[(i + 1) % 3], lattice[(i + 2) % 3]) / volume
-        counts.append(max(1, math.ceil(round(float(np.linalg.norm(b)) / kdist, 5))))
+        counts.append(max(1, math.ceil(round(np.linalg.norm(b) / kdist, 5))))
     return counts
 
 
@@ -63,11 +63,29 @@ def test_an_axis_that_is_not_periodic_has_one_point() -> None:
 
 def test_equal_axes_have_equal_counts() -> None:
     # two axes whose lengths differ by less than any experiment sees, on two sides of a step
-    kdist = np.array([2 * math.pi / 4.0 / 10 / (1 + 8e-6)])
-    lattice = np.diag([4.0, 4.0 / (1 - 9e-6), 7.0])[None]
+    kdist = np.array([2 * math.pi / 4.0 / 10 * (1 - 1.2e-6)])
+    lattice = np.diag([4.0, 4.000009, 7.0])[None]
     free, forced = mesh(kdist, lattice, ALL)[0], mesh(kdist, lattice, ALL, equal_axes=True)[0]
+    assert free[0] != free[1]
     assert forced[0] == forced[1] == max(free[0], free[1])
     assert forced[2] == free[2]
+
+
+def test_vectors_of_equal_length_have_equal_counts_as_aiida_quantumespresso_forces_them() -> None:
+    # body-centred tetragonal: three equal vectors, but a third reciprocal vector of another length
+    lattice = 0.5 * np.array([[-4.0, 4.0, 9.0], [4.0, -4.0, 9.0], [4.0, 4.0, -9.0]])[None]
+    free, forced = (mesh(np.array([0.2]), lattice, ALL, equal_axes=equal)[0] for equal in (False, True))
+    assert free[0] == free[1] != free[2]
+    assert forced.tolist() == [free.max()] * 3
+
+
+def test_an_axis_that_is_not_periodic_does_not_raise_the_others() -> None:
+    # equally long, but skewed: the axis that is not periodic has the longest reciprocal vector
+    lattice = 4.0 * np.array([[[1.0, 0, 0], [0, 1, 0], [0, math.sqrt(0.84), 0.4]]])
+    pbc = np.array([[True, False, True]])
+    free, forced = (mesh(np.array([0.2]), lattice, pbc, equal_axes=equal)[0] for equal in (False, True))
+    assert forced[1] == 1
+    assert forced[0] == forced[2] == max(free[0], free[2])
 
 
 @pytest.mark.parametrize("kdist", [0.0, -0.1, math.nan, math.inf])
@@ -91,3 +109,10 @@ def test_rotations_move_to_a_supercell_and_those_that_do_not_fit_are_left_out() 
     assert len(rotations_in_cell(fourfold, cell, cell @ np.diag([2, 2, 1]))) == 2
     kept = rotations_in_cell(fourfold, cell, np.diag([2, 1, 1]) @ cell)
     assert kept.tolist() == [np.eye(3, dtype=int).tolist()]
+
+
+def test_a_very_long_supercell_keeps_no_operation_by_rounding() -> None:
+    # in 201 cells side by side a shear's entry of 1/201 is not a whole number, however small
+    shear = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [1, 0, 1]]])
+    cell = np.eye(3) * 4.0
+    assert len(rotations_in_cell(shear, cell, np.diag([1, 1, 201]) @ cell)) == 1

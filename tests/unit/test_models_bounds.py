@@ -43,6 +43,13 @@ def test_what_is_not_finite_fails_its_row_alone(value: float) -> None:
     assert bounds.values[0].tolist() == [0.2, 0.3, 0.4]
 
 
+@pytest.mark.parametrize("row", [[np.nan, 0.3, 0.4], [0.2, 0.3, np.nan], [np.nan] * 3])
+def test_a_batch_of_one_row_fails_like_any_other(row: list[float]) -> None:
+    # a column without a single number is no sign that the model does not give it
+    bounds = finalise(RawBounds(np.array([row])), 0.0)
+    assert list(bounds.failures) == [0]
+
+
 def test_a_constant_is_a_lower_bound_and_nothing_else() -> None:
     crystal = Crystal(np.eye(3) * 4, np.zeros((1, 3)), np.array([13]))
     bounds = finalise(ConstantModel(0.158).predict(ModelInputs([crystal, crystal])), 0.0)

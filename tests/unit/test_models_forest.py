@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.models._forest_kernel import ENTRIES
 from goldilocks_batch.models.forest import Forest
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -87,6 +88,20 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
     assert np.array_equal(forest.predict(rows[order]), whole[order])
 
 
+def test_rows_in_large_leaves_go_a_few_at_a_time_and_get_the_same() -> None:
+    # one tree without a split: every row shares its leaf with all training rows
+    n_train = 20_000
+    root = np.zeros(1, dtype=trained(1)["nodes"][0].dtype)
+    root["left_child"] = root["right_child"] = -1
+    y = np.linspace(0.1, 1.0, n_train)
+    weights = np.full((1, n_train), 1 / n_train, dtype=np.float32)
+    forest = Forest.from_trees([root], y, np.zeros((1, n_train), dtype=np.int64), weights, QUANTILES, 2)
+    assert 300 * n_train > ENTRIES
+    answers = forest.predict(np.zeros((300, 2)))
+    assert np.array_equal(answers, np.repeat(forest.predict(np.zeros((1, 2))), 300, axis=0))
+    assert np.allclose(answers[0], np.quantile(y, QUANTILES), atol=1e-3)
+
+
 def test_quantiles_are_ordered_and_within_the_targets() -> None:
     parts = trained(4)
     rows = np.random.default_rng(5).normal(size=(200, 4))
@@ -123,6 +138,12 @@ DAMAGE: dict[str, tuple[str, Any, str]] = {
         "child",
     ),
     "a negative child": ("left", lambda a: np.where(np.arange(len(a)) == 0, -7, a), "child"),
+    "a child in another tree": (
+        "right",
+        lambda a: np.where(np.arange(len(a)) == 0, len(a) - 1, a),
+        "another tree",
+    ),
+    "roots out of order": ("roots", lambda a: a[::-1], "another tree"),
     "a feature that is not there": ("feature", lambda a: np.where(a == a.max(), 99, a), "feature"),
     "a root that is not there": ("roots", lambda a: a + 10_000, "root"),
     "no tree": ("roots", lambda a: a[:0], "no tree"),

@@ -12,7 +12,7 @@ import pytest
 
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.models.forest import Forest
-from goldilocks_batch.models.forest_pickle import read_forest_pickle
+from goldilocks_batch.models.forest_pickle import _Array, _Dtype, read_forest_pickle
 from tests.unit.test_models_forest import trained
 
 CLASSES = {
@@ -148,6 +148,23 @@ def test_operations_that_forests_do_not_need_are_refused(data: bytes, operation:
         read_forest_pickle(written(tmp_path / "f.pkl", data))
 
 
+@pytest.mark.parametrize("keep", [b"r\xff\xff\xff\x0f", b"q\x07"])
+def test_an_object_kept_under_a_far_number_takes_no_memory(keep: bytes, tmp_path: Path) -> None:
+    # the unpickler would reserve twice as many places: gigabytes for a file of ten bytes
+    with pytest.raises(ModelError, match="where there are at most") as caught:
+        read_forest_pickle(written(tmp_path / "f.pkl", b"\x80\x04N" + keep + b"."))
+    assert caught.value.code == ErrorCode.ARTIFACT_FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "shape", [("x", 2**30), (2**30, "x"), (-1, -4), (True, 4), (2.0, 2), (1, 1, 1, 4), 4]
+)
+def test_a_shape_is_of_few_plain_numbers(shape: object) -> None:
+    kind = _Dtype("f4")
+    with pytest.raises(pickle.UnpicklingError, match="shape"):
+        _Array().__setstate__((1, shape, kind, False, bytes(16)))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -159,6 +176,7 @@ def test_operations_that_forests_do_not_need_are_refused(data: bytes, operation:
         {"q": [0.05, 0.5, 1.5]},
         {"estimators_": []},
         {"y_train_leaves_": np.zeros((2, 2), dtype=np.int64)},
+        {"y_train_leaves_": trained(3)["leaves"] + 0.5},
     ],
 )
 def test_forests_that_are_none_are_refused(

@@ -25,7 +25,7 @@ path = "many"
 kind = "alignn"
 title = "a model"
 [models.m.levels."0.95"]
-files = {{ atoms = "one", lower = "many" }}
+files = {{ atoms = "one", lower = "many", median = "many", upper = "many" }}
 correction = 0.5
 """
 
@@ -59,8 +59,7 @@ def test_files_are_found_checked_and_described(tmp_path: Path) -> None:
     found = resolve(load_registry(registry(tmp_path)), "m", 0.95, artifacts(tmp_path))
     assert [(file.role, file.path.name, file.pinned) for file in found.files] == [
         ("atoms", "one.bin", True),
-        ("lower", "a.ckpt", False),
-        ("lower", "b.ckpt", False),
+        *((role, name, False) for role in ("lower", "median", "upper") for name in ("a.ckpt", "b.ckpt")),
     ]
     assert found.correction == 0.5
     assert found.file("atoms").read_bytes() == BODY
@@ -81,6 +80,21 @@ def test_an_altered_file_is_refused_with_both_digests(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=DIGEST) as caught:
         resolve(load_registry(registry(tmp_path)), "m", 0.95, hub)
     assert caught.value.code == ErrorCode.ARTIFACT_DIGEST
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    sized = REGISTRY.replace('path = "one.bin"', f'path = "one.bin"\nsize = {len(BODY) + 1}')
+    with pytest.raises(
+        ModelError, match=f"has {len(BODY)} bytes, the registry expects {len(BODY) + 1}"
+    ) as caught:
+        resolve(load_registry(registry(tmp_path, sized)), "m", 0.95, artifacts(tmp_path))
+    assert caught.value.code == ErrorCode.ARTIFACT_DIGEST
+
+
+def test_a_registry_is_read_afresh_every_time(tmp_path: Path) -> None:
+    assert load_registry(registry(tmp_path)).model("m").title == "a model"
+    changed = registry(tmp_path, REGISTRY.replace("a model", "another"))
+    assert load_registry(changed).model("m").title == "another"
 
 
 def test_a_file_altered_after_it_was_checked_is_refused(tmp_path: Path) -> None:
@@ -138,7 +152,14 @@ def test_unknown_models_and_levels_name_the_known_ones(tmp_path: Path) -> None:
         (("[files.one]", "[files.one"), "cannot be read"),
         (('path = "one.bin"', 'path = "../one.bin"'), "inside the repository"),
         (('path = "one.bin"', 'path = "/etc/passwd"'), "inside the repository"),
-        (('path = "one.bin"', 'pfad = "one.bin"'), "pfad"),
+        (('path = "one.bin"', 'pfad = "one.bin"'), r"files\.one\.pfad: unknown key, did you mean 'path'"),
+        (("correction = 0.5", "corection = 0.5"), "unknown key, did you mean 'correction'"),
+        (('title = "a model"', 'title = "a"\nlicense = "MIT"'), "unknown key, did you mean 'licence'"),
+        (("[models.m]", "[colour]\n[models.m]"), "colour: unknown key"),
+        (('median = "many", ', ""), "names no file as median"),
+        (('atoms = "one"', 'atoms = "many"'), "needs one file as atoms"),
+        (("correction = 0.5", "kdist = 0.5"), "a kdist belongs to every constant"),
+        (('kind = "alignn"', 'kind = "constant"'), "a kdist belongs to every constant"),
         (('"org/repo"', '"../../org/repo"'), "repository"),
         (('atoms = "one"', 'atoms = "two"'), "'two' as atoms"),
         ((DIGEST, "abc"), "sha256"),
