@@ -5,14 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: env example test fast lint benchmark clean
+.PHONY: env example test test-slurm fast lint benchmark clean
 
 env: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,dashboard]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,dashboard,slurm]"
 	touch $@
 
 example: env
@@ -25,7 +25,14 @@ lint: env
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore tests/slurm
+
+# A SLURM of one node, started and stopped by the tests; its programs are installed where they are missing.
+test-slurm: env
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || { \
+		[ "$$(id -u)" = 0 ] || { echo "slurm-wlm and munge are missing; install them, or run this as root" >&2; exit 2; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge; }
+	GOLDILOCKS_PYTHON=$(CURDIR)/$(BIN)/python $(BIN)/pytest tests/slurm
 
 fast: env
 	$(BIN)/pytest -m "not slow"

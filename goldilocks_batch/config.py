@@ -10,19 +10,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.jobs import MemoryLimit, SlurmOptions, bytes_of
 
 __all__ = ["RunConfig", "load_config", "nearest"]
 
 Grid = Literal["lower", "median", "upper"]
 SingleSite = Literal["skip", "supercell"]
 Device = Literal["auto", "cpu", "cuda"]
-ExecutorName = Literal["local", "serial"]
+ExecutorName = Literal["local", "serial", "slurm"]
 
 
 class RunConfig(BaseModel):
@@ -53,8 +54,18 @@ class RunConfig(BaseModel):
     artifacts: Path | None = Field(None, description="folder of model files, <org>/<repository>/<file>")
     executor: ExecutorName = Field("local", description="a local Dask cluster, or this process alone")
     workers: int | None = Field(None, ge=1, description="worker processes; default one per core")
+    gpus: int | None = Field(None, ge=0, description="GPUs to use here; null: all, if the model has networks")
+    cluster: str | None = Field(
+        None, description="a Dask cluster to join: tls://host:port or a scheduler file"
+    )
+    plain_tcp: bool = Field(False, description="join a cluster beyond this machine although it has no TLS")
+    jobs: int = Field(1, ge=1, description="pilot jobs of each kind, or tasks of a job array (SLURM)")
+    max_jobs: int | None = Field(None, ge=1, description="adapt between jobs and this many; null: fixed")
+    slurm: SlurmOptions = Field(SlurmOptions(), description="what a job asks for")
     shard_size: int = Field(256, ge=1, description="structures in one task and one result part")
-    memory_limit: str = Field("auto", description="memory of a worker before it is restarted, e.g. 4GB")
+    memory_limit: MemoryLimit = Field("auto", description="memory of a process before it is ended, e.g. 4GB")
+    task_timeout: float = Field(1800.0, gt=0, description="time for one shard, s, before it is split")
+    compact_above: int = Field(1000, ge=1, description="compact a finished run with more parts than this")
     dashboard: str | None = Field(
         "127.0.0.1:0", description="address of the Dask dashboard, or null for none"
     )
@@ -70,6 +81,11 @@ class RunConfig(BaseModel):
         """The options that decide the numbers, as plain JSON values."""
         chosen = self.model_dump(mode="json", include=set(SCIENTIFIC))
         return {key: chosen[key] for key in SCIENTIFIC}
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory limit in bytes; None for a process's share of its machine or job."""
+        return None if self.memory_limit == "auto" else bytes_of(self.memory_limit)
 
     def updated(self, **changes: object) -> Self:
         """A copy with some options changed, checked again.
@@ -129,8 +145,18 @@ def _checked(kind: type[RunConfig], values: Mapping[str, object]) -> dict[str, A
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"])
             if item["type"] == "extra_forbidden":
-                lines.append(f"unknown option '{name}': {nearest(name, set(kind.model_fields))}")
+                known = set(_section(kind, item["loc"][:-1]).model_fields)
+                lines.append(f"unknown option '{name}': {nearest(str(item['loc'][-1]), known)}")
             else:
                 lines.append(f"option '{name}' is {item['input']!r}: {item['msg']}")
         raise ConfigError(ErrorCode.CONFIG_INVALID, "; ".join(lines)) from error
     return dict(values)
+
+
+def _section(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of a nested section, by the names that lead to it."""
+    for name in path:
+        annotation = kind.model_fields[str(name)].annotation
+        choices = (annotation, *get_args(annotation))
+        kind = next(c for c in choices if isinstance(c, type) and issubclass(c, BaseModel))
+    return kind

@@ -96,6 +96,11 @@ class Featurization:
         digests = [file.sha256 for file in self.files]
         return {"files": digests, "blocks": list(self.blocks), "max_sites": self.max_sites}
 
+    @property
+    def splits(self) -> bool:
+        """No GPU has a part in features."""
+        return False
+
     def build(self) -> Featurizing:
         """Load the metallicity network."""
         return Featurizing(self)

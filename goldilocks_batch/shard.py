@@ -101,6 +101,11 @@ class Screening:
         """What a user of the model should know."""
         return self.model.remarks
 
+    @property
+    def splits(self) -> bool:
+        """Whether networks decide, which a GPU answers faster, and graphs and features come before them."""
+        return self.model.kind == "alignn"
+
     def without_device(self) -> Self:
         """The same for a worker that prepares structures but never asks a network: no GPU is touched."""
         return replace(self, device="cpu")

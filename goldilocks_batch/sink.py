@@ -16,7 +16,7 @@ from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.plan import Shard
 from goldilocks_batch.report import Report
 
-__all__ = ["Part", "atomic_path", "read_results", "scan_parts", "sweep", "write_part"]
+__all__ = ["Part", "atomic_path", "read_part", "read_results", "scan_parts", "sweep", "write_part"]
 
 _FINGERPRINT = b"goldilocks.fingerprint"
 _ROWS = b"goldilocks.rows"
@@ -60,15 +60,24 @@ def atomic_path(final: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_part(folder: Path, shard: Shard, table: pa.Table, report: Report, fingerprint: str) -> Part:
+def write_part(
+    folder: Path,
+    shard: Shard,
+    table: pa.Table,
+    report: Report,
+    fingerprint: str,
+    *,
+    row_group_size: int | None = None,
+) -> Part:
     """Write the rows of one shard as a part of the run with this fingerprint.
 
     Args:
         folder: an existing folder.
         shard: the rows' place; ``len(shard)`` must equal the table's rows.
-        table: the rows, in the order of the inputs.
+        table: the rows, in any order: that of the inputs is in the column ``row``.
         report: what is to be told of them without reading them.
         fingerprint: the run's identity, kept like the report in the file's footer.
+        row_group_size: rows of a row group, for a file of many rows.
 
     Raises:
         RunError: ROWS_LOST if the count does not agree; WRITE_FAILED if the file system refuses.
@@ -86,7 +95,7 @@ def write_part(folder: Path, shard: Shard, table: pa.Table, report: Report, fing
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **footer})
     final = folder / f"part-{shard.start:010d}-{shard.stop:010d}.parquet"
     with atomic_path(final) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_size)
     return Part(final, shard, report)
 
 
@@ -135,6 +144,11 @@ def sweep(folder: Path, untrusted: list[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
+def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The rows of one part, without the footer, in the order they lie there."""
+    return pq.read_table(path, columns=columns).replace_schema_metadata(None)
+
+
 def read_results(folder: Path, columns: list[str] | None = None) -> pa.Table:
     """The result table of a finished run, in the order of the inputs.
 
@@ -142,8 +156,27 @@ def read_results(folder: Path, columns: list[str] | None = None) -> pa.Table:
         folder: a run's output folder (the one with ``run.json``).
         columns: the columns wanted; all by default.
     """
-    files = sorted((folder / "results").glob("part-*.parquet"))
+    files = _outermost(sorted((folder / "results").glob("part-*.parquet")))
     if not files:
         raise RunError(ErrorCode.ROWS_LOST, f"no results in {folder / 'results'}")
-    tables = [pq.read_table(path, columns=columns).replace_schema_metadata(None) for path in files]
-    return pa.concat_tables(tables)
+    needed = None if columns is None else [*columns, *({"row"} - {*columns})]
+    table = pa.concat_tables([read_part(path, needed) for path in files])
+    rows = table["row"].to_numpy()
+    if (rows[1:] < rows[:-1]).any():  # compacted files are in the order of the ids
+        table = table.take(pa.array(rows.argsort()))
+    return table if columns is None else table.select(columns)
+
+
+def _outermost(files: list[Path]) -> list[Path]:
+    """Leave out parts that a larger one covers: its compaction was stopped before they were removed."""
+    kept: list[tuple[int, int, Path]] = []
+    for path in files:
+        start, stop = (int(number) for number in path.stem.removeprefix("part-").split("-"))
+        kept.append((start, -stop, path))
+    outer: list[Path] = []
+    end = 0
+    for start, negative, path in sorted(kept):
+        if start >= end:
+            outer.append(path)
+            end = -negative
+    return outer

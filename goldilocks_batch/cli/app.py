@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from goldilocks_batch.cli import cluster as cluster_commands
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import Exit, guarded
 
@@ -73,10 +74,16 @@ def run(
     allow_outside: opt.AllowOutside = None,
     executor: opt.Executor = None,
     workers: opt.Workers = None,
+    gpus: opt.Gpus = None,
+    jobs: opt.Jobs = None,
+    max_jobs: opt.MaxJobs = None,
+    cluster: opt.Cluster = None,
     shard_size: opt.ShardSize = None,
     memory_limit: opt.MemoryLimit = None,
+    task_timeout: opt.TaskTimeout = None,
     overwrite: opt.Overwrite = None,
     quiet: opt.Quiet = None,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Screen structures: bounds on kdist and k-point meshes for every one of them.
 
@@ -88,7 +95,7 @@ def run(
 
     `goldilocks-batch run manifest.parquet --artifacts models/ --workers 8`
 
-    `goldilocks-batch run manifest.parquet --config configs/local.yaml --confidence 0.85`
+    `goldilocks-batch run manifest.parquet --config configs/slurm-cpu.yaml --jobs 20 --dry-run`
     """
     from goldilocks_batch.cli.display import observer_for, print_summary
     from goldilocks_batch.config import load_config
@@ -110,11 +117,19 @@ def run(
         allow_outside=allow_outside,
         executor=executor,
         workers=workers,
+        gpus=gpus,
+        jobs=jobs,
+        max_jobs=max_jobs,
+        cluster=cluster,
         shard_size=shard_size,
         memory_limit=memory_limit,
+        task_timeout=task_timeout,
         overwrite=overwrite,
         quiet=quiet,
     )
+    if dry_run:
+        cluster_commands.print_plan(settings)
+        return
     with observer_for(settings.quiet) as observer:
         summary = run_config(settings, observer=observer)
     print_summary(summary)
@@ -226,6 +241,9 @@ def schema() -> None:
     from goldilocks_batch.cli.display import print_schema
 
     print_schema()
+
+
+cluster_commands.mount(app)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from rich.table import Table
 from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Observer, RunSummary
 
-__all__ = ["console", "observer_for", "print_schema", "print_summary", "print_table_written"]
+__all__ = ["console", "duration", "observer_for", "print_schema", "print_summary", "print_table_written"]
 
 #: Seconds between two lines of progress where there is no terminal to redraw.
 _LINE_EVERY = 10.0
@@ -142,7 +142,7 @@ class _Tally:
         left = (self.rows - self.done) / self.rate if self.rate else 0.0
         return (
             f"{self.done:,}/{self.rows:,} rows ({self.done / max(self.rows, 1):.0%}), "
-            f"{self.rate:,.0f} rows/s, {_duration(left)} left, {self.failed:,} failed"
+            f"{self.rate:,.0f} rows/s, {duration(left)} left, {self.failed:,} failed"
         )
 
 
@@ -150,7 +150,8 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - this module is what prints
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``H:MM:SS``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
@@ -174,7 +175,7 @@ def print_summary(summary: RunSummary) -> None:
     )
     if summary.computed:
         out.print(
-            f"{summary.computed:,} computed in {_duration(summary.seconds)} ({summary.rate:,.0f} rows/s)"
+            f"{summary.computed:,} computed in {duration(summary.seconds)} ({summary.rate:,.0f} rows/s)"
         )
     for code, count in report.failures.most_common():
         out.print(f"  {count:>8,}  {code}")

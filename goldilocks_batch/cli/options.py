@@ -96,12 +96,41 @@ AllowOutside = Annotated[
 Executor = Annotated[
     str | None,
     typer.Option(
-        help="local: a process a core (Dask); serial: this process alone. [default: local]",
+        help="local: a process a core (Dask); serial: this process; slurm: pilot jobs. [default: local]",
         rich_help_panel=_WORK,
     ),
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Worker processes. [default: one per core]", rich_help_panel=_WORK)
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option(
+        help="GPUs to use on this machine, a process each. [default: all, if the model has networks]",
+        rich_help_panel=_WORK,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Pilot jobs of each kind, or tasks of an array. [default: 1]", rich_help_panel=_WORK),
+]
+MaxJobs = Annotated[
+    int | None,
+    typer.Option(help="Adapt the number of pilot jobs up to this. [default: fixed]", rich_help_panel=_WORK),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="Join a Dask cluster: tls://host:port or a scheduler file.", rich_help_panel=_WORK),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print the plan and the job scripts; start nothing.", rich_help_panel=_WORK
+    ),
+]
+TaskTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds for one shard, before it is split. [default: 1800]", rich_help_panel=_WORK),
 ]
 ShardSize = Annotated[
     int | None,
@@ -109,7 +138,7 @@ ShardSize = Annotated[
 ]
 MemoryLimit = Annotated[
     str | None,
-    typer.Option(help="Memory of a worker before it is restarted, e.g. 4GB.", rich_help_panel=_WORK),
+    typer.Option(help="Memory of a process before it is ended, e.g. 4GB.", rich_help_panel=_WORK),
 ]
 Overwrite = Annotated[
     bool | None,

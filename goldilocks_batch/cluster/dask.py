@@ -1,107 +1,348 @@
-"""Jobs on a Dask cluster: a process a core on this machine, workers writing their own parts."""
+"""Jobs on a Dask cluster, of whatever kind: one on this machine, pilot jobs, or one that is there already.
+
+A Dask worker supervises: each of its threads waits for a child process that does the work
+(:mod:`~goldilocks_batch.cluster.supervisor`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import queue
+import socket
 import tempfile
-from typing import Any, Self
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Protocol, Self, cast
 
 import dask
-from distributed import Client, LocalCluster, as_completed
+from distributed import Client, LocalCluster, get_worker
 from distributed.client import Future
 from distributed.scheduler import KilledWorker
 
-from goldilocks_batch.cluster.executor import Done, Lost, Outcome
-from goldilocks_batch.cluster.worker import Job, run_job
-from goldilocks_batch.errors import ErrorCode, GoldilocksError
+from goldilocks_batch.cluster.executor import Lost, Outcome
+from goldilocks_batch.cluster.supervisor import Limits, dismiss, memory_share, run_supervised, visible_gpus
+from goldilocks_batch.cluster.worker import Job, Order
+from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
 
-__all__ = ["DaskExecutor", "local_cluster"]
+__all__ = ["SETTINGS", "DaskExecutor", "LocalPool", "Pool", "Ration", "cores", "local_dashboard"]
 
-_SETTINGS = {
-    # a shard that took two workers with it is split rather than tried on a third
-    "distributed.scheduler.allowed-failures": 1,
-    # tasks are seconds long and write their results themselves: nothing to steal or spill
-    "distributed.scheduler.work-stealing": False,
+SETTINGS = {
+    # workers only supervise: one that is lost has lost its job or its node, which is no structure's fault;
+    # a structure that takes whole nodes along is found all the same, a little later
+    "distributed.scheduler.allowed-failures": 5,
+    # results go to files, not to workers' memory
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": 0.9,
-    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
+
+#: Seconds between two looks at the state of the cluster.
+_LOOK_EVERY = 10.0
+#: Seconds for which the number of worker threads is taken to stay the same.
+_COUNT_EVERY = 1.0
+#: Seconds in which an answer, a few hundred bytes, must have come from its worker.
+_FETCHING = 5.0
+#: So many workers may be sent away because they do not see the run's files.
+_BLIND_WORKERS = 3
+
+
+class Pool(Protocol):
+    """Where workers come from."""
+
+    #: What a Dask client connects to: a cluster, an address, or a scheduler file's content.
+    target: Any
+    #: TLS credentials of the client, None for none.
+    security: Any
+    #: Address of the dashboard, None for none.
+    dashboard: str | None
+    #: Threads expected once all workers are there.
+    seats: int
+    #: Whether there are workers of two kinds, told apart by Dask's resources ``CPU`` and ``GPU``.
+    two_kinds: bool
+
+    def tend(self) -> None:
+        """Replace workers that are gone; called every some seconds.
+
+        Raises:
+            RunError: CLUSTER_FAILED, no worker can be had.
+        """
+
+    def close(self) -> None:
+        """Let the workers go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """What a shard may take, before the worker is known that will do it.
+
+    Attributes:
+        seconds: time.
+        memory: of one process, bytes; None for its share of the machine or the job.
+        version: of this package, the same for client and workers.
+    """
+
+    seconds: float
+    memory: int | None
+    version: str = field(default_factory=lambda: version("goldilocks-batch"))
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A worker does not see the files of the run."""
+
+    worker: str
+    message: str
+
+
+def run_on_worker(job: Job, ration: Ration) -> Outcome | Blind:
+    """What the workers run: one shard, in a child process."""
+    return cast("Outcome | Blind", _ordered(Order(job), ration))
+
+
+def prepare_on_worker(job: Job, ration: Ration) -> bytes | Lost | Blind:
+    """The first half of a shard: what the second one needs."""
+    return cast("bytes | Lost | Blind", _ordered(Order(job, "prepare"), ration))
+
+
+def finish_on_worker(job: Job, prepared: bytes | Lost | Blind, ration: Ration) -> Outcome | Blind:
+    """The second half of a shard, or how the first one ended."""
+    if not isinstance(prepared, bytes):
+        return prepared
+    return cast("Outcome | Blind", _ordered(Order(job, "finish", prepared), ration))
+
+
+def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
+    worker = get_worker()
+    if ration.version != (here := version("goldilocks-batch")):
+        raise RunError(
+            ErrorCode.CLUSTER_FAILED,
+            f"goldilocks-batch is {here} on {socket.gethostname()}, {ration.version} where the run was "
+            "started: install the same version on both",
+        )
+    seats, resources = worker.state.nthreads, worker.state.total_resources
+    gpus = visible_gpus() if "GPU" in resources else () if "CPU" in resources else None
+    memory = ration.memory or memory_share(seats)
+    try:
+        return run_supervised(order, Limits(ration.seconds, memory, max(1, cores() // seats), gpus))
+    except RunError as error:
+        if error.code != ErrorCode.UNSEEN_FILES:
+            raise
+        return Blind(worker.address, error.message)
 
 
 class DaskExecutor:
     """Keeps a bounded number of jobs on a Dask cluster.
 
     Args:
-        cluster: a Dask cluster; closed with the executor.
+        pool: where the workers come from; closed with the executor.
+        ration: what a shard may take.
     """
 
-    def __init__(self, cluster: Any) -> None:
-        self._cluster = cluster
-        self._client = Client(cluster)
-        self._completed = as_completed()
+    def __init__(self, pool: Pool, ration: Ration) -> None:
+        self._pool = pool
+        self._ration = ration
+        self._client = _client(pool)
+        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._jobs: dict[str, Job] = {}
-        self.dashboard: str | None = self._client.dashboard_link or None
+        self._blind: dict[str, str] = {}
+        self._threads = pool.seats
+        self._counted = self._looked = time.monotonic()
+        self.dashboard = pool.dashboard
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+        return str(self._client.scheduler.address)
 
     @property
     def slots(self) -> int:
         """Two jobs a worker thread: one under way, the next already there."""
-        threads = sum(self._client.nthreads().values())
-        return 2 * max(1, threads)
+        if time.monotonic() - self._counted > _COUNT_EVERY:
+            self._counted = time.monotonic()
+            self._threads = max(self._pool.seats, sum(self._workers().values()))
+        return 2 * self._threads
+
+    def _workers(self) -> dict[str, int]:
+        """Threads of each worker, by its address."""
+        try:
+            found: dict[str, int] = self._client.nthreads()
+        except OSError as error:
+            raise _scheduler_lost() from error
+        return found
 
     def submit(self, job: Job) -> None:
         """Send a job; earlier rows come first."""
-        future: Future = self._client.submit(run_job, job, pure=False, priority=-job.shard.start)
+        self._await(self._send(job), job)
+
+    def _await(self, future: Future, job: Job) -> None:
         self._jobs[future.key] = job
-        self._completed.add(future)
+        future.add_done_callback(self._ended.put)
+
+    def _send(self, job: Job) -> Future:
+        """The task, or the last of the tasks, that does a job and ends with its outcome."""
+        options: dict[str, Any] = {"pure": False, "priority": -job.shard.start}
+        if not (self._pool.two_kinds and job.work.splits):
+            return self._client.submit(run_on_worker, job, self._ration, **options)
+        prepared = self._client.submit(prepare_on_worker, job, self._ration, resources={"CPU": 1}, **options)
+        return self._client.submit(
+            finish_on_worker, job, prepared, self._ration, resources={"GPU": 1}, **options
+        )
 
     def wait(self) -> Outcome:
         """The next job to end, whatever its end."""
-        future: Future = next(self._completed)
+        while True:
+            outcome = self._outcome(self._next())
+            if outcome is not None:
+                return outcome
+
+    def _next(self) -> Future:
+        """The next future to end; the cluster is looked after in the meantime."""
+        while True:
+            if time.monotonic() - self._looked > _LOOK_EVERY:
+                self._pool.tend()
+                self._looked = time.monotonic()
+            with contextlib.suppress(queue.Empty):
+                future = self._ended.get(timeout=1.0)
+                if future.key in self._jobs:
+                    return future
+            if self._client.status not in ("running", "newly-created"):
+                raise _scheduler_lost()
+
+    def _outcome(self, future: Future) -> Outcome | None:
+        """What came of a job; None if it was no answer, and the job has been sent again."""
         job = self._jobs.pop(future.key)
         if future.status == "finished":
-            return Done(job.shard, future.result())
+            try:
+                outcome: Outcome | Blind = future.result(timeout=_FETCHING)
+            except TimeoutError:  # its worker was lost with the answer: the scheduler lets it be done again
+                self._await(future, job)
+                return None
+            if not isinstance(outcome, Blind):
+                return outcome
+            self._send_away(outcome)
+            self.submit(job)
+            return None
+        if future.status in ("pending", "lost"):  # the same, seen a moment later
+            self._await(future, job)
+            return None
         if future.status == "cancelled":
-            return Lost(job.shard, ErrorCode.WORKER_CRASH, "the scheduler dropped the task")
+            if self._client.status != "running":
+                raise _scheduler_lost()
+            self.submit(job)
+            return None
         error = future.exception()
         if isinstance(error, GoldilocksError):
             raise error
         if isinstance(error, KilledWorker):
-            return Lost(
-                job.shard,
-                ErrorCode.WORKER_CRASH,
-                "a worker process died, each time it came to this structure",
+            return Lost(job.shard, ErrorCode.WORKER_CRASH, "workers were lost, whole, each time they did it")
+        # children report what goes wrong in a shard; what is raised here is wrong with every worker
+        raise RunError(
+            ErrorCode.CLUSTER_FAILED,
+            f"a worker cannot do the work: {type(error).__name__}: {error}. "
+            "Are the same versions installed there?",
+        ) from error
+
+    def _send_away(self, blind: Blind) -> None:
+        """Retire a worker that does not see what every worker must see."""
+        self._blind[blind.worker] = blind.message
+        if len(self._blind) > _BLIND_WORKERS or len(self._workers()) <= 1:
+            found = "; ".join(sorted(set(self._blind.values())))
+            raise RunError(
+                ErrorCode.UNSEEN_FILES,
+                f"workers do not see the files of the run: {found}. Inputs and output must lie on a file "
+                "system that all nodes share",
             )
-        return Lost(job.shard, ErrorCode.INTERNAL, f"{type(error).__name__}: {error}")
+        self._client.retire_workers([blind.worker])
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._completed.clear()
-        self._client.close(timeout=5)
-        self._cluster.close(timeout=10)
+        self._jobs.clear()
+        with contextlib.suppress(OSError, TimeoutError):
+            self._client.close(timeout=5)
+        self._pool.close()
 
 
-def local_cluster(workers: int | None, memory_limit: str, dashboard: str | None) -> LocalCluster:
-    """A process a core (or ``workers``), one thread each, on this machine alone.
+def _client(pool: Pool) -> Client:
+    # what a user should know of it comes as an error of this package
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    try:
+        return Client(pool.target, security=pool.security, set_as_default=False)
+    except (OSError, TypeError, ValueError) as error:  # nobody there, TLS refused, TLS without credentials
+        pool.close()
+        raise RunError(
+            ErrorCode.CLUSTER_FAILED, f"cannot reach the Dask scheduler at {pool.target}: {error}"
+        ) from error
+
+
+def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
+    """Where the dashboard of a cluster whose scheduler runs in this process can be seen."""
+    if wanted is None:
+        return None
+    server = cluster.scheduler.http_server
+    return f"http://{server.address}:{server.port}/status"
+
+
+def _scheduler_lost() -> RunError:
+    return RunError(
+        ErrorCode.CLUSTER_FAILED,
+        "the Dask scheduler is gone. What was finished is kept; run the same command again to go on",
+    )
+
+
+class LocalPool:
+    """Supervising workers in this very process, with a child process a seat; no socket is opened for them.
 
     Args:
-        workers: number of worker processes; None for one per core that this process may use.
-        memory_limit: of one worker, as Dask writes it; ``"auto"`` divides the machine's memory.
+        seats: number of child processes without a GPU; None for one per core that this process may use,
+            less one a GPU process.
         dashboard: address to bind the dashboard to; None for no dashboard.
+        gpus: number of child processes that see a GPU each; the others see none.
     """
-    dask.config.set(_SETTINGS)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return LocalCluster(
-        n_workers=workers or cores,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        memory_limit=memory_limit,
-        dashboard_address=dashboard,
-        local_directory=tempfile.gettempdir(),
-        silence_logs=logging.CRITICAL,
-    )
+
+    security = None
+
+    def __init__(self, seats: int | None, dashboard: str | None, gpus: int = 0) -> None:
+        seats = seats or max(1, cores() - gpus)
+        self.seats = seats + gpus
+        self.two_kinds = gpus > 0
+        with dask.config.set(SETTINGS):
+            self.target = LocalCluster(
+                n_workers=1,
+                threads_per_worker=seats,
+                resources={"CPU": seats},
+                processes=False,
+                memory_limit=0,
+                dashboard_address=dashboard,
+                local_directory=tempfile.gettempdir(),
+                silence_logs=logging.CRITICAL,
+            )
+            if gpus:
+                self._add_gpu_worker(gpus)
+        self.dashboard = local_dashboard(self.target, dashboard)
+
+    def _add_gpu_worker(self, gpus: int) -> None:
+        like = self.target.new_worker_spec()
+        ((_, specification),) = like.items()
+        options = {**specification["options"], "nthreads": gpus, "resources": {"GPU": gpus}}
+        self.target.worker_spec["gpu"] = {**specification, "options": options}
+        self.target.sync(self.target._correct_state)
+
+    def tend(self) -> None:
+        """Nothing to do: the worker lives as long as this process."""
+
+    def close(self) -> None:
+        """End the child processes and the worker."""
+        dismiss()
+        self.target.close(timeout=10)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Stages in the order of the flow; a module may import from its own stage and from earlier ones.
 STAGES = [
-    ["errors", "crystal", "config"],
+    ["errors", "crystal", "jobs", "config"],
     ["sources"],
     ["structures"],
     ["features.symmetry", "features._operations"],
@@ -37,7 +37,9 @@ STAGES = [
     ["provenance"],
     ["training"],
     ["cluster"],
+    ["attempt", "compact", "status"],
     ["runner", "featurize", "api"],
+    ["submission", "doctor"],
     ["cli"],
 ]
 

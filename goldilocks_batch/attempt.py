@@ -1,0 +1,165 @@
+"""An attempt at a run: what is asked for, found and checked, and the output folder made ready for it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from goldilocks_batch.cluster.executor import Lost
+from goldilocks_batch.cluster.worker import Job, Work
+from goldilocks_batch.config import RunConfig
+from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.plan import Identity, Shard
+from goldilocks_batch.provenance import RunRecord, versions
+from goldilocks_batch.report import Report
+from goldilocks_batch.schema import RESULT_SCHEMA_ID
+from goldilocks_batch.shard import Screening
+from goldilocks_batch.sink import write_part
+from goldilocks_batch.sources import SourceSet, open_sources
+
+__all__ = ["Assignment", "begun", "prepared"]
+
+#: What a run makes in its folder.
+_OWN = ("run.json", "results", "logs", ".lock", ".private")
+
+
+W = TypeVar("W", bound=Work)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment(Generic[W]):
+    """What is to be done to which rows, and where the parts go.
+
+    Attributes:
+        work: what to do with each row.
+        sources: the rows.
+        folder: where the parts are written.
+        fingerprint: the identity that makes a part in that folder trusted.
+        inputs: paths that every worker must see.
+    """
+
+    work: W
+    sources: SourceSet
+    folder: Path
+    fingerprint: str
+    inputs: tuple[Path, ...] = ()
+
+    def job(self, shard: Shard) -> Job:
+        """The work order for some rows."""
+        pieces = self.sources.pieces(shard.start, shard.stop)
+        folder = self.folder.absolute()
+        return Job(self.work, shard, pieces, folder, self.fingerprint, (folder, *self.inputs))
+
+    def give_up(self, lost: Lost) -> Report:
+        """Write the failed rows of structures that no worker survived."""
+        job = self.job(lost.shard)
+        references = [reference for piece in job.pieces for reference in piece.read()]
+        table, report = self.work.failed(references, lost.shard.start, lost.code, lost.message)
+        write_part(self.folder, lost.shard, table, report, self.fingerprint)
+        return report
+
+
+def prepared(config: RunConfig) -> tuple[Assignment[Screening], Identity]:
+    """What a configuration asks for, with its model and inputs found; nothing is written.
+
+    Raises:
+        ConfigError, InputError, ModelError: as :func:`run`.
+    """
+    if not config.inputs:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
+        )
+    work = Screening.from_config(config)
+    sources = open_sources(config.inputs, allow_outside=config.allow_outside)
+    described = sources.describe()
+    identity = Identity(
+        {
+            "inputs": [_identity_of(entry) for entry in described],
+            "options": config.science(),
+            "model": work.identity(),
+            "schema": RESULT_SCHEMA_ID,
+            "version": versions()["goldilocks-batch"],
+        }
+    )
+    paths = tuple(Path(str(entry["path"])) for entry in described)
+    folder = config.output / "results"
+    return Assignment(work, sources, folder, identity.fingerprint, paths), identity
+
+
+@contextlib.contextmanager
+def begun(config: RunConfig) -> Iterator[tuple[Assignment[Screening], RunRecord]]:
+    """An attempt at a run: its folder made and locked, its record begun.
+
+    Raises:
+        GoldilocksError: as :func:`run`.
+    """
+    assignment, identity = prepared(config)
+    with _locked(config.output, config.overwrite):
+        record = _opened_record(config.output, identity, config.overwrite)
+        record.begin(
+            fingerprint=identity.fingerprint,
+            identity=dict(identity.parts),
+            config=config.model_dump(mode="json"),
+            inputs=assignment.sources.describe(),
+            rows=assignment.sources.rows,
+            model=assignment.work.describe(),
+            versions=versions(),
+        )
+        yield assignment, record
+
+
+def _opened_record(folder: Path, identity: Identity, overwrite: bool) -> RunRecord:
+    """The folder's record, empty or of this same run; another run's is refused, or discarded if so wished."""
+    record = RunRecord(folder)
+    try:
+        if record.read():
+            identity.check_resumable(record.values["identity"])
+    except RunError:
+        if not overwrite:
+            raise
+        _discard(folder)
+        record = RunRecord(folder)
+    return record
+
+
+def _discard(folder: Path) -> None:
+    """Remove a run's results and record, and nothing else that may lie in the folder."""
+    for path in (folder / "results").glob("part-*.parquet"):
+        path.unlink()
+    (folder / "run.json").unlink(missing_ok=True)
+
+
+def _identity_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Of an input's description, what makes it the same input: its content, not where it lies."""
+    return {key: entry[key] for key in ("rows", "digest")}
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, overwrite: bool) -> Iterator[None]:
+    """Make the folder, refuse one that is not a run's, and keep a second run out of it."""
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(folder.stat().st_mode & ~0o007)  # unpublished structures are nobody else's business
+        foreign = [path.name for path in folder.iterdir() if path.name not in _OWN]
+        if foreign and not (folder / "run.json").exists() and not overwrite:
+            raise RunError(
+                ErrorCode.OUTPUT_EXISTS,
+                f"{folder} holds {', '.join(sorted(foreign)[:3])} and no run.json; choose an empty "
+                "or new folder, or name it once more with --overwrite to write beside what is there",
+            )
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunError(ErrorCode.WRITE_FAILED, f"cannot use {folder} as output: {error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(ErrorCode.OUTPUT_EXISTS, f"another run is writing to {folder}") from error
+        except OSError:
+            pass  # some shared file systems have no locks; parts are written atomically all the same
+        yield

@@ -1,0 +1,46 @@
+"""From a configuration to the executor on the Dask cluster that it asks for."""
+
+from __future__ import annotations
+
+from goldilocks_batch.cluster.dask import DaskExecutor, LocalPool, Pool, Ration
+from goldilocks_batch.cluster.supervisor import visible_gpus
+from goldilocks_batch.config import RunConfig
+
+__all__ = ["dask_executor"]
+
+
+def dask_executor(config: RunConfig, *, splits: bool = False) -> DaskExecutor:
+    """The executor, with its workers started or asked for.
+
+    Args:
+        config: says where the workers are.
+        splits: whether the work gains from workers of two kinds, where there are GPUs.
+
+    Raises:
+        ConfigError: SLURM or the cluster to join can't be as the configuration has it.
+        RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs.
+    """
+    return DaskExecutor(_pool(config, splits), Ration(config.task_timeout, config.memory_bytes))
+
+
+def _pool(config: RunConfig, splits: bool) -> Pool:
+    if config.cluster is not None:
+        from goldilocks_batch.cluster.joined import JoinedPool
+
+        return JoinedPool(config.cluster, config.plain_tcp)
+    if config.executor == "slurm":
+        from goldilocks_batch.cluster.slurm import SlurmPool
+
+        return SlurmPool(config)
+    return LocalPool(config.workers, config.dashboard, _gpus(config) if splits else 0)
+
+
+def _gpus(config: RunConfig) -> int:
+    """GPUs to use on this machine: as many as asked for, or all that torch can use."""
+    if config.gpus is not None:
+        return config.gpus
+    if config.device == "cpu" or not visible_gpus():
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0

@@ -1,0 +1,74 @@
+"""Few large result files in place of many small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.plan import Shard
+from goldilocks_batch.provenance import RunRecord
+from goldilocks_batch.report import total
+from goldilocks_batch.sink import Part, read_part, scan_parts, write_part
+
+__all__ = ["compact", "compact_parts"]
+
+#: Rows of a compacted file: some hundred MB in memory while it is written, some tens of MB on disk.
+_ROWS = 250_000
+#: Rows of a row group: what a query by id has to read.
+_GROUP = 20_000
+
+
+def compact(output: Path) -> tuple[int, int]:
+    """Compact the results of a run, finished or not.
+
+    Args:
+        output: the run's folder, which no run is writing to.
+
+    Returns:
+        Number of files before and after.
+
+    Raises:
+        RunError: the folder holds no run, or cannot be written.
+    """
+    record = RunRecord(output)
+    if not record.read():
+        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
+    return compact_parts(output / "results", str(record.values["fingerprint"]))
+
+
+def compact_parts(folder: Path, fingerprint: str) -> tuple[int, int]:
+    """Compact the parts of one run; stopped at any moment, no row is lost or double.
+
+    A compacted file is a part like any other, of more rows, which lie in it in the order of their ids, so
+    that the row groups' statistics lead to an id.  It replaces its parts by the rule for parts that overlap
+    (:func:`~goldilocks_batch.sink.scan_parts`).
+    """
+    parts, _ = scan_parts(folder, fingerprint)
+    after = 0
+    for group in _neighbours(parts):
+        after += 1
+        if len(group) == 1:
+            continue
+        table = pa.concat_tables([read_part(part.path) for part in group]).sort_by("id")
+        shard = Shard(group[0].shard.start, group[-1].shard.stop)
+        report = total(part.report for part in group)
+        write_part(folder, shard, table, report, fingerprint, row_group_size=_GROUP)
+        for part in group:
+            part.path.unlink()
+    return len(parts), after
+
+
+def _neighbours(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Runs of parts that follow each other without a gap, of some ``_ROWS`` rows each."""
+    group: list[Part] = []
+    for part in parts:
+        rows = part.shard.stop - group[0].shard.start if group else 0
+        if group and (part.shard.start != group[-1].shard.stop or rows > _ROWS):
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group

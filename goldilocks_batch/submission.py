@@ -1,0 +1,183 @@
+"""What a run would be (``--dry-run``), and runs as plain job arrays, without a Dask cluster."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldilocks_batch.attempt import begun, prepared
+from goldilocks_batch.cluster.processes import ProcessExecutor
+from goldilocks_batch.cluster.scripts import array_script, run_name
+from goldilocks_batch.cluster.site import cancel_named, check_kind, partitions, slurm
+from goldilocks_batch.config import RunConfig
+from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.jobs import JobKind
+from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
+from goldilocks_batch.provenance import RunRecord
+from goldilocks_batch.report import Report, total
+from goldilocks_batch.runner import Observer, drain
+from goldilocks_batch.sink import scan_parts
+
+__all__ = ["Plan", "plan", "recorded_config", "run_array_task", "scripts", "submit_array"]
+
+#: Core-seconds a structure of each kind of model, measured on crystals of some ten atoms.
+_TYPICAL = {"constant": 0.002, "forest": 0.003, "alignn": 0.3}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it begins.
+
+    Attributes:
+        rows: rows of the inputs.
+        shards: tasks that are left to do.
+        left: rows that are left to do.
+        core_seconds: a structure's, that the estimate is made with.
+        measured: whether that was measured in this very run, or is typical of the model.
+    """
+
+    rows: int
+    shards: int
+    left: int
+    core_seconds: float
+    measured: bool
+
+    @property
+    def core_hours(self) -> float:
+        """Estimated."""
+        return self.left * self.core_seconds / 3600
+
+
+def plan(config: RunConfig) -> Plan:
+    """Plan a run; nothing is written, started or asked of a scheduler.
+
+    Raises:
+        ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
+    """
+    assignment, identity = prepared(config)
+    parts, _ = scan_parts(config.output / "results", identity.fingerprint)
+    left = _left(config, assignment.sources.rows, assignment.sources.boundaries, [p.shard for p in parts])
+    done = total(part.report for part in parts)
+    kind = assignment.work.model.kind
+    typical = _TYPICAL.get(kind, _TYPICAL["alignn"])
+    rate = sum(done.seconds.values()) / done.rows if done.rows else typical
+    return Plan(assignment.sources.rows, len(left), sum(map(len, left)), rate, bool(done.rows))
+
+
+def _left(config: RunConfig, rows: int, boundaries: tuple[int, ...], done: list[Shard]) -> list[Shard]:
+    return remaining_shards(cut_shards(rows, config.shard_size, boundaries), done)
+
+
+def submit_array(config: RunConfig) -> str:
+    """Submit a run as one job array of ``config.jobs`` tasks.
+
+    Returns:
+        The array's job id.
+
+    Raises:
+        GoldilocksError: as :func:`goldilocks_batch.run`, or SLURM does not take the array.
+    """
+    kind = array_kind(config)
+    check_kind(kind, partitions())
+    script = array_script(config, kind)
+    with begun(config) as (assignment, record):
+        assignment.folder.mkdir(exist_ok=True)
+        (config.output / "logs").mkdir(exist_ok=True)
+        cancel_named(run_name(config.output))
+        state = "failed"
+        try:
+            job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
+            state = "submitted"
+        finally:
+            parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
+            record.end(state, total(part.report for part in parts))
+    return job
+
+
+def array_kind(config: RunConfig) -> JobKind:
+    """The one kind that the tasks of an array are of.
+
+    Raises:
+        ConfigError: the configuration has two.
+    """
+    kinds = list(config.slurm.kinds.values())
+    if len(kinds) > 1:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, "the tasks of an array are of one kind: drop cpu or gpu")
+    return kinds[0]
+
+
+def recorded_config(output: Path) -> RunConfig:
+    """The configuration that a run's folder was begun with.
+
+    Raises:
+        RunError: it is not the folder of a run.
+    """
+    record = RunRecord(output)
+    if not record.read():
+        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
+    inputs = [entry["path"] for entry in record.values["inputs"]]  # absolute
+    found = {**record.values["config"], "inputs": inputs, "output": output, "overwrite": False}
+    return RunConfig.model_validate(found)
+
+
+def run_array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
+    """Do every ``count``-th shard of a run, from the ``index``-th on, that has not been done.
+
+    Args:
+        output: the run's folder.
+        index: this task's number, from 0.
+        count: number of tasks.
+        observer: told of progress.
+
+    Returns:
+        Counts over the rows done here.
+
+    Raises:
+        RunError: this machine sees other inputs, models or versions than the one that submitted the array.
+        KeyboardInterrupt: the job has been told to end.
+    """
+    config = recorded_config(output)
+    assignment, identity = prepared(config)
+    record = RunRecord(output)
+    record.read()
+    identity.check_resumable(record.values["identity"])
+    parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
+    planned = cut_shards(assignment.sources.rows, config.shard_size, assignment.sources.boundaries)
+    queue = deque(remaining_shards(planned[index::count], [part.shard for part in parts]))
+    tally = Tally(observer)
+    observer.started(sum(map(len, queue)), 0, None)
+    with ProcessExecutor(array_kind(config).seats, config.task_timeout, config.memory_bytes) as executor:
+        drain(queue, assignment, executor, tally)
+    return tally.report
+
+
+class Tally:
+    """Adds up what it passes on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.report = Report()
+        self._observer = observer
+        self.started, self.warned = observer.started, observer.warned
+
+    def advanced(self, report: Report) -> None:
+        """Count a shard."""
+        self.report += report
+        self._observer.advanced(report)
+
+
+def scripts(config: RunConfig, *, array: bool) -> dict[str, str]:
+    """The job scripts of a run, by what they are for; nothing is submitted.
+
+    Args:
+        config: of the run; without SLURM there are none.
+        array: of a job array, instead of pilot jobs.
+    """
+    if array:
+        return {f"array of {config.jobs} tasks": array_script(config, array_kind(config))}
+    if config.executor != "slurm" or config.cluster is not None:
+        return {}
+    from goldilocks_batch.cluster.slurm import pilot_scripts
+
+    found = pilot_scripts(config)
+    return {f"{config.jobs} jobs of kind {name}": script for name, script in found.items()}
