@@ -1,0 +1,80 @@
+"""A screening in which chosen structures do what native code does at its worst."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from goldilocks_batch.errors import ErrorCode
+from goldilocks_batch.report import Report
+from goldilocks_batch.shard import Screener, Screening
+from goldilocks_batch.sources import Reference
+
+Crime = Literal["crash", "hang", "eat"]
+
+
+@dataclass(frozen=True)
+class Sabotaged:
+    """The real screening, but the structures named commit a crime.
+
+    Attributes:
+        screening: the real one.
+        crimes: id of a structure and what it does.
+        log: a line for every shard begun: its rows.
+        pause: s, before every shard.
+    """
+
+    screening: Screening
+    crimes: tuple[tuple[str, Crime], ...]
+    log: Path
+    pause: float = 0.0
+
+    @property
+    def splits(self) -> bool:
+        return False
+
+    def build(self) -> Saboteur:
+        return Saboteur(self, self.screening.build())
+
+    def failed(
+        self, references: Sequence[Reference], first_row: int, code: ErrorCode, message: str
+    ) -> tuple[pa.Table, Report]:
+        return self.screening.failed(references, first_row, code, message)
+
+
+class Saboteur:
+    def __init__(self, work: Sabotaged, screener: Screener) -> None:
+        self._work = work
+        self._screener = screener
+
+    def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
+        with self._work.log.open("a") as log:
+            log.write(f"{first_row} {len(references)}\n")
+        time.sleep(self._work.pause)
+        crimes = dict(self._work.crimes)
+        for reference in references:
+            commit(crimes.get(reference.id))
+        return self._screener(references, first_row)
+
+
+def commit(crime: Crime | None) -> None:
+    match crime:
+        case "crash":
+            ctypes.string_at(0)
+        case "hang":  # in native code, with the interpreter's lock held
+            ctypes.PyDLL(None).sleep(1000)
+        case "eat":
+            hoard = []
+            while True:
+                hoard.append(np.ones(2**22))
+        case None:
+            return
+    os._exit(99)

@@ -1,0 +1,60 @@
+"""A single-node SLURM of our own, stopped when the tests are done; where it can't be, they are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from goldilocks_batch import RunConfig, run
+from tests.slurm.single_node import PROGRAMS, Slurm, start_daemons, stop, wait_until_idle
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Slurm]:
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"SLURM is not installed here ({', '.join(missing)} missing): make test-slurm")
+    if os.geteuid() != 0:
+        pytest.skip("a SLURM of our own is started as root")
+    pytest.importorskip("cryptography")
+    # short and open to the sockets' clients, which pytest's own folders are not
+    folder = Path("/tmp") / f"goldilocks-slurm-{os.getpid()}"  # noqa: S108
+    folder.mkdir(mode=0o755)
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        running = start_daemons(folder)
+        site = Slurm(folder)
+        wait_until_idle(site)
+        yield site
+        for job in site.jobs():
+            site.ask("scancel", job)
+        site.wait_until_empty()
+    finally:
+        stop(running)
+        os.environ.pop("SLURM_CONF", None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Parquet manifest of 2,000 made-up structures."""
+    path = tmp_path_factory.mktemp("manifest") / "substituted.parquet"
+    command = [sys.executable, str(ROOT / "examples" / "make_manifest.py"), "-n", "2000", "-o", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that no scheduler had a part in."""
+    output = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(RunConfig(inputs=(manifest,), output=output, model="baseline", executor="serial"))
+    return output

@@ -1,0 +1,240 @@
+"""Pilot jobs on a real SLURM: the table is that of a serial run, whatever happens to the jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from goldilocks_batch import RunConfig, read_results, run
+from goldilocks_batch.cluster.specs import dask_executor
+from goldilocks_batch.errors import RunError
+from goldilocks_batch.report import Report
+from goldilocks_batch.runner import Assignment, process
+from goldilocks_batch.shard import Screening
+from goldilocks_batch.sink import scan_parts
+from goldilocks_batch.sources import open_sources
+from tests.slurm.single_node import Slurm
+from tests.slurm.slow_work import SlowScreening
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("slurm")]
+
+ROOT = Path(__file__).resolve().parents[2]
+KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
+#: What a shard that was charged for a lost process leaves in the log.
+SPLIT = "tried again in halves"
+
+
+def options(output: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "model": "baseline",
+        "executor": "slurm",
+        "shard_size": 20,
+        "slurm": {"interface": "lo", "cpu": KIND},
+        **changes,
+    }
+
+
+class Recorder:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.warnings: list[str] = []
+
+    def started(self, rows: int, done: int, dashboard: str | None) -> None:
+        """Nothing to keep."""
+
+    def advanced(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def warned(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def begin(manifest: Path, values: dict[str, Any], folder: Path) -> subprocess.Popen[str]:
+    configuration = folder / "config.json"  # JSON is YAML
+    configuration.write_text(json.dumps(values))
+    command = [sys.executable, "-m", "goldilocks_batch.cli.app", "run", str(manifest)]
+    command += ["-c", str(configuration)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process: subprocess.Popen[str], seconds: float = 120.0) -> tuple[int, str]:
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return process.returncode, out + err
+
+
+def wait_for_parts(output: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while len(list(output.glob("results/part-*.parquet"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no part in time"
+        time.sleep(0.05)
+
+
+def test_two_pilot_jobs(slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    process = begin(manifest, options(output, jobs=2), tmp_path)
+    wait_for_parts(output, 3, process)
+    assert len(slurm.jobs("running")) == 2
+    private = output / ".private"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private.iterdir()} == {0o600}
+    assert not output.stat().st_mode & stat.S_IRWXO
+    status, text = end(process)
+    assert status in (0, 1), text
+    assert read_results(output).equals(read_results(undisturbed))
+    assert SPLIT not in text
+    assert not private.exists()
+    slurm.wait_until_empty()
+
+
+def test_cpu_and_gpu_jobs_together(slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    kinds = {"interface": "lo", "cpu": KIND, "gpu": {**KIND, "gpus": 1, "partition": "other"}}
+    process = begin(manifest, options(output, slurm=kinds), tmp_path)
+    wait_for_parts(output, 3, process)
+    listed = slurm.ask("squeue", "--noheader", "--states", "running", "--format", "%P %b")
+    assert [line.split()[0] for line in sorted(listed.splitlines())] == ["main", "other"]
+    assert "gpu" in listed
+    status, text = end(process)
+    assert status in (0, 1), text
+    assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_a_cancelled_job_is_replaced_and_nothing_is_charged(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    process = begin(manifest, options(output, shard_size=5), tmp_path)
+    wait_for_parts(output, 10, process)
+    first = slurm.jobs("running")
+    slurm.ask("scancel", *first)
+    status, text = end(process)
+    assert status in (0, 1), text
+    assert read_results(output).equals(read_results(undisturbed))
+    assert SPLIT not in text
+    assert len(list((output / "logs").glob("worker-*.log"))) == 2
+
+
+def test_a_walltime_shorter_than_the_work(
+    manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    kind = {**KIND, "walltime": "00:01:00"}  # its worker leaves after 30 to 40 seconds
+    values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": kind})
+    config = RunConfig.model_validate({**values, "inputs": [manifest]})
+    (tmp_path / "run" / "results").mkdir(parents=True)
+    work = SlowScreening(Screening.from_config(config), seconds=1.2)
+    sources = open_sources(config.inputs)
+    assignment = Assignment(work, sources, tmp_path / "run" / "results", "fingerprint")
+    recorder = Recorder()
+    with dask_executor(config) as executor:
+        assert process(assignment, executor, 40, recorder) == "completed"
+    parts, bad = scan_parts(tmp_path / "run" / "results", "fingerprint")
+    assert sum(len(part.shard) for part in parts) == 2000
+    assert not bad
+    assert recorder.warnings == []
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) >= 2, "one job did it all"
+
+
+def test_a_terminated_run_takes_its_jobs_along_and_is_resumed(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    process = begin(manifest, options(output), tmp_path)
+    wait_for_parts(output, 3, process)
+    process.send_signal(signal.SIGTERM)
+    assert end(process)[0] == 130
+    slurm.wait_until_empty()
+    before = len(list(output.glob("results/part-*.parquet")))
+    assert 3 <= before < 100
+    process = begin(manifest, options(output), tmp_path)
+    status, text = end(process)
+    assert status in (0, 1), text
+    assert read_results(output).equals(read_results(undisturbed))
+    record = json.loads((output / "run.json").read_text())
+    assert [attempt["state"] for attempt in record["attempts"]] == ["interrupted", "completed"]
+    assert record["attempts"][1]["rows"] < 2000 - 20 * 2
+
+
+def test_jobs_of_a_killed_client_end_by_themselves(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    process = begin(manifest, options(output), tmp_path)
+    wait_for_parts(output, 3, process)
+    process.kill()
+    process.communicate()
+    slurm.wait_until_empty(60)
+    status, text = end(begin(manifest, options(output), tmp_path))
+    assert status in (0, 1), text
+    assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_nobody_without_the_certificate_gets_in(slurm: Slurm, manifest: Path, tmp_path: Path) -> None:
+    config = RunConfig.model_validate({**options(tmp_path / "run"), "inputs": [manifest]})
+    with dask_executor(config) as executor:
+        address = executor.address
+        assert address.startswith("tls://")
+        with pytest.raises(OSError, match=r"(?i)certificate|ssl|connect"):
+            Client(address.replace("tls://", "tcp://"), timeout=3)
+        with pytest.raises((OSError, TypeError)):
+            Client(address, timeout=3)
+    slurm.wait_until_empty()
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        ({"partition": "nowhere"}, "no partition 'nowhere' here; there are main, other"),
+        ({"walltime": "2-00:00:00"}, "above the limit of partition 'main', 60 minutes"),
+        ({"memory": "500GB"}, "500GB of memory asked for; a node of partition 'main' has 6"),
+        ({"cores": 64}, "64 cores asked for; a node of partition 'main' has 2"),
+        ({"walltime": "00:00:30"}, "less than 60 s"),
+        ({"directives": ["--reservation=nobody"]}, "SLURM took no job: .*reservation is invalid"),
+    ],
+)
+def test_what_cannot_run_is_said_at_once(
+    slurm: Slurm, manifest: Path, tmp_path: Path, kind: dict[str, Any], complaint: str
+) -> None:
+    values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": {**KIND, **kind}})
+    status, text = end(begin(manifest, values, tmp_path))
+    assert status == 2, text
+    assert re.search(complaint, text), text
+    assert "Traceback" not in text
+    assert slurm.jobs() == []
+
+
+def test_jobs_that_never_report_end_the_run(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_EVERY", 1.0)
+    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 1.0)
+    values = options(tmp_path / "run", slurm={"interface": "lo", "python": "/bin/false", "cpu": KIND})
+    config = RunConfig.model_validate({**values, "inputs": [manifest]})
+    with pytest.raises(RunError, match="3 jobs have ended before their worker reported"):
+        run(config)
+
+
+def test_the_number_of_jobs_adapts(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    status, text = end(begin(manifest, options(output, max_jobs=2, shard_size=50), tmp_path))
+    assert status in (0, 1), text
+    assert read_results(output).equals(read_results(undisturbed))

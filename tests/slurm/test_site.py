@@ -1,0 +1,72 @@
+"""What the commands tell of a site, and the configuration they write for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldilocks_batch.cluster.site import partitions
+from goldilocks_batch.config import load_config
+
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "goldilocks_batch.cli.app", *arguments]
+    return subprocess.run(program, capture_output=True, text=True, check=False)
+
+
+def test_partitions_are_read() -> None:
+    found = {partition.name: partition for partition in partitions()}
+    assert set(found) == {"main", "other"}
+    assert found["main"].default
+    assert (found["main"].cores, found["main"].gpus, found["main"].walltime) == (2, 1, 3600)
+    assert found["main"].memory == 6000 * 2**20
+
+
+def test_the_configuration_written_for_the_site_works_there(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    done = command("cluster", "init", "-o", str(path))
+    assert done.returncode == 0, done.stderr
+    config = load_config(path)
+    assert config.executor == "slurm"
+    assert config.slurm.cpu is not None
+    assert (config.slurm.cpu.partition, config.slurm.cpu.cores) == ("main", 2)
+    text = path.read_text()
+    # the GPU part, taken out of its comment
+    path.write_text(
+        "\n".join(line.replace("  # ", "  ", 1) for line in text.splitlines()) + "\n  cpu: null\n"
+    )
+    with_gpus = load_config(path).slurm.gpu
+    assert with_gpus is not None
+    assert with_gpus.gpus == 1
+    assert command("cluster", "init", "-o", str(path)).returncode == 2, "an existing file was replaced"
+
+
+def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("executor: slurm\nmodel: baseline\nslurm: {cpu: {partition: main}}\n")
+    told = command("doctor", "-c", str(path), "-o", str(tmp_path)).stdout
+    assert "ok       SLURM: partitions main (1 nodes of 2 cores" in told
+    assert "ok       jobs of kind cpu: can run here" in told
+    path.write_text("executor: slurm\nmodel: baseline\nslurm: {cpu: {partition: nowhere}}\n")
+    done = command("doctor", "-c", str(path), "-o", str(tmp_path))
+    assert done.returncode == 2
+    assert "problem  jobs of kind cpu: SLURM: no partition 'nowhere' here" in done.stdout
+
+
+def test_a_dry_run_submits_and_writes_nothing(tmp_path: Path) -> None:
+    structures = str(Path(__file__).resolve().parents[2] / "examples" / "structures")
+    path = tmp_path / "c.yaml"
+    path.write_text('executor: slurm\nmodel: baseline\njobs: 3\nslurm: {cpu: {walltime: "02:00"}}\n')
+    output = tmp_path / "run"
+    done = command("run", structures, "-c", str(path), "-o", str(output), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "49 rows, 49 to do in 1 shards" in done.stdout
+    assert "3 jobs of kind cpu" in done.stdout
+    assert "#SBATCH -t 02:00\n" in done.stdout
+    assert "--lifetime 70s --lifetime-stagger 10s" in done.stdout
+    assert not output.exists()

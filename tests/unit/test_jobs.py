@@ -1,0 +1,118 @@
+"""What may stand in a job script, and what a site can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goldilocks_batch.cluster.scripts import array_script, check_path, lifetime, run_name
+from goldilocks_batch.cluster.site import Partition, check_kind
+from goldilocks_batch.config import RunConfig, load_config
+from goldilocks_batch.errors import ConfigError
+from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = Partition("main", True, True, 3600, 4, 16, 64 * 10**9, 0)
+GPU = Partition("gpu", False, True, None, 1, 8, 32 * 10**9, 2)
+SHUT = Partition("shut", False, False, None, 1, 64, 10**12, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30", 1800),
+        ("30:15", 1815),
+        ("02:00:00", 7200),
+        ("1-00", 86400),
+        ("1-02:30", 95400),
+        ("2-03:04:05", 183845),
+    ],
+)
+def test_walltimes(text: str, seconds: int) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("4GB", 4 * 10**9), ("512MiB", 2**29), ("1.5G", 15 * 10**8), ("2 TB", 2 * 10**12)]
+)
+def test_memory(text: str, count: int) -> None:
+    assert bytes_of(text) == count
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"partition": "main; rm -rf ~"},
+        {"partition": "$(id)"},
+        {"account": "a b"},
+        {"qos": "x\ny"},
+        {"walltime": "soon"},
+        {"walltime": "00:00:59"},
+        {"walltime": 3600},
+        {"memory": "much"},
+        {"directives": ["--wrap=`id`"]},
+        {"directives": ["rm"]},
+        {"directives": ["--comment=a\n#SBATCH --wrap=id"]},
+        {"partion": "main"},
+    ],
+)
+def test_nothing_that_a_shell_would_read_gets_in(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        load_config(None, slurm={"cpu": options})
+
+
+def test_a_misspelt_nested_option_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'slurm\.cpu\.partion': did you mean 'partition'"):
+        load_config(None, slurm={"cpu": {"partion": "main"}})
+
+
+def test_environment_values_are_quoted(tmp_path: Path) -> None:
+    config = load_config(None, output=tmp_path, slurm={"environment": {"A": "x'; rm -rf ~; '"}})
+    assert """export A='x'"'"'; rm -rf ~; '"'"''""" in array_script(config, JobKind())
+    with pytest.raises(ConfigError):
+        load_config(None, slurm={"environment": {"A B": "x"}})
+
+
+def test_paths_with_blanks_stay_out_of_scripts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="becomes part of job scripts"):
+        check_path(tmp_path / "my run; id")
+
+
+def test_runs_in_different_folders_have_different_jobs(tmp_path: Path) -> None:
+    assert run_name(tmp_path / "a") != run_name(tmp_path / "b")
+    assert run_name(tmp_path / "a") == run_name(tmp_path / "a" / ".")
+
+
+@pytest.mark.parametrize("walltime", [60, 120, 600, 3600, 86400, 7 * 86400])
+def test_workers_leave_before_their_job_ends(walltime: int) -> None:
+    age, stagger = lifetime(walltime)
+    assert stagger >= 0
+    assert age - stagger >= walltime / 3
+    assert age + stagger <= walltime - min(60, walltime // 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        (JobKind(partition="nowhere"), "no partition 'nowhere' here; there are main, gpu, shut"),
+        (JobKind(walltime="02:00:00"), "above the limit of partition 'main', 60 minutes"),
+        (JobKind(cores=17), "17 cores asked for; a node of partition 'main' has 16"),
+        (JobKind(memory="65GB"), "65GB of memory asked for"),
+        (JobKind(gpus=1), "1 GPUs asked for; a node of partition 'main' has 0"),
+        (JobKind(partition="shut"), "takes no jobs now"),
+    ],
+)
+def test_jobs_that_could_never_start_are_refused(kind: JobKind, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        check_kind(kind, [MAIN, GPU, SHUT])
+
+
+def test_one_partition_of_several_is_enough() -> None:
+    check_kind(JobKind(partition="main,gpu", gpus=2), [MAIN, GPU])
+    check_kind(JobKind(), [MAIN])
+
+
+@pytest.mark.parametrize("name", ["slurm-cpu.yaml", "slurm-gpu.yaml", "local.yaml"])
+def test_shipped_configurations_are_valid(name: str) -> None:
+    assert isinstance(load_config(ROOT / "configs" / name), RunConfig)
