@@ -16,7 +16,7 @@ import psutil
 
 from goldilocks_batch.cluster.site import Partition, check_kind, partitions, slurm
 from goldilocks_batch.config import RunConfig
-from goldilocks_batch.errors import ConfigError, GoldilocksError
+from goldilocks_batch.errors import ConfigError, ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.shard import Screening
 
@@ -158,6 +158,8 @@ def site_configuration() -> str:
         ConfigError, RunError: SLURM is not here, or does not answer.
     """
     known = [partition for partition in partitions() if partition.up]
+    if not known:
+        raise RunError(ErrorCode.CLUSTER_FAILED, "no partition of this SLURM takes jobs now")
     cpu = next((p for p in known if p.default), known[0])
     with_gpus = [partition for partition in known if partition.gpus]
     lines = [
@@ -173,7 +175,9 @@ def site_configuration() -> str:
     ]
     if with_gpus:
         share = max(1, with_gpus[0].cores // with_gpus[0].gpus)
-        lines += ["  # gpu:               # for networks: take the marks away, and put cpu: null"]
+        lines += [
+            "  # gpu:               # for networks: take the marks away, CPU jobs then prepare for GPU jobs"
+        ]
         lines += ["  # " + line[2:] for line in _kind(with_gpus[0], cores=min(share, 16), gpus=1)]
     return "\n".join(lines) + "\n"
 
@@ -182,7 +186,7 @@ def _kind(partition: Partition, cores: int, gpus: int) -> list[str]:
     hours = 4 if partition.walltime is None else min(4, max(partition.walltime // 3600, 1))
     memory = min(partition.memory * cores // partition.cores // 2**20, cores * 4096)
     lines = [
-        f"    partition: {partition.name}",
+        f'    partition: "{partition.name}"',
         "    account: null",
         f'    walltime: "{hours:02d}:00:00"',
         f"    cores: {cores}",

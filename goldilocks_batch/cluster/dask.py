@@ -7,9 +7,11 @@ A Dask worker supervises: each of its threads waits for a child process that doe
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
+import shutil
 import socket
 import tempfile
 import time
@@ -275,10 +277,10 @@ def _client(pool: Pool) -> Client:
     try:
         return Client(pool.target, security=pool.security, set_as_default=False)
     except (OSError, TypeError, ValueError) as error:  # nobody there, TLS refused, TLS without credentials
-        pool.close()
-        raise RunError(
-            ErrorCode.CLUSTER_FAILED, f"cannot reach the Dask scheduler at {pool.target}: {error}"
-        ) from error
+        complaint = str(error)
+    gc.collect()  # the client that failed must not be collected later, while Dask holds a lock it needs
+    pool.close()
+    raise RunError(ErrorCode.CLUSTER_FAILED, f"cannot reach the Dask scheduler at {pool.target}: {complaint}")
 
 
 def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
@@ -312,6 +314,7 @@ class LocalPool:
         seats = seats or max(1, cores() - gpus)
         self.seats = seats + gpus
         self.two_kinds = gpus > 0
+        self._scratch = tempfile.mkdtemp(prefix="goldilocks-")  # for this user alone
         with dask.config.set(SETTINGS):
             self.target = LocalCluster(
                 n_workers=1,
@@ -320,7 +323,7 @@ class LocalPool:
                 processes=False,
                 memory_limit=0,
                 dashboard_address=dashboard,
-                local_directory=tempfile.gettempdir(),
+                local_directory=self._scratch,
                 silence_logs=logging.CRITICAL,
             )
             if gpus:
@@ -341,6 +344,7 @@ class LocalPool:
         """End the child processes and the worker."""
         dismiss()
         self.target.close(timeout=10)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def cores() -> int:

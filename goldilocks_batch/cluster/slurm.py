@@ -176,7 +176,7 @@ class SlurmPool:
         if self._barren >= _BARREN_JOBS:
             raise RunError(
                 ErrorCode.CLUSTER_FAILED,
-                f"{self._barren} jobs have ended before their worker reported; logs are in {self._logs}",
+                f"{self._barren} jobs have ended before their worker reported: {_last_words(self._logs)}",
             )
         self._submit_missing()
 
@@ -188,3 +188,13 @@ class SlurmPool:
         """Cancel the jobs, stop the scheduler, and remove the key, which opens nothing any more."""
         self.target.close(timeout=30)
         shutil.rmtree(self._private, ignore_errors=True)
+
+
+def _last_words(logs: Path) -> str:
+    """The last line of the newest log that has any, and where it is."""
+    for log in sorted(logs.glob("worker-*.log"), key=lambda path: path.stat().st_mtime, reverse=True):
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        if said:
+            return f"'{said[-1][:300]}' ({log})"
+    return f"they said nothing in {logs}"

@@ -82,7 +82,8 @@ class Alignn:
         depth: layers on the line graph.
         single_site: see `SingleSite`; the published application skips the ALIGNN layers.
         fallback: the same networks on the CPU, for what does not fit the device; None if `ensemble` is on
-        the CPU. line_edges: line-graph edges of a batch, at most; lowered when a batch has not fitted.
+            the CPU.
+        line_edges: line-graph edges of a batch, at most; lowered when a batch has not fitted.
     """
 
     feature_blocks: tuple[str, ...] = ("composition", "structure", "lattice", "metallicity")

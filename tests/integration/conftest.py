@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from goldilocks_batch import RunConfig, run
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -24,3 +26,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, str(ROOT / "examples" / "make_manifest.py"), "-n", "600", "-o", str(path)]
     subprocess.run(command, check=True, capture_output=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of the manifest that nothing happened to, in one process."""
+    output = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(RunConfig(inputs=(manifest,), output=output, model="baseline", executor="serial", shard_size=10))
+    return output

@@ -98,13 +98,6 @@ def screened(
     return [line.split(";") for line in (folder / "log").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "run"
-    run(RunConfig(inputs=(manifest,), output=output, model="baseline", executor="serial"))
-    return output
-
-
 def test_each_half_has_its_own_processes(
     manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
-from distributed import Client
 
 from goldilocks_batch import RunConfig, read_results, run
 from goldilocks_batch.cluster.specs import dask_executor
@@ -117,6 +117,30 @@ def test_cpu_and_gpu_jobs_together(slurm: Slurm, manifest: Path, undisturbed: Pa
     assert read_results(output).equals(read_results(undisturbed))
 
 
+@pytest.mark.shared
+def test_cpu_jobs_prepare_for_gpu_jobs(slurm: Slurm, shared: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.parquet"
+    pq.write_table(pq.read_table(shared / "data" / "mc3d_pbe.parquet").slice(0, 60), manifest)
+    model = {
+        "model": "alignn",
+        "artifacts": str(shared / "hub"),
+        "registry": str(ROOT / "tests" / "registry-standins.toml"),
+        "device": "auto",  # the GPU that SLURM grants here is none: its job infers on its core
+    }
+    memory = {**KIND, "memory": "2GB"}
+    kinds = {"interface": "lo", "cpu": memory, "gpu": {**memory, "gpus": 1}}
+    output = tmp_path / "run"
+    status, text = end(begin(manifest, options(output, slurm=kinds, shard_size=15, **model), tmp_path), 200)
+    assert status in (0, 1), text
+    assert SPLIT not in text
+    alone = RunConfig.model_validate(
+        {**model, "inputs": [manifest], "output": tmp_path / "alone", "executor": "serial"}
+    )
+    run(alone)
+    assert read_results(output).equals(read_results(tmp_path / "alone"))
+    slurm.wait_until_empty()
+
+
 def test_a_cancelled_job_is_replaced_and_nothing_is_charged(
     slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -136,11 +160,11 @@ def test_a_walltime_shorter_than_the_work(
     manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    kind = {**KIND, "walltime": "00:01:00"}  # its worker leaves after 30 to 40 seconds
+    kind = {**KIND, "walltime": "00:02:00"}  # its worker leaves after 70 to 80 seconds
     values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": kind})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     (tmp_path / "run" / "results").mkdir(parents=True)
-    work = SlowScreening(Screening.from_config(config), seconds=1.2)
+    work = SlowScreening(Screening.from_config(config), seconds=6.0)
     sources = open_sources(config.inputs)
     assignment = Assignment(work, sources, tmp_path / "run" / "results", "fingerprint")
     recorder = Recorder()
@@ -151,7 +175,7 @@ def test_a_walltime_shorter_than_the_work(
     assert not bad
     assert recorder.warnings == []
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
-    assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) >= 2, "one job did it all"
+    assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) >= 4, "a job did more than its time"
 
 
 def test_a_terminated_run_takes_its_jobs_along_and_is_resumed(
@@ -193,10 +217,25 @@ def test_nobody_without_the_certificate_gets_in(slurm: Slurm, manifest: Path, tm
     with dask_executor(config) as executor:
         address = executor.address
         assert address.startswith("tls://")
-        with pytest.raises(OSError, match=r"(?i)certificate|ssl|connect"):
-            Client(address.replace("tls://", "tcp://"), timeout=3)
-        with pytest.raises((OSError, TypeError)):
-            Client(address, timeout=3)
+        for target in (address, address.replace("tls://", "tcp://")):
+            # a process of its own: what failed to connect leaves threads behind
+            script = f"from distributed import Client; Client({target!r}, timeout=5)"
+            refused = subprocess.run(
+                [sys.executable, "-c", script], capture_output=True, text=True, check=False
+            )
+            assert refused.returncode == 1
+            assert re.search("(?i)certificate|ssl|tls|timed out|reset by peer", refused.stderr), (
+                refused.stderr
+            )
+        paths = {role: str(tmp_path / "run" / ".private" / role) for role in ("key.pem", "certificate.pem")}
+        script = (
+            "from distributed import Client; from distributed.security import Security; "
+            f"print(Client({address!r}, security=Security(require_encryption=True, "
+            f"tls_ca_file={paths['certificate.pem']!r}, tls_client_cert={paths['certificate.pem']!r}, "
+            f"tls_client_key={paths['key.pem']!r})).scheduler_info()['type'])"
+        )
+        let_in = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert "Scheduler" in let_in.stdout, let_in.stderr
     slurm.wait_until_empty()
 
 
@@ -222,14 +261,21 @@ def test_what_cannot_run_is_said_at_once(
     assert slurm.jobs() == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"python": "/bin/false"}, "3 jobs have ended before their worker reported: they said nothing"),
+        ({"scratch": "/proc/nowhere"}, r"3 jobs have ended .*: '.*/proc/nowhere.*' \(/.*\.log\)"),
+    ],
+)
 def test_jobs_that_never_report_end_the_run(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wrong: dict[str, str], complaint: str, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_EVERY", 1.0)
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 1.0)
-    values = options(tmp_path / "run", slurm={"interface": "lo", "python": "/bin/false", "cpu": KIND})
+    values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": KIND, **wrong})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
-    with pytest.raises(RunError, match="3 jobs have ended before their worker reported"):
+    with pytest.raises(RunError, match=complaint):
         run(config)
 
 

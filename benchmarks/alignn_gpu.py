@@ -1,0 +1,219 @@
+"""ALIGNN ensembles on a GPU: inference alone, the whole pipeline, and how far that is from the floor.
+
+    python benchmarks/alignn_gpu.py manifest.parquet --artifacts models/ -n 4000
+
+``manifest.parquet`` is any manifest of structures.  Reported: structures and atoms a second of inference
+alone and of a whole run with CPU and GPU workers; the share of the time in which the GPU works and in which
+data travels; how far the numbers lie from the CPU's; and the floor: the arithmetic that the networks cannot
+do without and the bytes that gathered rows move, against what the device can do (``--tflops``,
+``--bandwidth``; the defaults are those of NVIDIA's data sheet for the H100 SXM: 67 float32 TFLOP/s,
+3.35 TB/s).
+
+With ``--device cpu`` it measures the same on the CPU, but for the shares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from goldilocks_batch import RunConfig, run
+from goldilocks_batch.batch import Batch
+from goldilocks_batch.features.featurizer import Featurizer
+from goldilocks_batch.features.metallicity import Metallicity
+from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
+from goldilocks_batch.models.alignn import Alignn, PreparedGraphs
+from goldilocks_batch.models.alignn_weights import Architecture, checkpoints_in, read_networks
+from goldilocks_batch.sources import open_sources
+
+FOLDERS = ("quantile95", "quantile50", "quantile5")
+MAX_SITES = 1000
+#: Linear maps of a convolution that act on the rows of its nodes; the fifth acts on its edges' kinds.
+NODE_MAPS = 4
+#: Rows that an edge of a convolution gathers: the source's gate, the edge's gate, the source's message.
+GATHERED = 3
+
+
+def floor(batch: GraphBatch, architecture: Architecture, networks: int) -> tuple[float, float]:
+    """Operations and bytes that inference on a batch needs.
+
+    Counted are the linear maps of the convolutions, two operations a weight, and the rows gathered along
+    edges, once each; embeddings, norms and the head are below a tenth of it.
+
+    Returns:
+        Floating point operations, and bytes.
+    """
+    width = architecture.hidden
+    operations = moved = 0.0
+    edges = np.diff(batch.line_into)
+    depth = len(batch.example) - 1  # none where there is no line graph: its layers are skipped
+    for k in range(depth):
+        before, after = len(batch.example[k]), batch.example[k + 1]
+        operations += _maps(before, len(batch.cosine), width)
+        moved += _gathers(int(edges[after].sum()), width)
+    atoms, bonds = len(batch.numbers), len(batch.bonds.source)
+    for k in range(depth + architecture.gcn_layers):
+        level = min(k + 1, depth)
+        operations += _maps(atoms, len(batch.example[level]), width)
+        moved += _gathers(bonds, width)
+    return networks * operations, networks * moved
+
+
+def _maps(nodes: int, kinds: int, width: int) -> float:
+    return 2.0 * width**2 * (NODE_MAPS * nodes + kinds)
+
+
+def _gathers(edges: int, width: int) -> float:
+    return 4.0 * width * GATHERED * edges
+
+
+class Workload:
+    """Structures with their features and graphs, ready for the networks."""
+
+    def __init__(self, table: pa.Table, artifacts: Path, device: str) -> None:
+        cgcnn = artifacts / "JunwenYin" / "metallicity-goldilocks-CGCNN"
+        repository = artifacts / "STFC-SCD" / "kpoints-goldilocks-ALIGNNd"
+        elements = artifacts / "stfc/goldilocks_kpoints/embeddings/atom_init_with_sssp_cutoffs.json"
+        checkpoints = [checkpoints_in(repository / folder) for folder in FOLDERS]
+        self.architecture, _ = read_networks(checkpoints)
+        self.networks = sum(map(len, checkpoints))
+        lower, median, upper = checkpoints
+        self.model, self.on_cpu = (
+            Alignn.load(lower, median, upper, elements, device=where) for where in (device, "cpu")
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = Path(folder, "sample.parquet")
+            pq.write_table(table, manifest)
+            sources = open_sources([manifest])
+            references = [r for piece in sources.pieces(0, sources.rows) for r in piece.read()]
+        batch = Batch(references)
+        batch.load(MAX_SITES)
+        crystals = batch.crystals(batch.alive)
+        network = Metallicity(cgcnn / "is_metal.ckpt", cgcnn / "atom_init.json")
+        featurizer = Featurizer(network, self.model.feature_blocks)
+        self.features = featurizer(crystals, batch.symmetries(batch.alive)).values
+        self.prepared: PreparedGraphs = self.model.prepare(crystals)
+        self.atoms = sum(map(len, crystals))
+        self.count = len(crystals)
+
+    def batches(self) -> Iterator[GraphBatch]:
+        """As the model packs them."""
+        graphs = [graph for graph in self.prepared.graphs if graph is not None]
+        costs = np.array([graph[0].n_line_edges for graph in graphs], dtype=np.int64)
+        for rows in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
+            for chosen in pack(costs[rows], self.model.line_edges):
+                yield collate([graphs[row] for row in rows[chosen]])
+
+    def infer(self, model: Alignn, rows: slice = slice(None)) -> NDArray[np.float64]:
+        """Means of the three ensembles, ``(n, 3)``."""
+        everything = self.prepared
+        chosen = range(self.count)[rows]
+        place = {row: k for k, row in enumerate(chosen)}
+        failures = {place[row]: error for row, error in everything.failures.items() if row in place}
+        flags = {place[row]: flag for row, flag in everything.flags.items() if row in place}
+        part = PreparedGraphs([everything.graphs[row] for row in chosen], flags, failures)
+        return model.infer(part, self.features[rows]).values
+
+
+def shares(work: Workload) -> None:
+    """Print the share of the time in which the GPU computes, and in which data travels."""
+    from torch.profiler import ProfilerActivity, profile
+
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        work.infer(work.model)
+        torch.cuda.synchronize()
+    wall = time.perf_counter() - began
+    spent = {"compute": 0.0, "transfer": 0.0}
+    for event in profiler.key_averages():
+        kind = "transfer" if "memcpy" in event.key.lower() else "compute"
+        spent[kind] += event.self_device_time_total / 1e6
+    busy, travel = spent["compute"] / wall, spent["transfer"] / wall
+    print(f"  the GPU computes {busy:.0%} of the time, data travels {travel:.0%}")
+
+
+def pipeline(options: argparse.Namespace, table: pa.Table, atoms: int) -> None:
+    """Print the rate of a whole run, with a process a core and one a GPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder, "sample.parquet")
+        pq.write_table(table, manifest)
+        values: dict[str, Any] = {
+            "inputs": [manifest],
+            "output": Path(folder, "run"),
+            "model": "alignn",
+            "artifacts": options.artifacts,
+            "registry": options.registry,
+            "device": options.device,
+            "shard_size": options.shard_size,
+            "dashboard": None,
+        }
+        summary = run(RunConfig.model_validate(values))
+    print(
+        f"whole run: {summary.seconds:.1f} s, {summary.rate:.0f} structures/s, "
+        f"{atoms / summary.seconds:.0f} atoms/s, start and end included; {summary.report.failed} failed"
+    )
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--artifacts", type=Path, required=True)
+    parser.add_argument("--registry", type=Path)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("-n", "--count", type=int, default=4000)
+    parser.add_argument("--shard-size", type=int, default=512)
+    parser.add_argument("--tflops", type=float, default=67.0)
+    parser.add_argument("--bandwidth", type=float, default=3350.0, help="GB/s")
+    options = parser.parse_args()
+
+    table = pq.read_table(options.manifest)
+    count = min(options.count, table.num_rows)
+    rows = np.sort(np.random.default_rng(0).choice(table.num_rows, size=count, replace=False))
+    table = table.take(pa.array(rows))
+    work = Workload(table, options.artifacts, options.device)
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
+    print(f"{work.count} structures, {work.atoms / work.count:.1f} atoms on average, on {device}")
+
+    found = work.infer(work.model)  # compiles, fills caches, learns how much fits
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        work.infer(work.model)
+        times.append(time.perf_counter() - began)
+    took = statistics.median(times)
+    print(
+        f"inference alone, {work.networks} networks: {took:.2f} s, {work.count / took:.0f} structures/s, "
+        f"{work.atoms / took:.0f} atoms/s"
+    )
+    if options.device == "cuda":
+        shares(work)
+        few = slice(0, 200)
+        apart = np.abs(work.infer(work.on_cpu, few) - found[few])
+        print(f"  furthest from the CPU's numbers: {np.nanmax(apart):.1e} 1/Å")
+    needs = np.array([floor(batch, work.architecture, work.networks) for batch in work.batches()]).sum(axis=0)
+    least = max(needs[0] / (options.tflops * 1e12), needs[1] / (options.bandwidth * 1e9))
+    print(
+        f"  floor: {needs[0] / work.count / 1e6:.0f} Mflop and {needs[1] / work.count / 1e6:.1f} MB gathered "
+        f"a structure, {work.count / least:.0f} structures/s at {options.tflops:g} TFLOP/s and "
+        f"{options.bandwidth:g} GB/s; this took {took / least:.1f} times as long"
+    )
+    pipeline(options, table, work.atoms)
+
+
+if __name__ == "__main__":
+    main()

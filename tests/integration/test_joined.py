@@ -1,0 +1,211 @@
+"""Runs on Dask clusters that others have started, and what goes wrong there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from goldilocks_batch import read_results
+from goldilocks_batch.cluster.dask import DaskExecutor, Ration
+from goldilocks_batch.cluster.executor import Done
+from goldilocks_batch.cluster.joined import JoinedPool
+from goldilocks_batch.plan import Shard
+from goldilocks_batch.runner import Assignment
+from goldilocks_batch.shard import Screening
+from goldilocks_batch.sources import open_sources
+from tests.integration.culprits import Sabotaged
+from tests.integration.runs import command, config, wait_for_parts
+
+pytestmark = pytest.mark.slow
+
+
+class Site:
+    """A Dask cluster of plain processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "scheduler.json"
+        self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.processes = [self.scheduler]
+        deadline = time.monotonic() + 30
+        while not self.file.exists():
+            assert time.monotonic() < deadline, "no scheduler"
+            time.sleep(0.1)
+
+    def _start(
+        self, kind: str, *options: str, before: tuple[str, ...] = (), path: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", str(self.file)]
+        first = [str(path)] if path is not None else []
+        found = os.pathsep.join([*first, self._environment["PYTHONPATH"]])
+        return subprocess.Popen(
+            [*before, *program, *options],
+            env=self._environment | {"PYTHONPATH": found},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def add_worker(self, *before: str, path: Path | None = None) -> None:
+        """Start a worker; ``before`` is put before its command, ``path`` before its Python path."""
+        options = ("--no-nanny", "--nthreads", "1", "--dashboard-address", "127.0.0.1:0")
+        self.processes.append(self._start("worker", *options, before=before, path=path))
+
+    def stop(self) -> None:
+        for running in self.processes:
+            running.kill()
+            running.wait()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    cluster = Site(tmp_path)
+    yield cluster
+    cluster.stop()
+
+
+def test_a_killed_scheduler_ends_the_run_in_order(
+    site: Site, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    site.add_worker()
+    output = tmp_path / "run"
+    arguments = command(manifest, output, "--cluster", str(site.file))
+    client = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_parts(output, 5, client)
+    site.scheduler.kill()
+    _, err = client.communicate(timeout=90)
+    assert client.returncode == 2, err
+    assert b"CLUSTER_FAILED" in err
+    again = subprocess.run(command(manifest, output), capture_output=True, check=False)
+    assert again.returncode in (0, 1), again.stderr
+    assert read_results(output).equals(read_results(undisturbed))
+
+
+class TendedPool(JoinedPool):
+    """Starts a worker when it is tended and there is none, as a scheduler of jobs would."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(str(site.file), plain_tcp=False)
+        self._site = site
+        self.started = 0
+
+    def tend(self) -> None:
+        if all(process.poll() is not None for process in self._site.processes[1:]):
+            self._site.add_worker()
+            self.started += 1
+
+
+def test_an_answer_lost_with_its_worker_is_given_again(
+    site: Site, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 2.0)
+    settings = config(manifest, tmp_path / "run")
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    work = Sabotaged(Screening.from_config(settings), (), tmp_path / "log")
+    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    site.add_worker()
+    pool = TendedPool(site)
+    with DaskExecutor(pool, Ration(60.0, None)) as executor:
+        executor.submit(assignment.job(Shard(0, 10)))
+        deadline = time.monotonic() + 60
+        while not list(results.glob("part-*")):
+            assert time.monotonic() < deadline, "no part in time"
+            time.sleep(0.1)
+        time.sleep(1.0)  # the answer is with the worker, and nobody has fetched it
+        worker = site.processes[-1]
+        worker.kill()
+        worker.wait()
+        executor._looked = time.monotonic()  # no new worker before the answer has been asked for
+        outcome = executor.wait()
+    assert isinstance(outcome, Done)
+    assert outcome.shard == Shard(0, 10)
+    assert pool.started == 1
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def test_a_worker_that_does_not_see_the_files_is_sent_away(
+    site: Site, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(shared))
+    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], check=False).returncode:
+        pytest.skip("this system lets nobody hide a folder from a process")
+    site.add_worker(*hidden)
+    site.add_worker()
+    done = subprocess.run(
+        command(manifest, shared / "run", "--cluster", str(site.file)), capture_output=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert read_results(shared / "run").equals(read_results(undisturbed))
+
+
+def test_no_worker_that_sees_the_files(site: Site, manifest: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(shared))
+    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], check=False).returncode:
+        pytest.skip("this system lets nobody hide a folder from a process")
+    site.add_worker(*hidden)
+    arguments = command(manifest, shared / "run", "--cluster", str(site.file))
+    done = subprocess.run(arguments, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"UNSEEN_FILES" in done.stderr, done.stderr
+
+
+def test_clocks_hours_apart(site: Site, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+    for name, hours in (("early", -7), ("late", 7)):
+        folder = tmp_path / name
+        folder.mkdir()
+        # Python runs this before anything else
+        (folder / "sitecustomize.py").write_text(
+            f"import time\nreal = time.time\ntime.time = lambda: real() + {hours} * 3600\n"
+        )
+        site.add_worker(path=folder)
+    output = tmp_path / "run"
+    done = subprocess.run(
+        command(manifest, output, "--cluster", str(site.file)), capture_output=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert b"halves" not in done.stderr
+    assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_another_version_on_the_workers_is_one_clear_line(site: Site, manifest: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "other" / "goldilocks_batch-99.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: goldilocks-batch\nVersion: 99.0\n")
+    site.add_worker(path=installed.parent)
+    arguments = command(manifest, tmp_path / "run", "--cluster", str(site.file))
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "goldilocks-batch is 99.0 on" in done.stderr, done.stderr
+    assert "install the same version on both" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_beyond_this_machine_must_have_tls(manifest: Path, tmp_path: Path) -> None:
+    arguments = command(manifest, tmp_path / "run", "--cluster", "tcp://192.0.2.1:8786")
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "has no TLS" in done.stderr
+
+
+def test_a_run_of_its_own_listens_on_loopback_alone(manifest: Path, tmp_path: Path) -> None:
+    client = subprocess.Popen(
+        command(manifest, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for_parts(tmp_path / "run", 3, client)
+    family = [psutil.Process(client.pid), *psutil.Process(client.pid).children(recursive=True)]
+    sockets = [socket for process in family for socket in process.net_connections("inet")]
+    client.communicate(timeout=120)
+    assert sockets, "the dashboard listens"
+    assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
