@@ -11,25 +11,22 @@ import gc
 import logging
 import os
 import queue
-import shutil
 import socket
-import tempfile
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol, Self, cast
 
-import dask
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, get_worker
 from distributed.client import Future
 from distributed.scheduler import KilledWorker
 
 from goldilocks_batch.cluster.executor import Lost, Outcome
-from goldilocks_batch.cluster.supervisor import Limits, dismiss, memory_share, run_supervised, visible_gpus
+from goldilocks_batch.cluster.supervisor import Limits, memory_share, run_supervised, visible_gpus
 from goldilocks_batch.cluster.worker import Job, Order
 from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
 
-__all__ = ["SETTINGS", "DaskExecutor", "LocalPool", "Pool", "Ration", "cores", "local_dashboard"]
+__all__ = ["SETTINGS", "DaskExecutor", "Pool", "Ration", "cores", "local_dashboard"]
 
 SETTINGS = {
     # workers only supervise: one that is lost has lost its job or its node, which is no structure's fault;
@@ -296,55 +293,6 @@ def _scheduler_lost() -> RunError:
         ErrorCode.CLUSTER_FAILED,
         "the Dask scheduler is gone. What was finished is kept; run the same command again to go on",
     )
-
-
-class LocalPool:
-    """Supervising workers in this very process, with a child process a seat; no socket is opened for them.
-
-    Args:
-        seats: number of child processes without a GPU; None for one per core that this process may use,
-            less one a GPU process.
-        dashboard: address to bind the dashboard to; None for no dashboard.
-        gpus: number of child processes that see a GPU each; the others see none.
-    """
-
-    security = None
-
-    def __init__(self, seats: int | None, dashboard: str | None, gpus: int = 0) -> None:
-        seats = seats or max(1, cores() - gpus)
-        self.seats = seats + gpus
-        self.two_kinds = gpus > 0
-        self._scratch = tempfile.mkdtemp(prefix="goldilocks-")  # for this user alone
-        with dask.config.set(SETTINGS):
-            self.target = LocalCluster(
-                n_workers=1,
-                threads_per_worker=seats,
-                resources={"CPU": seats},
-                processes=False,
-                memory_limit=0,
-                dashboard_address=dashboard,
-                local_directory=self._scratch,
-                silence_logs=logging.CRITICAL,
-            )
-            if gpus:
-                self._add_gpu_worker(gpus)
-        self.dashboard = local_dashboard(self.target, dashboard)
-
-    def _add_gpu_worker(self, gpus: int) -> None:
-        like = self.target.new_worker_spec()
-        ((_, specification),) = like.items()
-        options = {**specification["options"], "nthreads": gpus, "resources": {"GPU": gpus}}
-        self.target.worker_spec["gpu"] = {**specification, "options": options}
-        self.target.sync(self.target._correct_state)
-
-    def tend(self) -> None:
-        """Nothing to do: the worker lives as long as this process."""
-
-    def close(self) -> None:
-        """End the child processes and the worker."""
-        dismiss()
-        self.target.close(timeout=10)
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def cores() -> int:

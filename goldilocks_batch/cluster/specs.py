@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from goldilocks_batch.cluster.dask import DaskExecutor, LocalPool, Pool, Ration
+from goldilocks_batch.cluster.dask import DaskExecutor, Pool, Ration
+from goldilocks_batch.cluster.local import LocalPool
 from goldilocks_batch.cluster.supervisor import visible_gpus
 from goldilocks_batch.config import RunConfig
 

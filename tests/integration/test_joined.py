@@ -32,7 +32,9 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "scheduler.json"
-        self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self._environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        }
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.processes = [self.scheduler]
         deadline = time.monotonic() + 30
@@ -48,6 +50,7 @@ class Site:
         found = os.pathsep.join([*first, self._environment["PYTHONPATH"]])
         return subprocess.Popen(
             [*before, *program, *options],
+            cwd=self.file.parent,  # Python puts the working folder before its path
             env=self._environment | {"PYTHONPATH": found},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -199,13 +202,21 @@ def test_a_cluster_beyond_this_machine_must_have_tls(manifest: Path, tmp_path: P
     assert "has no TLS" in done.stderr
 
 
-def test_a_run_of_its_own_listens_on_loopback_alone(manifest: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--config", "none.yaml")])
+def test_a_run_of_its_own_listens_on_loopback_alone(
+    options: tuple[str, ...], manifest: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none.yaml").write_text("dashboard: null\n")
     client = subprocess.Popen(
-        command(manifest, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(manifest, tmp_path / "run", *options),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     wait_for_parts(tmp_path / "run", 3, client)
     family = [psutil.Process(client.pid), *psutil.Process(client.pid).children(recursive=True)]
     sockets = [socket for process in family for socket in process.net_connections("inet")]
     client.communicate(timeout=120)
-    assert sockets, "the dashboard listens"
+    assert sockets, "Dask listens for HTTP in any case"
     assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
