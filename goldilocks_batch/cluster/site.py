@@ -76,8 +76,9 @@ def slurm(*command: str, script: str | None = None) -> str:
             ErrorCode.CLUSTER_FAILED, f"{command[0]} did not answer within {_PATIENCE:g} s"
         ) from error
     if done.returncode:
-        complaint = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-        raise RunError(ErrorCode.CLUSTER_FAILED, f"{command[0]}: {complaint}")
+        said = done.stderr.strip().splitlines()  # the last line is what it comes to
+        complaint = said[-1] if said else f"{command[0]}: exit status {done.returncode}"
+        raise RunError(ErrorCode.CLUSTER_FAILED, complaint)
     return done.stdout
 
 
