@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+            # structures may be unpublished: not for others than the owner and the group
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & ~stat.S_IRWXO)
         finally:
             os.close(descriptor)
         temporary.replace(final)

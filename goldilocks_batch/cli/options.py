@@ -76,7 +76,7 @@ Device = Annotated[
 ]
 Artifacts = Annotated[
     Path | None,
-    typer.Option(help="Folder of model files, laid out ORGANISATION/REPOSITORY/FILE.", rich_help_panel=_MODEL),
+    typer.Option(help="Folder of model files: ORGANISATION/REPOSITORY/FILE.", rich_help_panel=_MODEL),
 ]
 Registry = Annotated[
     Path | None, typer.Option(help="Registry file (TOML) in place of the package's.", rich_help_panel=_MODEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import signal
@@ -24,6 +25,8 @@ from tests.integration.runs import Recorder, command, config, wait_for_parts
 
 pytestmark = pytest.mark.slow
 
+#: `pytest --log-cli-level=INFO` shows them.
+FIGURES = logging.getLogger(__name__)
 ROWS = 600
 #: Largest shard and limits: what hangs costs the whole time limit for every halving.
 SHARDS: dict[Crime, tuple[int, dict[str, Any]]] = {
@@ -63,6 +66,7 @@ def test_a_culprit_fails_alone(crime: Crime, manifest: Path, undisturbed: Path, 
     assert (culprit["stage"], culprit["error_code"]) == ("worker", CODES[crime])
     # the shard, its halves … down to one structure, and that one once more: each was begun in vain
     twice = sum(count for _, count in begun) - ROWS
+    FIGURES.info("%s: %d halvings, %d structures begun twice", crime, len(recorder.warnings), twice)
     assert twice <= 2 * size
     assert len(recorder.warnings) <= math.ceil(math.log2(size))
 
@@ -71,7 +75,9 @@ def test_several_culprits_in_one_shard(manifest: Path, undisturbed: Path, tmp_pa
     ids = pq.read_table(manifest)["id"].to_pylist()
     crimes: dict[str, Crime] = {ids[3]: "crash", ids[4]: "hang", ids[40]: "eat", ids[599]: "crash"}
     settings = config(manifest, tmp_path / "run", shard_size=8, memory_limit="1GB", task_timeout=8.0)
-    sabotaged(settings, crimes, tmp_path / "log")
+    recorder, begun = sabotaged(settings, crimes, tmp_path / "log")
+    twice = sum(count for _, count in begun) - ROWS
+    FIGURES.info("four: %d halvings, %d structures begun twice", len(recorder.warnings), twice)
     found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     lost = {row["id"]: row["error_code"] for row in found if row["stage"] == "worker"}
     assert lost == {name: CODES[crime] for name, crime in crimes.items()}
@@ -113,7 +119,9 @@ def test_processes_killed_at_twenty_random_moments(manifest: Path, undisturbed: 
     assert len(killed) == 20
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
     assert len(recorder.warnings) <= 20
-    assert sum(count for _, count in begun) - ROWS <= 20 * 5
+    twice = sum(count for _, count in begun) - ROWS
+    FIGURES.info("20 kills: %d halvings, %d structures begun twice", len(recorder.warnings), twice)
+    assert twice <= 20 * 5
 
 
 def test_a_terminated_run_is_resumed(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from pathlib import Path
 
 import pyarrow as pa
@@ -156,6 +157,19 @@ def test_two_runs_do_not_share_a_folder(manifest: Path, tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(RunError, match="another run is writing"):
             run(config(manifest, output=output))
+
+
+def test_others_cannot_read_what_a_run_writes(manifest: Path, tmp_path: Path) -> None:
+    output = tmp_path / "open"
+    output.mkdir(mode=0o755)  # the user's own choice is left as it is, what is in it is not for others
+    new = tmp_path / "new"
+    for folder in (output, new):
+        run(config(manifest, output=folder))
+    assert stat.S_IMODE(output.stat().st_mode) == 0o755
+    assert not stat.S_IMODE(new.stat().st_mode) & stat.S_IRWXO
+    files = [path for path in output.rglob("*") if path.is_file() and path.stat().st_size]
+    assert {path.suffix for path in files} == {".parquet", ".json"}
+    assert not [path for path in files if stat.S_IMODE(path.stat().st_mode) & stat.S_IRWXO]
 
 
 def test_no_input_is_a_configuration_error(tmp_path: Path) -> None:
