@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -105,3 +106,29 @@ def test_the_client_is_a_batch_job_itself(
     slurm.wait_until_empty(90)
     assert "2,000 of 2,000 rows" in log.read_text(), log.read_text()
     assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_a_cancelled_client_takes_its_jobs_along_and_is_resumed(
+    slurm: Slurm, manifest: Path, undisturbed: Path, configuration: Path, tmp_path: Path
+) -> None:
+    values = json.loads(configuration.read_text()) | {"executor": "slurm", "jobs": 1, "shard_size": 5}
+    configuration.write_text(json.dumps(values))
+    output = tmp_path / "run"
+    script = ROOT / "configs" / "sbatch-client.sh"
+    client = ["sbatch", "--parsable", "--mem=1G", "--time=10", f"--output={tmp_path}/%j.log", str(script)]
+    client += [str(manifest), "--config", str(configuration), "--output", str(output)]
+    job = slurm.ask(*client)
+    deadline = time.monotonic() + 90
+    while len(list(output.glob("results/part-*.parquet"))) < 10:
+        assert time.monotonic() < deadline, slurm.ask("squeue")
+        time.sleep(0.1)
+    slurm.ask("scancel", job)
+    slurm.wait_until_empty(60)
+    before = len(list(output.glob("results/part-*.parquet")))
+    assert 10 <= before < 400
+    slurm.ask(*client)
+    slurm.wait_until_empty(120)
+    assert read_results(output).equals(read_results(undisturbed))
+    attempts = json.loads((output / "run.json").read_text())["attempts"]
+    assert [attempt["state"] for attempt in attempts] == ["interrupted", "completed"]
+    assert attempts[1]["rows"] <= 2000 - 5 * before
