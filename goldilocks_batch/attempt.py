@@ -103,13 +103,25 @@ def begun(config: RunConfig) -> Iterator[tuple[Assignment[Screening], RunRecord]
         record.begin(
             fingerprint=identity.fingerprint,
             identity=dict(identity.parts),
-            config=config.model_dump(mode="json"),
+            config=_findable(config).model_dump(mode="json"),
             inputs=assignment.sources.describe(),
             rows=assignment.sources.rows,
             model=assignment.work.describe(),
             versions=versions(),
         )
         yield assignment, record
+
+
+def _findable(config: RunConfig) -> RunConfig:
+    """The configuration with absolute paths, for who takes it up from another folder."""
+    changes: dict[str, object] = {}
+    for name in ("artifacts", "registry"):
+        path: Path | None = getattr(config, name)
+        if path is not None:
+            changes[name] = path.absolute()
+    if Path(config.model).is_dir():
+        changes["model"] = str(Path(config.model).absolute())
+    return config.updated(**changes)
 
 
 def _opened_record(folder: Path, identity: Identity, overwrite: bool) -> RunRecord:

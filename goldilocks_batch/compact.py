@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.plan import Shard
-from goldilocks_batch.provenance import RunRecord
+from goldilocks_batch.provenance import record_of
 from goldilocks_batch.report import total
 from goldilocks_batch.sink import Part, read_part, scan_parts, write_part
 
@@ -33,9 +32,7 @@ def compact(output: Path) -> tuple[int, int]:
     Raises:
         RunError: the folder holds no run, or cannot be written.
     """
-    record = RunRecord(output)
-    if not record.read():
-        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
+    record = record_of(output)
     return compact_parts(output / "results", str(record.values["fingerprint"]))
 
 

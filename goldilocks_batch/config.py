@@ -96,8 +96,8 @@ class RunConfig(BaseModel):
         return type(self)(**_checked(type(self), {**self.model_dump(exclude_unset=True), **changes}))
 
 
-#: Options that enter a run's identity (the registry does so by the digests of the model's files).
-SCIENTIFIC = ("model", "confidence", "grid", "equal_axes", "single_site", "max_sites", "allow_outside")
+#: Options that enter a run's identity (model and registry do so by the digests of the model's files).
+SCIENTIFIC = ("confidence", "grid", "equal_axes", "single_site", "max_sites", "allow_outside")
 
 
 def nearest(name: str, known: Mapping[str, object] | set[str] | list[str]) -> str:

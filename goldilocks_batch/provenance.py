@@ -13,7 +13,7 @@ from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.report import Report
 from goldilocks_batch.sink import atomic_path
 
-__all__ = ["RunRecord", "now", "versions"]
+__all__ = ["RunRecord", "now", "record_of", "versions"]
 
 _PACKAGES = (
     "goldilocks-batch",
@@ -44,6 +44,18 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def record_of(output: Path) -> RunRecord:
+    """The record of a run that has begun.
+
+    Raises:
+        RunError: it is not the folder of a run.
+    """
+    record = RunRecord(output)
+    if not record.read():
+        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
+    return record
 
 
 class RunRecord:

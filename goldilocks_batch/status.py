@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.plan import Shard, missing_rows
-from goldilocks_batch.provenance import RunRecord
+from goldilocks_batch.provenance import record_of
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.sink import Part, scan_parts
 
@@ -56,9 +55,7 @@ def status_of(output: Path) -> Status:
     Raises:
         RunError: it is not the folder of a run.
     """
-    record = RunRecord(output)
-    if not record.read():
-        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
+    record = record_of(output)
     values = record.values
     parts, untrusted = scan_parts(output / "results", str(values["fingerprint"]))
     written = _written(parts)

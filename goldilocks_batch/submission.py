@@ -11,10 +11,10 @@ from goldilocks_batch.cluster.processes import ProcessExecutor
 from goldilocks_batch.cluster.scripts import array_script, run_name
 from goldilocks_batch.cluster.site import cancel_named, check_kind, partitions, slurm
 from goldilocks_batch.config import RunConfig
-from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.errors import ConfigError, ErrorCode
 from goldilocks_batch.jobs import JobKind
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
-from goldilocks_batch.provenance import RunRecord
+from goldilocks_batch.provenance import record_of
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.runner import Observer, drain
 from goldilocks_batch.sink import scan_parts
@@ -113,9 +113,7 @@ def recorded_config(output: Path) -> RunConfig:
     Raises:
         RunError: it is not the folder of a run.
     """
-    record = RunRecord(output)
-    if not record.read():
-        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
+    record = record_of(output)
     inputs = [entry["path"] for entry in record.values["inputs"]]  # absolute
     found = {**record.values["config"], "inputs": inputs, "output": output, "overwrite": False}
     return RunConfig.model_validate(found)
@@ -139,8 +137,7 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
     """
     config = recorded_config(output)
     assignment, identity = prepared(config)
-    record = RunRecord(output)
-    record.read()
+    record = record_of(output)
     identity.check_resumable(record.values["identity"])
     parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
     planned = cut_shards(assignment.sources.rows, config.shard_size, assignment.sources.boundaries)

@@ -6,6 +6,7 @@ from goldilocks_batch.cluster.dask import DaskExecutor, Pool, Ration
 from goldilocks_batch.cluster.local import LocalPool
 from goldilocks_batch.cluster.supervisor import visible_gpus
 from goldilocks_batch.config import RunConfig
+from goldilocks_batch.models.devices import usable_gpus
 
 __all__ = ["dask_executor"]
 
@@ -42,6 +43,4 @@ def _gpus(config: RunConfig) -> int:
         return config.gpus
     if config.device == "cpu" or not visible_gpus():
         return 0
-    import torch
-
-    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+    return usable_gpus()

@@ -24,6 +24,7 @@ from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
 from goldilocks_batch.graphs.weights import read_element_table
 from goldilocks_batch.models.alignn_cpu import CpuEnsemble
 from goldilocks_batch.models.alignn_weights import N_ADDITIONAL, read_networks
+from goldilocks_batch.models.devices import resolved_device
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 
 __all__ = ["Alignn", "Ensemble", "PreparedGraphs", "SingleSite", "supercell"]
@@ -143,7 +144,7 @@ class Alignn:
         networks = [network for ensemble in ensembles for network in ensemble]
         on_cpu = CpuEnsemble(architecture, networks, table)
         ensemble: Ensemble = on_cpu
-        if _resolved(device) == "cuda":
+        if resolved_device(device) == "cuda":
             from goldilocks_batch.models.alignn_torch import TorchEnsemble
 
             ensemble = TorchEnsemble(architecture, networks, table, "cuda")
@@ -280,20 +281,6 @@ def _fits(
     if not fitted and torch.cuda.is_available():
         torch.cuda.empty_cache()  # outside the handler: the traceback holds the failed attempt's tensors
     return fitted
-
-
-def _resolved(device: str) -> str:
-    if device == "cpu":
-        return device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "auto":
-        return "cpu"
-    raise ModelError(
-        ErrorCode.CONFIG_INVALID, f"device {device!r} was asked for, but torch sees no GPU; use auto or cpu"
-    )
 
 
 def supercell(crystal: Crystal) -> Crystal:

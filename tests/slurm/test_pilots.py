@@ -19,11 +19,11 @@ import pytest
 from goldilocks_batch import RunConfig, read_results, run
 from goldilocks_batch.cluster.specs import dask_executor
 from goldilocks_batch.errors import RunError
-from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Assignment, process
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sources import open_sources
+from tests.integration.runs import Recorder
 from tests.slurm.single_node import Slurm
 from tests.slurm.slow_work import SlowScreening
 
@@ -44,23 +44,6 @@ def options(output: Path, **changes: Any) -> dict[str, Any]:
         "slurm": {"interface": "lo", "cpu": KIND},
         **changes,
     }
-
-
-class Recorder:
-    """Keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.reports: list[Report] = []
-        self.warnings: list[str] = []
-
-    def started(self, rows: int, done: int, dashboard: str | None) -> None:
-        """Nothing to keep."""
-
-    def advanced(self, report: Report) -> None:
-        self.reports.append(report)
-
-    def warned(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def begin(manifest: Path, values: dict[str, Any], folder: Path) -> subprocess.Popen[str]:

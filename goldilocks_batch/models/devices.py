@@ -1,0 +1,31 @@
+"""Where networks run."""
+
+from __future__ import annotations
+
+from goldilocks_batch.errors import ErrorCode, ModelError
+
+__all__ = ["resolved_device", "usable_gpus"]
+
+
+def usable_gpus() -> int:
+    """GPUs that torch can use here."""
+    import torch
+
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+
+
+def resolved_device(device: str) -> str:
+    """``cpu`` or ``cuda`` for ``cpu``, ``cuda`` or ``auto``, which is ``cuda`` where there is a GPU.
+
+    Raises:
+        ModelError: there is no GPU where one was asked for.
+    """
+    if device == "cpu":
+        return device
+    if usable_gpus():
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    raise ModelError(
+        ErrorCode.CONFIG_INVALID, f"device {device!r} was asked for, but torch sees no GPU; use auto or cpu"
+    )

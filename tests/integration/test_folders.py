@@ -1,0 +1,104 @@
+"""Commands about a run's folder: how far it is, completing it, compacting it, and whether one could begin."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from goldilocks_batch import read_results
+from tests.integration.runs import command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def goldilocks(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "goldilocks_batch.cli.app", *arguments]
+    found = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    environment = os.environ | {"PYTHONPATH": found}
+    return subprocess.run(program, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
+def unfinished(undisturbed: Path, folder: Path) -> Path:
+    """A run that was killed with 30 of its rows missing."""
+    output = folder / "run"
+    shutil.copytree(undisturbed, output)
+    for part in sorted((output / "results").iterdir())[10:13]:
+        part.unlink()
+    record = json.loads((output / "run.json").read_text())
+    record["state"] = record["attempts"][0]["state"] = "running"
+    (output / "run.json").write_text(json.dumps(record))
+    return output
+
+
+def test_status_tells_how_far_a_killed_run_is(undisturbed: Path, tmp_path: Path) -> None:
+    output = unfinished(undisturbed, tmp_path)
+    (output / "results" / "part-0000000100-0000000110.parquet").write_bytes(b"cut short")
+    told = goldilocks("status", str(output))
+    assert told.returncode == 1
+    assert "570 of 600 rows (95.0%)" in told.stdout
+    assert "1 files are damaged or double" in told.stdout
+    assert "last result" in told.stdout
+    refused = goldilocks("status", str(tmp_path))
+    assert refused.returncode == 2
+    assert "not the folder of a run" in refused.stderr
+
+
+def test_collect_completes_a_run_from_anywhere(undisturbed: Path, tmp_path: Path) -> None:
+    output = unfinished(undisturbed, tmp_path)
+    done = goldilocks("collect", "run", "--executor", "serial", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    assert "30 computed" in done.stdout
+    assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_collect_finds_files_that_were_named_from_another_folder(examples: Path, tmp_path: Path) -> None:
+    started, elsewhere = tmp_path / "started", tmp_path / "elsewhere"
+    started.mkdir()
+    elsewhere.mkdir()
+    shutil.copytree(examples, started / "structures")
+    shipped = ROOT / "goldilocks_batch" / "training" / "shipped" / "starter"
+    shutil.copytree(shipped, started / "model")
+    done = goldilocks("run", "structures", "--model", "model", "-o", "run", cwd=started)
+    assert done.returncode in (0, 1), done.stderr
+    expected = read_results(started / "run")
+    next((started / "run" / "results").iterdir()).unlink()
+    done = goldilocks("collect", str(started / "run"), cwd=elsewhere)
+    assert done.returncode in (0, 1), done.stderr
+    assert read_results(started / "run").equals(expected)
+
+
+def test_a_compacted_run_is_complete_and_finds_an_id_in_one_row_group(
+    undisturbed: Path, manifest: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    done = goldilocks("compact", str(output))
+    assert "60 result files before, 1 now" in done.stdout, done.stderr
+    assert read_results(output).equals(read_results(undisturbed))
+    (part,) = (output / "results").iterdir()
+    ids = pq.read_table(part, columns=["id"])["id"].to_pylist()
+    assert ids == sorted(ids)
+    statistics = pq.ParquetFile(part).metadata.row_group(0).column(0).statistics
+    assert (statistics.min, statistics.max) == (ids[0], ids[-1])
+    again = subprocess.run(command(manifest, output), capture_output=True, text=True, check=False)
+    assert again.returncode in (0, 1), again.stderr
+    assert "computed" not in again.stdout
+
+
+def test_the_doctor_says_what_is_missing(tmp_path: Path) -> None:
+    configuration = tmp_path / "config.yaml"
+    configuration.write_text("model: starter\n")
+    fine = goldilocks("doctor", "-c", str(configuration), "-o", str(tmp_path / "run"))
+    assert fine.returncode == 0, fine.stdout
+    assert "ok       model: starter" in fine.stdout
+    assert "file locks" in fine.stdout
+    configuration.write_text("model: starter\ndevice: cuda\n")
+    found = goldilocks("doctor", "-c", str(configuration), "-o", "/proc/nowhere/run")
+    assert found.returncode == 2
+    assert "problem  output: /proc" in found.stdout
