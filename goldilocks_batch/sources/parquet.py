@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,7 +122,10 @@ class ParquetSource:
 
     def pieces(self, start: int, stop: int) -> Iterator[ParquetPiece]:
         """Rows ``start`` to ``stop``, one piece a row group."""
-        for group in self.groups:
+        index = bisect_right(self.groups, start, key=lambda group: group.first) - 1
+        for group in self.groups[max(index, 0) :]:
+            if group.first >= stop:
+                return
             first, last = max(start - group.first, 0), min(stop - group.first, group.rows)
             if first < last:
                 yield ParquetPiece(group, first, last)
@@ -168,7 +173,15 @@ def open_parquet(path: Path, *, allow_outside: bool) -> ParquetSource:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, page_checksum_verification=True)
+    about = path.stat()
+    footer = _footer(path, about.st_size, about.st_mtime_ns)
+    return pq.ParquetFile(path, metadata=footer, page_checksum_verification=True)
+
+
+# it describes every row group: parsed for each of them again, the time would grow as their square
+@lru_cache(maxsize=1)
+def _footer(path: Path, _size: int, _changed: int) -> pq.FileMetaData:
+    return pq.read_metadata(path)
 
 
 def _read(group: Group, columns: Sequence[str]) -> pa.Table:
@@ -184,15 +197,15 @@ def _ids(group: Group) -> tuple[list[str], frozenset[int]]:
 
     An id column that cannot be read gives numbered ids; the rows fail for that reason later.
     """
-    numbered = [f"{safe_text(group.path.stem)}:{group.first + row}" for row in range(group.rows)]
-    if group.id_name is None:
-        return numbered, frozenset()
-    try:
-        found = string_column(_read(group, [group.id_name])[group.id_name])
-    except UNREADABLE:
-        return numbered, frozenset()
-    ids = [made_up if given is None else given for given, made_up in zip(found, numbered, strict=True)]
-    return ids, frozenset(row for row, given in enumerate(found) if given is None)
+    found: list[str | None] = [None] * group.rows
+    readable = False
+    if group.id_name is not None:
+        with contextlib.suppress(*UNREADABLE):
+            found = string_column(_read(group, [group.id_name])[group.id_name])
+            readable = True
+    stem = safe_text(group.path.stem)
+    ids = [f"{stem}:{group.first + row}" if given is None else given for row, given in enumerate(found)]
+    return ids, frozenset(row for row, given in enumerate(found) if readable and given is None)
 
 
 def _decoded_now(group: Group) -> Decoded:
