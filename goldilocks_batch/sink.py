@@ -8,6 +8,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,15 +23,22 @@ __all__ = ["Part", "atomic_path", "read_part", "read_results", "scan_parts", "sw
 _FINGERPRINT = b"goldilocks.fingerprint"
 _ROWS = b"goldilocks.rows"
 _REPORT = b"goldilocks.report"
+#: Footers remembered, of a kilobyte or two each.
+_FOOTERS = 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A finished result file, the rows it holds, and the report kept in its footer."""
+    """A finished result file, the rows it holds, and the report kept in its footer, as JSON."""
 
     path: Path
     shard: Shard
-    report: Report
+    summary: str
+
+    @property
+    def report(self) -> Report:
+        """The report; decoded each time, for there may be tens of thousands of parts in memory."""
+        return Report.from_json(self.summary)
 
 
 @contextlib.contextmanager
@@ -90,16 +98,17 @@ def write_part(
             ErrorCode.ROWS_LOST,
             f"{table.num_rows} result rows for the {len(shard)} input rows {shard.start}-{shard.stop}",
         )
+    summary = report.to_json()
     footer = {
         _FINGERPRINT: fingerprint.encode(),
         _ROWS: f"{shard.start}-{shard.stop}".encode(),
-        _REPORT: report.to_json().encode(),
+        _REPORT: summary.encode(),
     }
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **footer})
     final = folder / f"part-{shard.start:010d}-{shard.stop:010d}.parquet"
     with atomic_path(final) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_size)
-    return Part(final, shard, report)
+    return Part(final, shard, summary)
 
 
 def scan_parts(folder: Path, fingerprint: str) -> tuple[list[Part], list[Path]]:
@@ -107,7 +116,8 @@ def scan_parts(folder: Path, fingerprint: str) -> tuple[list[Part], list[Path]]:
 
     A file is trusted if its footer can be read, names this run and a range of rows, and holds as many
     rows as the range.  Where ranges overlap (a shard done whole by a worker taken for dead, and in pieces
-    by others) the longer one is kept: the rows are the same.
+    by others) the longer one is kept: the rows are the same.  Every footer is read once a process, as long
+    as the file does not change.
     """
     good: list[Part] = []
     bad: list[Path] = []
@@ -128,17 +138,22 @@ def scan_parts(folder: Path, fingerprint: str) -> tuple[list[Part], list[Path]]:
 
 def _trusted(path: Path, fingerprint: str) -> Part | None:
     try:
-        # checks the magic bytes at both ends and the footer's length against the file's
-        metadata = pq.read_metadata(path)
-        footer = metadata.metadata or {}
-        if footer[_FINGERPRINT].decode() != fingerprint:
-            return None
-        start, stop = footer[_ROWS].decode().split("-")
-        shard = Shard(int(start), int(stop))
-        part = Part(path, shard, Report.from_json(footer[_REPORT].decode()))
+        about = path.stat()
+        return _read_footer(path, fingerprint, about.st_size, about.st_mtime_ns)
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
-    return part if metadata.num_rows == len(shard) == part.report.rows else None
+
+
+@lru_cache(maxsize=_FOOTERS)
+def _read_footer(path: Path, fingerprint: str, _size: int, _changed: int) -> Part | None:
+    # checks the magic bytes at both ends and the footer's length against the file's
+    metadata = pq.read_metadata(path)
+    footer = metadata.metadata or {}
+    if footer[_FINGERPRINT].decode() != fingerprint:
+        return None
+    start, stop = footer[_ROWS].decode().split("-")
+    part = Part(path, Shard(int(start), int(stop)), footer[_REPORT].decode())
+    return part if metadata.num_rows == len(part.shard) == part.report.rows else None
 
 
 def sweep(folder: Path, untrusted: list[Path]) -> None:
