@@ -62,7 +62,9 @@ class RunConfig(BaseModel):
     jobs: int = Field(1, ge=1, description="pilot jobs of each kind, or tasks of a job array (SLURM)")
     max_jobs: int | None = Field(None, ge=1, description="adapt between jobs and this many; null: fixed")
     slurm: SlurmOptions = Field(SlurmOptions(), description="what a job asks for")
-    shard_size: int = Field(256, ge=1, description="structures in one task and one result part")
+    shard_size: int | None = Field(
+        None, ge=1, description="structures in one task and one result file; null: 10 to 20 s of work"
+    )
     memory_limit: MemoryLimit = Field("auto", description="memory of a process before it is ended, e.g. 4GB")
     task_timeout: float = Field(1800.0, gt=0, description="time for one shard, s, before it is split")
     compact_above: int = Field(1000, ge=1, description="compact a finished run with more parts than this")

@@ -17,6 +17,7 @@ from goldilocks_batch.provenance import versions
 from goldilocks_batch.runner import Assignment, Observer, Silent, executor_for, process
 from goldilocks_batch.schema import failure_schema
 from goldilocks_batch.sink import Part, atomic_path, scan_parts
+from goldilocks_batch.sizing import shard_size
 from goldilocks_batch.sources import open_sources
 
 __all__ = ["FeatureSummary", "featurize"]
@@ -63,7 +64,8 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
     folder = output.with_name(output.name + ".parts")
     with executor_for(config) as executor:
         assignment = Assignment(work, sources, folder, identity.fingerprint)
-        state = process(assignment, executor, config.shard_size, observer or Silent())
+        size = shard_size(config, "forest", sources.rows)
+        state = process(assignment, executor, size, observer or Silent())
     if state == "interrupted":
         raise KeyboardInterrupt
     parts, _ = scan_parts(folder, identity.fingerprint)

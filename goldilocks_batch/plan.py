@@ -89,13 +89,18 @@ def cut_shards(rows: int, size: int, boundaries: Sequence[int] = ()) -> list[Sha
         size: the largest shard.
         boundaries: rows at which a new file or Parquet row group begins; a shard within one of them is
             read with one decoding.  Between two boundaries the shards are of nearly equal size.
+
+    Returns:
+        The shards in order; none has less than half of ``size`` rows, unless it is the only one.
     """
     edges = sorted({0, rows, *(b for b in boundaries if 0 < b < rows)})
-    # groups much smaller than a shard are joined instead: one task a tiny file would drown in overhead
+    # groups smaller than a shard are joined as long as they fit: each shard is a task and a file
     kept = edges[:1]
-    for edge in edges[1:-1]:
-        if edge - kept[-1] >= size // 2:
+    for edge, following in pairwise(edges[1:]):
+        if following - kept[-1] > size and 2 * (edge - kept[-1]) >= size:
             kept.append(edge)
+    if len(kept) > 1 and 2 * (rows - kept[-1]) < size:
+        kept.pop()
     if rows:
         kept.append(rows)
     shards = []

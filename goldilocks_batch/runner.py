@@ -16,6 +16,7 @@ from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.sink import scan_parts, sweep
+from goldilocks_batch.sizing import shard_size
 
 __all__ = [
     "Assignment",
@@ -111,7 +112,8 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         state = "failed"
         try:
             with executor_for(config, splits=assignment.work.splits) as executor:
-                state = process(assignment, executor, config.shard_size, observer)
+                size = shard_size(config, assignment.work.model.kind, assignment.sources.rows)
+                state = process(assignment, executor, size, observer)
             if state == "completed":
                 _compact_many(folder / "results", fingerprint, config.compact_above)
         finally:

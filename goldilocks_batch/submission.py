@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldilocks_batch.attempt import begun, prepared
+from goldilocks_batch.attempt import Assignment, begun, prepared
 from goldilocks_batch.cluster.processes import ProcessExecutor
 from goldilocks_batch.cluster.scripts import array_script, run_name
 from goldilocks_batch.cluster.site import cancel_named, check_kind, partitions, slurm
@@ -17,12 +17,11 @@ from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
 from goldilocks_batch.provenance import record_of
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.runner import Observer, drain
+from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
+from goldilocks_batch.sizing import shard_size, typical_seconds
 
 __all__ = ["Plan", "plan", "recorded_config", "run_array_task", "scripts", "submit_array"]
-
-#: Core-seconds a structure of each kind of model, measured on crystals of some ten atoms.
-_TYPICAL = {"constant": 0.002, "forest": 0.003, "alignn": 0.3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +48,26 @@ class Plan:
         return self.left * self.core_seconds / 3600
 
 
-def plan(config: RunConfig) -> Plan:
-    """Plan a run; nothing is written, started or asked of a scheduler.
+def plan(config: RunConfig, *, array: bool = False) -> Plan:
+    """Plan a run, or a job array; nothing is written, started or asked of a scheduler.
 
     Raises:
         ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
     """
     assignment, identity = prepared(config)
     parts, _ = scan_parts(config.output / "results", identity.fingerprint)
-    left = _left(config, assignment.sources.rows, assignment.sources.boundaries, [p.shard for p in parts])
+    left = remaining_shards(_planned(config, assignment, array=array), (part.shard for part in parts))
     done = total(part.report for part in parts)
     kind = assignment.work.model.kind
-    typical = _TYPICAL.get(kind, _TYPICAL["alignn"])
+    typical = typical_seconds(config, kind, array=array)
     rate = sum(done.seconds.values()) / done.rows if done.rows else typical
     return Plan(assignment.sources.rows, len(left), sum(map(len, left)), rate, bool(done.rows))
 
 
-def _left(config: RunConfig, rows: int, boundaries: tuple[int, ...], done: list[Shard]) -> list[Shard]:
-    return remaining_shards(cut_shards(rows, config.shard_size, boundaries), done)
+def _planned(config: RunConfig, assignment: Assignment[Screening], *, array: bool) -> list[Shard]:
+    sources = assignment.sources
+    size = shard_size(config, assignment.work.model.kind, sources.rows, array=array)
+    return cut_shards(sources.rows, size, sources.boundaries)
 
 
 def submit_array(config: RunConfig) -> str:
@@ -140,7 +141,7 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
     record = record_of(output)
     identity.check_resumable(record.values["identity"])
     parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
-    planned = cut_shards(assignment.sources.rows, config.shard_size, assignment.sources.boundaries)
+    planned = _planned(config, assignment, array=True)
     queue = deque(remaining_shards(planned[index::count], [part.shard for part in parts]))
     tally = Tally(observer)
     observer.started(sum(map(len, queue)), 0, None)

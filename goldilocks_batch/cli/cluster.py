@@ -209,7 +209,7 @@ def print_plan(config: RunConfig, *, array: bool = False) -> None:
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.submission import plan, scripts
 
-    planned, out = plan(config), console()
+    planned, out = plan(config, array=array), console()
     source = "measured in this run" if planned.measured else "typical of the model"
     out.print(f"{planned.rows:,} rows, {planned.left:,} to do in {planned.shards:,} shards")
     out.print(

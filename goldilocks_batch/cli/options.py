@@ -134,7 +134,9 @@ TaskTimeout = Annotated[
 ]
 ShardSize = Annotated[
     int | None,
-    typer.Option(help="Structures in a task and a result file. [default: 256]", rich_help_panel=_WORK),
+    typer.Option(
+        help="Structures in a task and a result file. [default: 10 to 20 s of work]", rich_help_panel=_WORK
+    ),
 ]
 MemoryLimit = Annotated[
     str | None,

@@ -47,7 +47,7 @@ def sabotaged(
     recorder = Recorder()
     with dask_executor(settings) as executor:
         assignment = Assignment(work, sources, settings.output / "results", "fingerprint")
-        assert process(assignment, executor, settings.shard_size, recorder) == "completed"
+        assert process(assignment, executor, settings.shard_size or 64, recorder) == "completed"
     begun = [tuple(map(int, line.split())) for line in log.read_text().splitlines()]
     return recorder, [(row, count) for row, count in begun]
 

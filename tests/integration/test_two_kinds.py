@@ -94,7 +94,7 @@ def screened(
     results.mkdir(parents=True)
     with dask_executor(config, splits=True) as executor:
         assignment = Assignment(work, open_sources(config.inputs), results, "fingerprint")
-        assert process(assignment, executor, config.shard_size, Silent()) == "completed"
+        assert process(assignment, executor, config.shard_size or 32, Silent()) == "completed"
     return [line.split(";") for line in (folder / "log").read_text().splitlines()]
 
 

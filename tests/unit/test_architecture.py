@@ -37,7 +37,7 @@ STAGES = [
     ["provenance"],
     ["training"],
     ["cluster"],
-    ["attempt", "compact", "status"],
+    ["attempt", "compact", "sizing", "status"],
     ["runner", "featurize", "api"],
     ["submission", "doctor"],
     ["cli"],

@@ -17,6 +17,7 @@ def test_shards_tile_the_rows(rows: int, size: int, boundaries: list[int]) -> No
     shards = cut_shards(rows, size, boundaries)
     assert [row for shard in shards for row in range(shard.start, shard.stop)] == list(range(rows))
     assert all(0 < len(shard) <= size for shard in shards)
+    assert len(shards) == 1 or all(2 * len(shard) >= size for shard in shards)
     assert shards == cut_shards(rows, size, boundaries)
 
 
@@ -24,6 +25,10 @@ def test_shards_keep_to_the_row_groups() -> None:
     shards = cut_shards(5000, 256, [1000, 2000, 3000, 4000])
     assert {1000, 2000, 3000, 4000} <= {shard.start for shard in shards}
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_small_groups_are_joined_as_long_as_they_fit() -> None:
+    assert {len(shard) for shard in cut_shards(100_000, 5500, range(0, 100_000, 1000))} == {5000}
 
 
 def test_many_tiny_groups_do_not_make_many_tiny_shards() -> None:
