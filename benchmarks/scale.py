@@ -1,0 +1,70 @@
+"""How far it scales: a million rows through the machinery, ten million planned, and what follows from both.
+
+    python -m benchmarks.scale stub manifest.parquet -o DIR --shard-size 250 --external
+
+Each command prints its figures; ``docs/clusters.md`` quotes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+
+def stub(options: argparse.Namespace) -> None:
+    """The machinery alone."""
+    from benchmarks.scaling.machinery import measured, print_figures
+
+    figures = measured(options.manifest, options.output, options.shard_size, external=options.external)
+    print_figures(figures, options.record)
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Planning and resuming, simulated."""
+    from benchmarks.scaling.planning import plan_and_resume, simulated_manifest
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        manifest = Path(folder, "manifest.parquet")
+        simulated_manifest(manifest, options.rows)
+        plan_and_resume(manifest, Path(folder, "results"), options.shard_size)
+
+
+def compact(options: argparse.Namespace) -> None:
+    """The parts that `stub` left, compacted."""
+    from benchmarks.scaling.planning import resume_after_compaction
+
+    resume_after_compaction(options.output / "results")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("stub", help="a manifest through the machinery, nothing computed")
+    command.set_defaults(run=stub)
+    command.add_argument("manifest", type=Path)
+    command.add_argument("-o", "--output", type=Path, required=True)
+    command.add_argument("--shard-size", type=int, default=250)
+    command.add_argument("--external", action="store_true", help="scheduler and worker in own processes")
+    command.add_argument("--record", type=Path, help="keep the figures as JSON")
+    command = commands.add_parser("plan", help="planning and resuming a run, simulated")
+    command.set_defaults(run=plan)
+    command.add_argument("--rows", type=int, default=10_000_000)
+    command.add_argument("--shard-size", type=int, default=250)
+    command.add_argument("--folder", type=Path, help="for some GB of temporary files")
+    command = commands.add_parser("compact", help="the parts that `stub` left, compacted")
+    command.set_defaults(run=compact)
+    command.add_argument("output", type=Path)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()
