@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import stat
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from goldilocks_batch.atomic import atomic_path
 from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.plan import Shard
 from goldilocks_batch.report import Report
@@ -39,36 +35,6 @@ class Part:
     def report(self) -> Report:
         """The report; decoded each time, for there may be tens of thousands of parts in memory."""
         return Report.from_json(self.summary)
-
-
-@contextlib.contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
-    """A temporary path beside ``final`` that takes its place when the block ends without an error.
-
-    The data is on disk before the name is: a crash leaves either no file of that name or a whole one.
-
-    Raises:
-        RunError: WRITE_FAILED, when the file system refuses (full, read-only, gone).
-    """
-    temporary = final.with_name(f".{final.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-            # structures may be unpublished: not for others than the owner and the group
-            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & ~stat.S_IRWXO)
-        finally:
-            os.close(descriptor)
-        temporary.replace(final)
-    except OSError as error:
-        raise RunError(
-            ErrorCode.WRITE_FAILED,
-            f"cannot write {final}: {error}. Free space or choose another output, then run the same "
-            "command again",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_part(

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from benchmarks.scaling.stub import StubWork
 from distributed import Client
 
+from benchmarks.scaling.stub import StubWork
 from goldilocks_batch.cluster.specs import dask_executor
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.report import Report

@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from benchmarks.scaling.stub import StubWork
 
+from benchmarks.scaling.stub import StubWork
 from goldilocks_batch.attempt import Assignment
 from goldilocks_batch.compact import compact_parts
 from goldilocks_batch.config import RunConfig

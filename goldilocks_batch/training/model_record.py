@@ -1,23 +1,17 @@
-"""What ``model.json`` and ``manifest.json`` hold: the Goldilocks record format, as far as it is used here."""
+"""What ``model.json`` holds: the Goldilocks record format, as far as it is used here."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from goldilocks_batch.features.table import SCHEMA_ID
+from goldilocks_batch.models.folder import PLAIN_NAME, SHA256, RecordPart
 from goldilocks_batch.training.conformal import Kind
 
-__all__ = [
-    "COLUMN_DIGESTS",
-    "FEATURE_SCHEMAS",
-    "LARGEST_FILE",
-    "Listed",
-    "Manifest",
-    "ModelRecord",
-]
+__all__ = ["COLUMN_DIGESTS", "FEATURE_SCHEMAS", "ModelRecord"]
 
 #: Feature schemas and their blocks; only the last needs a downloaded network.
 FEATURE_SCHEMAS: dict[str, tuple[str, ...]] = {
@@ -35,44 +29,17 @@ COLUMN_DIGESTS = {
     SCHEMA_ID: "58e5a2a1e6e60a953094f6621dea46dc62c743dccd282ec258613c697010fbc1",
 }
 
-#: Bytes of the largest file that a model may have.
-LARGEST_FILE = 4 * 2**30
 
-_SHA256 = r"^[0-9a-f]{64}$"
-#: A plain name: no folder, nothing hidden.
-_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
-
-
-class _Part(BaseModel):
-    """Keys that are not known here are another tool's and are passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Listed(_Part):
-    """A file of the folder."""
-
-    name: str = Field(pattern=_NAME)
-    size_bytes: int = Field(ge=0, le=LARGEST_FILE)
-    sha256: str = Field(pattern=_SHA256)
-
-
-class Manifest(_Part):
-    """``manifest.json``."""
-
-    artifacts: tuple[Listed, ...] = Field(max_length=64)
-
-
-class Artifacts(_Part):
+class Artifacts(RecordPart):
     """The files that make the model."""
 
     estimator: Literal["forest.safetensors"] = "forest.safetensors"
-    estimator_sha256: str = Field(pattern=_SHA256)
+    estimator_sha256: str = Field(pattern=SHA256)
     calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
-    calibration_sha256: str = Field(pattern=_SHA256)
+    calibration_sha256: str = Field(pattern=SHA256)
 
 
-class CalibrationAbout(_Part):
+class CalibrationAbout(RecordPart):
     """How bounds are calibrated; ``margins`` (log kdist) are for people, loading computes them anew."""
 
     method: Literal["conformalized_quantile_regression"] = "conformalized_quantile_regression"
@@ -80,26 +47,26 @@ class CalibrationAbout(_Part):
     kind: Kind
     rows: int = Field(ge=1)
     guarantee: str
-    margins: dict[str, dict[str, float]] = {}
+    margins: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
-class Required(_Part):
+class Required(RecordPart):
     """A file of another model that the features need."""
 
     name: str
     file: str
     record_id: str
-    sha256: str = Field(pattern=_SHA256)
+    sha256: str = Field(pattern=SHA256)
 
 
-class Runtime(_Part):
+class Runtime(RecordPart):
     """What predicts."""
 
     id: str = "goldilocks-batch"
     version: str
 
 
-class TargetAbout(_Part):
+class TargetAbout(RecordPart):
     """What is predicted."""
 
     contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"] = (
@@ -109,7 +76,7 @@ class TargetAbout(_Part):
     units: Literal["1/angstrom"] = "1/angstrom"
 
 
-class TrainingAbout(_Part):
+class TrainingAbout(RecordPart):
     """The labels: what a user should know of them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -118,10 +85,10 @@ class TrainingAbout(_Part):
     dataset_sha256: str = ""
     labels: int = 0
     elements: tuple[str, ...] = ()
-    sites: dict[str, int] = {}
+    sites: dict[str, int] = Field(default_factory=dict)
 
 
-class ModelRecord(_Part):
+class ModelRecord(RecordPart):
     """``model.json``.
 
     Attributes:
@@ -132,7 +99,7 @@ class ModelRecord(_Part):
 
     record_schema_version: Literal["goldilocks_batch.model_record.v1"] = "goldilocks_batch.model_record.v1"
     record_origin: str
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=PLAIN_NAME)
     task: Literal["k_distance"] = "k_distance"
     role: Literal["quantile_forest"] = "quantile_forest"
     artifacts: Artifacts
@@ -149,7 +116,7 @@ class ModelRecord(_Part):
     target: TargetAbout = TargetAbout()
     trainer: dict[str, Any]
     training: TrainingAbout = TrainingAbout()
-    evaluation: dict[str, Any] = {}
+    evaluation: dict[str, Any] = Field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     @field_validator("feature_schema")
