@@ -52,6 +52,7 @@ class RunConfig(BaseModel):
     # execution options
     device: Device = Field("auto", description="where networks run: a GPU if there is one, or as named")
     artifacts: Path | None = Field(None, description="folder of model files, <org>/<repository>/<file>")
+    offline: bool = Field(False, description="fetch no model files; the project's cache is still used")
     executor: ExecutorName = Field("local", description="a local Dask cluster, or this process alone")
     workers: int | None = Field(None, ge=1, description="worker processes; default one per core")
     gpus: int | None = Field(None, ge=0, description="GPUs to use here; null: all, if the model has networks")

@@ -18,8 +18,10 @@ from goldilocks_batch.features.featurizer import Features, Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names
-from goldilocks_batch.models.artifacts import ResolvedFile, file_of, resolve_files
+from goldilocks_batch.models.artifacts import resolve_files
+from goldilocks_batch.models.pull import places_for
 from goldilocks_batch.models.registry import load_registry
+from goldilocks_batch.models.resolved import ResolvedFile, file_of
 from goldilocks_batch.report import Report
 from goldilocks_batch.rows import known_columns
 from goldilocks_batch.sources import Reference
@@ -88,7 +90,8 @@ class Featurization:
         """
         registry = load_registry(config.registry)
         wanted = registry.model("rf").files
-        files = resolve_files(registry, wanted, "the metallicity block", config.artifacts)
+        places = places_for(config.artifacts, offline=config.offline)
+        files = resolve_files(registry, wanted, "rf", places)
         return cls(files, config.max_sites)
 
     def identity(self) -> dict[str, object]:

@@ -16,12 +16,15 @@ from goldilocks_batch.config import RunConfig
 from goldilocks_batch.crystal import SYMBOLS
 from goldilocks_batch.errors import ConfigError, ErrorCode, PredictionError, Stage
 from goldilocks_batch.featurization import BatchFeatures, build_featurizer, featurize_batch
-from goldilocks_batch.models.artifacts import STARTER, ResolvedModel, resolve, resolve_trained, shipped_model
+from goldilocks_batch.models.artifacts import STARTER, resolve, resolve_trained, shipped_model
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
+from goldilocks_batch.models.convert import with_conversion
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.models.load import SingleSite, load_model
+from goldilocks_batch.models.pull import places_for
 from goldilocks_batch.models.registry import level_name, load_registry
+from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.report import Report
 from goldilocks_batch.rows import Answers, MeshOptions, failed_table, report_of, result_table
 from goldilocks_batch.sources import Reference
@@ -204,7 +207,9 @@ def _resolved(config: RunConfig) -> ResolvedModel:
         return resolve_trained(shipped_model(STARTER), config.confidence)
     if Path(config.model).is_dir():
         return resolve_trained(Path(config.model), config.confidence)
-    return resolve(load_registry(config.registry), config.model, config.confidence, config.artifacts)
+    places = places_for(config.artifacts, offline=config.offline)
+    found = resolve(load_registry(config.registry), config.model, config.confidence, places)
+    return with_conversion(found, places.folders)
 
 
 def _predicted(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> RawBounds:

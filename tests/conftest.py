@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,16 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+#: No test reads or writes the user's own model files, or asks a host outside this machine.
+_CACHE = tempfile.mkdtemp(prefix="goldilocks-cache-")
+os.environ["GOLDILOCKS_CACHE"] = _CACHE
+os.environ["HF_ENDPOINT"] = os.environ["GOLDILOCKS_GITHUB"] = "http://127.0.0.1:9"  # nothing listens there
+
+
+def pytest_unconfigure() -> None:
+    """Remove that cache."""
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

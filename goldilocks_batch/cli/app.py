@@ -69,6 +69,7 @@ def run(
     single_site: opt.SingleSite = None,
     device: opt.Device = None,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
     max_sites: opt.MaxSites = None,
     allow_outside: opt.AllowOutside = None,
@@ -112,6 +113,7 @@ def run(
         single_site=single_site,
         device=device,
         artifacts=artifacts,
+        offline=offline,
         registry=registry,
         max_sites=max_sites,
         allow_outside=allow_outside,
@@ -144,6 +146,7 @@ def featurize(
     inputs: opt.Inputs,
     output: opt.OutputFile,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
     max_sites: opt.MaxSites = None,
     allow_outside: opt.AllowOutside = None,
@@ -166,6 +169,7 @@ def featurize(
         None,
         inputs=tuple(inputs),
         artifacts=artifacts,
+        offline=offline,
         registry=registry,
         max_sites=max_sites,
         allow_outside=allow_outside,
@@ -215,6 +219,7 @@ def inspect(
     model: opt.Model = None,
     confidence: opt.Confidence = None,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
 ) -> None:
     """Show all that is known of one structure: cells, symmetry, feature blocks, bounds, meshes, flags.
@@ -229,7 +234,13 @@ def inspect(
     from goldilocks_batch.config import load_config
 
     settings = load_config(
-        None, inputs=(structure,), model=model, confidence=confidence, artifacts=artifacts, registry=registry
+        None,
+        inputs=(structure,),
+        model=model,
+        confidence=confidence,
+        artifacts=artifacts,
+        offline=offline,
+        registry=registry,
     )
     failed = print_inspection(settings)
     raise typer.Exit(Exit.SOME_FAILED if failed else Exit.OK)

@@ -78,6 +78,14 @@ Artifacts = Annotated[
     Path | None,
     typer.Option(help="Folder of model files: ORGANISATION/REPOSITORY/FILE.", rich_help_panel=_MODEL),
 ]
+Offline = Annotated[
+    bool | None,
+    typer.Option(
+        "--offline",
+        help="Fetch nothing: model files are those in --artifacts and in the project's cache.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Registry = Annotated[
     Path | None, typer.Option(help="Registry file (TOML) in place of the package's.", rich_help_panel=_MODEL)
 ]

@@ -1,151 +1,74 @@
-"""Find a model's files, check what they are, and load them."""
+"""Find a model's files and check what they are."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.errors import ErrorCode, ModelError
-from goldilocks_batch.models.registry import (
-    FileEntry,
-    FolderEntry,
-    LevelEntry,
-    Registry,
-    level_name,
-)
+from goldilocks_batch.models.cache import LOCK_FILE, Pins, read_pins
+from goldilocks_batch.models.registry import FileEntry, FolderEntry, LevelEntry, Registry, level_name
+from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 __all__ = [
     "STARTER",
-    "ResolvedFile",
-    "ResolvedModel",
-    "file_of",
+    "Entry",
+    "Places",
+    "level_of",
     "resolve",
     "resolve_files",
     "resolve_trained",
-    "sha256_of",
     "shipped_model",
 ]
 
 #: The model that comes with the package.
 STARTER = "starter"
 
-
-@dataclass(frozen=True, slots=True)
-class ResolvedFile:
-    """A file that has been found and whose content has been checked.
-
-    Attributes:
-        role: what the model uses it for.
-        path: where it is.
-        sha256: digest of its content.
-        pinned: whether the registry names that digest.
-        stamp: size and modification time (ns) when it was checked.
-    """
-
-    role: str
-    path: Path
-    sha256: str
-    pinned: bool
-    stamp: tuple[int, int]
-
-    def checked(self) -> Path:
-        """The path, if the file still is the one whose digest was checked.
-
-        Raises:
-            ModelError: ARTIFACT_DIGEST, it has been touched since; ARTIFACT_MISSING, it is gone.
-        """
-        try:
-            now = _stamp(self.path)
-        except OSError as error:
-            message = f"{self.path} is gone or cannot be read here: {error}"
-            raise ModelError(ErrorCode.ARTIFACT_MISSING, message) from error
-        if now != self.stamp and sha256_of(self.path) != self.sha256:
-            raise ModelError(ErrorCode.ARTIFACT_DIGEST, f"{self.path} has changed since the run began")
-        return self.path
+Entry = FileEntry | FolderEntry
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedModel:
-    """Everything a worker needs to load a model: small, hashable, picklable.
+class Places:
+    """Where model files are looked for, in this order.
 
     Attributes:
-        name: in the registry.
-        kind: ``forest``, ``alignn`` or ``constant``.
-        confidence: one-sided.
-        revision: of the files that decide the bounds.
-        correction: 1/Å, and where it comes from.
-        kdist: the constant of a constant model, 1/Å.
-        training_elements: symbols, empty if not known.
-        files: what was found.
-        remarks: what a user of the model should know, a sentence each.
+        artifacts: a folder laid out ``<organisation>/<repository>/<file>`` that the user named, or None.
+        cache: the project's own folder of that layout, or None.
+        fetch: puts an entry's files into the cache, or raises ModelError; None: the network is not asked.
     """
 
-    name: str
-    kind: str
-    confidence: float
-    revision: str
-    correction: float
-    correction_origin: str
-    kdist: float | None
-    training_elements: tuple[str, ...]
-    files: tuple[ResolvedFile, ...]
-    remarks: tuple[str, ...] = ()
+    artifacts: Path | None = None
+    cache: Path | None = None
+    fetch: Callable[[Entry], None] | None = None
 
     @property
-    def digest(self) -> str:
-        """Sha256 over roles and digests of all files, and the constant if there is one."""
-        lines = [f"{file.role} {file.sha256}" for file in self.files]
-        if self.kdist is not None:
-            lines.append(f"kdist {self.kdist!r}")
-        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-
-    def file(self, role: str) -> Path:
-        """The one file of a role, checked again."""
-        return file_of(self.files, role)
-
-    def role(self, role: str) -> list[Path]:
-        """All files of a role, checked again, by name."""
-        return [file.checked() for file in self.files if file.role == role]
+    def folders(self) -> tuple[Path, ...]:
+        """Those of the two folders that there are."""
+        return tuple(folder for folder in (self.artifacts, self.cache) if folder is not None)
 
 
-def file_of(files: Sequence[ResolvedFile], role: str) -> Path:
-    """The one file of a role, checked again.
-
-    Raises:
-        ModelError: it has changed or gone since its digest was checked.
-    """
-    (file,) = (file for file in files if file.role == role)
-    return file.checked()
-
-
-def resolve(registry: Registry, name: str, confidence: float, artifacts: Path | None) -> ResolvedModel:
+def resolve(registry: Registry, name: str, confidence: float, places: Places) -> ResolvedModel:
     """Find and check all files that a model needs at a confidence level.
 
     Args:
         registry: what the files should be.
         name: the model.
         confidence: one-sided.
-        artifacts: a folder laid out ``<organisation>/<repository>/<file>``; None if there is none.
+        places: where they are looked for.
 
     Raises:
         ModelError: MODEL_UNKNOWN; ARTIFACT_MISSING, with where was looked for what; ARTIFACT_DIGEST, a
-            file is not the one the registry names, and nothing in it was read.
+            file is not the one the registry or a lock file names, and nothing in it was read.
     """
     model = registry.model(name)
-    level = model.levels.get(level_name(confidence))
-    if level is None:
-        known = ", ".join(sorted(model.levels))
-        raise ModelError(
-            ErrorCode.MODEL_UNKNOWN, f"model '{name}' has no level {confidence:.2f}; it has {known}"
-        )
-    files = resolve_files(registry, {**model.files, **level.files}, f"model '{name}'", artifacts)
+    level = level_of(registry, name, confidence)
+    files = resolve_files(registry, {**model.files, **level.files}, name, places)
     return ResolvedModel(
         name=name,
         kind=model.kind,
         confidence=confidence,
-        revision=_revision(registry, level),
+        revision=_revision(level, files),
         correction=level.correction,
         correction_origin=model.correction_origin,
         kdist=level.kdist,
@@ -155,26 +78,50 @@ def resolve(registry: Registry, name: str, confidence: float, artifacts: Path | 
     )
 
 
+def level_of(registry: Registry, name: str, confidence: float) -> LevelEntry:
+    """The entry of a model's level.
+
+    Raises:
+        ModelError: MODEL_UNKNOWN, with the models or levels that are known.
+    """
+    model = registry.model(name)
+    level = model.levels.get(level_name(confidence))
+    if level is None:
+        known = ", ".join(sorted(model.levels))
+        raise ModelError(
+            ErrorCode.MODEL_UNKNOWN, f"model '{name}' has no level {confidence:.2f}; it has {known}"
+        )
+    return level
+
+
 def resolve_files(
-    registry: Registry, wanted: Mapping[str, str], wanted_by: str, artifacts: Path | None
+    registry: Registry, wanted: Mapping[str, str], model: str, places: Places
 ) -> tuple[ResolvedFile, ...]:
     """Find and check some of the registry's files.
 
     Args:
         registry: what the files should be.
         wanted: the name of a file or folder entry for every role.
-        wanted_by: who wants them, for messages.
-        artifacts: as for :func:`resolve`.
+        model: the model they belong to, for messages.
+        places: where they are looked for.
 
     Raises:
         ModelError: ARTIFACT_MISSING or ARTIFACT_DIGEST.
     """
+    if wanted and places.artifacts is not None and not places.artifacts.is_dir():
+        raise ModelError(
+            ErrorCode.ARTIFACT_MISSING,
+            f"{places.artifacts}, given with --artifacts, is no folder; it should be laid out "
+            "<organisation>/<repository>/<file>",
+        )
     found: list[ResolvedFile] = []
     for role, key in wanted.items():
-        if key in registry.files:
-            found.append(_resolve_file(role, registry.files[key], wanted_by, artifacts))
+        entry = registry.files.get(key) or registry.folders[key]
+        repository = _located(entry, model, places) / entry.repository
+        if isinstance(entry, FileEntry):
+            found.append(_checked_file(role, entry, repository))
         else:
-            found += _resolve_folder(role, registry.folders[key], wanted_by, artifacts)
+            found += _checked_folder(role, entry, repository)
     return tuple(found)
 
 
@@ -200,7 +147,7 @@ def resolve_trained(folder: Path, confidence: float) -> ResolvedModel:
     model.at(confidence)
     record = model.record
     names = ["manifest.json", "model.json", record.artifacts.estimator, record.artifacts.calibration]
-    files = [_digested(name.split(".")[0], folder / name, None) for name in names]
+    files = [digested(name.split(".")[0], folder / name, None) for name in names]
     calibration = record.calibration
     return ResolvedModel(
         name=record.name,
@@ -216,17 +163,62 @@ def resolve_trained(folder: Path, confidence: float) -> ResolvedModel:
     )
 
 
-def _revision(registry: Registry, level: LevelEntry) -> str:
+def _revision(level: LevelEntry, files: tuple[ResolvedFile, ...]) -> str:
     """Revisions of the level's own files; for a constant, that of the published application."""
-    entries = [registry.files.get(key) or registry.folders[key] for key in level.files.values()]
-    found = sorted({entry.revision or "not pinned" for entry in entries})
+    found = sorted({file.revision for file in files if file.role in level.files})
     return ", ".join(found) if found else "published constants"
 
 
-def _resolve_file(role: str, entry: FileEntry, wanted_by: str, artifacts: Path | None) -> ResolvedFile:
-    path = _located(entry, wanted_by, artifacts)
-    if not path.is_file():
-        raise _missing(wanted_by, path, "no such file")
+def _located(entry: Entry, model: str, places: Places) -> Path:
+    """The first place that holds an entry, after fetching it if none does.
+
+    A part of an ensemble counts as the ensemble in a folder of the user's, which is then refused for it; in
+    the cache it is what an interrupted fetch leaves.
+    """
+    for folder in places.folders:
+        there = _names(entry, folder / entry.repository)
+        if there and (folder == places.artifacts or there >= _expected(entry, folder / entry.repository)):
+            return folder
+    reason = "the network was not asked (offline)"
+    if places.fetch is not None and places.cache is not None:
+        try:
+            places.fetch(entry)
+        except ModelError as error:
+            if error.code != ErrorCode.ARTIFACT_MISSING:
+                raise
+            reason = error.message
+        else:
+            return places.cache
+    raise ModelError(ErrorCode.ARTIFACT_MISSING, _what_to_do(entry, model, places, reason))
+
+
+def _what_to_do(entry: Entry, model: str, places: Places, reason: str) -> str:
+    looked = [f"{folder / entry.repository / entry.path} does not exist" for folder in places.folders]
+    return (
+        f"model '{model}' needs {entry.repository}/{entry.path}, which cannot be had: "
+        f"{'; '.join([*looked, reason])}. Where there is internet, 'goldilocks-batch models pull {model} "
+        "--to DIR' fetches it; copy DIR here and name it with --artifacts DIR. --model starter needs no files"
+    )
+
+
+def _names(entry: Entry, repository: Path) -> set[str]:
+    """Names of the files of an entry that are there."""
+    path = repository / entry.path
+    if isinstance(entry, FileEntry):
+        return {path.name} if path.is_file() else set()
+    return {file.name for file in path.glob(f"*{entry.ending}") if file.is_file()}
+
+
+def _expected(entry: Entry, repository: Path) -> set[str]:
+    """Names of the files that an entry must have, as far as the registry or the lock file knows them."""
+    if isinstance(entry, FileEntry):
+        return {entry.path.rsplit("/", 1)[-1]}
+    listed = read_pins(repository).folders.get(entry.path)
+    return set(entry.sha256) or set(listed.names if listed else ())
+
+
+def _checked_file(role: str, entry: FileEntry, repository: Path) -> ResolvedFile:
+    path = repository / entry.path
     size = path.stat().st_size
     if entry.size is not None and size != entry.size:
         raise ModelError(
@@ -234,60 +226,32 @@ def _resolve_file(role: str, entry: FileEntry, wanted_by: str, artifacts: Path |
             f"{path} has {size} bytes, the registry expects {entry.size}: a download that was cut short, or "
             "another version. Nothing in it was read",
         )
-    return _digested(role, path, entry.sha256)
+    return _pinned(role, entry, entry.path, entry.sha256, repository, read_pins(repository))
 
 
-def _resolve_folder(
-    role: str, entry: FolderEntry, wanted_by: str, artifacts: Path | None
-) -> list[ResolvedFile]:
-    folder = _located(entry, wanted_by, artifacts)
-    found = sorted(path for path in folder.glob(f"*{entry.ending}") if path.is_file())
-    if not found:
-        raise _missing(wanted_by, folder, f"no *{entry.ending} file there")
-    if entry.sha256 and {path.name for path in found} != set(entry.sha256):
+def _checked_folder(role: str, entry: FolderEntry, repository: Path) -> list[ResolvedFile]:
+    found, expected = _names(entry, repository), _expected(entry, repository)
+    if expected and found != expected:
+        who = "the registry" if entry.sha256 else LOCK_FILE
         raise ModelError(
             ErrorCode.ARTIFACT_DIGEST,
-            f"{folder} holds {', '.join(path.name for path in found)}; the registry names "
-            f"{', '.join(sorted(entry.sha256))}, and an ensemble must be whole",
+            f"{repository / entry.path} holds {', '.join(sorted(found))}; {who} names "
+            f"{', '.join(sorted(expected))}, and an ensemble must be whole",
         )
-    return [_digested(role, path, entry.sha256.get(path.name)) for path in found]
+    pins = read_pins(repository)
+    return [
+        _pinned(role, entry, f"{entry.path}/{name}", entry.sha256.get(name), repository, pins)
+        for name in sorted(found)
+    ]
 
 
-def _located(entry: FileEntry | FolderEntry, wanted_by: str, artifacts: Path | None) -> Path:
-    if artifacts is None:
-        raise ModelError(
-            ErrorCode.ARTIFACT_MISSING,
-            f"{wanted_by} needs {entry.repository}/{entry.path}; name the folder that holds "
-            f"{entry.repository}/ with --artifacts, or use --model baseline, which needs no files",
-        )
-    return artifacts / entry.repository / entry.path
-
-
-def _missing(wanted_by: str, path: Path, what: str) -> ModelError:
-    return ModelError(
-        ErrorCode.ARTIFACT_MISSING,
-        f"{wanted_by} needs {path}: {what}. The folder given with --artifacts must be laid out "
-        "<organisation>/<repository>/<file>; --model baseline needs no files",
-    )
-
-
-def _digested(role: str, path: Path, expected: str | None) -> ResolvedFile:
-    stamp, found = _stamp(path), sha256_of(path)
-    if expected is not None and found != expected:
-        raise ModelError(
-            ErrorCode.ARTIFACT_DIGEST,
-            f"{path} has sha256 {found}, the registry expects {expected}: it is damaged, or another "
-            "version than this registry describes (name its own with --registry). Nothing in it was read",
-        )
-    return ResolvedFile(role, path.resolve(), found, expected is not None, stamp)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file's content, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _pinned(
+    role: str, entry: Entry, path: str, sha256: str | None, repository: Path, pins: Pins
+) -> ResolvedFile:
+    """A file, checked against the registry, or else against what was first fetched."""
+    locked = pins.files.get(path)
+    revision = entry.revision or (locked.revision if locked else "not pinned")
+    pinned_by = "the registry" if sha256 is not None else str(repository / LOCK_FILE)
+    if sha256 is None and locked is not None:
+        sha256 = locked.sha256
+    return digested(role, repository / path, sha256, pinned_by=pinned_by, revision=revision)

@@ -96,6 +96,23 @@ class ModelFolder:
         """The digest that the manifest lists for a file, None if it does not list it."""
         return self._files[name].sha256 if name in self._files else None
 
+    def located(self, name: str) -> Path:
+        """Where a file is that may be large; its digest is for the caller to check.
+
+        Raises:
+            ModelError: ARTIFACT_MISSING; ARTIFACT_FORBIDDEN, it lies outside the folder; ARTIFACT_INVALID,
+                the manifest does not list it; ARTIFACT_DIGEST, its size is not the one listed.
+        """
+        entry, path = self._entry(name), _inside(self.path, name)
+        size = path.stat().st_size
+        if size != entry.size_bytes:
+            raise ModelError(
+                ErrorCode.ARTIFACT_DIGEST,
+                f"{self.path / name} has {size} bytes, manifest.json lists {entry.size_bytes}: it was cut "
+                "short or changed. Nothing in it was used",
+            )
+        return path
+
     def record(self, kind: type[_Parsed], name: str = "model.json") -> _Parsed:
         """A record, its file checked.
 
@@ -129,9 +146,7 @@ class ModelFolder:
             ModelError: ARTIFACT_DIGEST, it is not; ARTIFACT_INVALID, the manifest does not list it; as
                 :func:`read_plain`.
         """
-        if name not in self._files:
-            raise cannot_be_used(self.path / _MANIFEST, f"it does not list {name}")
-        entry = self._files[name]
+        entry = self._entry(name)
         limit = _LARGEST_JSON if name.endswith(".json") else LARGEST_FILE
         data = read_plain(self.path, name, min(limit, entry.size_bytes))
         if len(data) != entry.size_bytes or sha256_of_bytes(data) != entry.sha256:
@@ -141,6 +156,11 @@ class ModelFolder:
                 "changed. Nothing in it was used",
             )
         return data
+
+    def _entry(self, name: str) -> Listed:
+        if name not in self._files:
+            raise cannot_be_used(self.path / _MANIFEST, f"it does not list {name}")
+        return self._files[name]
 
 
 def folder_files(files: Mapping[str, bytes], record: BaseModel) -> dict[str, bytes]:
@@ -161,16 +181,10 @@ def read_plain(folder: Path, name: str, limit: int) -> bytes:
             outside the folder, or is larger than ``limit`` bytes.
     """
     path = folder / name
+    resolved = _inside(folder, name)
     try:
-        resolved = path.resolve(strict=True)
-        if not resolved.is_file() or not resolved.is_relative_to(folder.resolve()):
-            raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, f"{path} is no file inside the model's folder")
         with resolved.open("rb") as stream:
             data = stream.read(limit + 1)
-    except FileNotFoundError as error:
-        raise ModelError(
-            ErrorCode.ARTIFACT_MISSING, f"{path} does not exist; a model is a folder with manifest.json"
-        ) from error
     except OSError as error:
         raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{path} cannot be read: {error}") from error
     if len(data) > limit:
@@ -178,6 +192,23 @@ def read_plain(folder: Path, name: str, limit: int) -> bytes:
             ErrorCode.ARTIFACT_FORBIDDEN, f"{path} is larger than the {limit} bytes that it may have"
         )
     return data
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Where a file of a folder really is, which must be inside it."""
+    path = folder / name
+    try:
+        resolved = path.resolve(strict=True)
+        inside = resolved.is_file() and resolved.is_relative_to(folder.resolve())
+    except FileNotFoundError as error:
+        raise ModelError(
+            ErrorCode.ARTIFACT_MISSING, f"{path} does not exist; a model is a folder with manifest.json"
+        ) from error
+    except (OSError, RuntimeError) as error:  # such as links that go round in circles
+        raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{path} cannot be read: {error}") from error
+    if not inside:
+        raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, f"{path} is no file inside the model's folder")
+    return resolved
 
 
 def parsed_json(kind: type[_Parsed], data: bytes, path: Path) -> _Parsed:

@@ -10,16 +10,13 @@ import numpy as np
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.models.artifacts import ResolvedModel
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
+from goldilocks_batch.models.resolved import ResolvedModel
 
 __all__ = ["ForestModel", "SingleSite", "load_model"]
 
 SingleSite = Literal["skip", "supercell"]
-
-#: The published forest's blocks, schema ``comp_struct_soap_lattice_metal.v1``.
-_ALL_BLOCKS = ("composition", "structure", "soap", "lattice", "metallicity")
 
 
 class ForestModel:
@@ -73,11 +70,11 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
         assert resolved.kdist is not None  # noqa: S101 - the registry of a constant model has one
         return ConstantModel(resolved.kdist)
     if resolved.kind == "forest":
-        from goldilocks_batch.models.forest_pickle import read_forest_pickle
+        from goldilocks_batch.models.convert import PUBLISHED_BLOCKS, load_forest
 
-        forest = read_forest_pickle(resolved.file("forest"))
+        forest = load_forest(resolved)
         _expect_level(forest, resolved)
-        return ForestModel(forest, _ALL_BLOCKS)
+        return ForestModel(forest, PUBLISHED_BLOCKS)
     if resolved.kind == "trained":
         from goldilocks_batch.training.record import read_model
 

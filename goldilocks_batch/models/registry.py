@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from goldilocks_batch.config import nearest
 from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.models.folder import PLAIN_NAME, SHA256
 
 __all__ = ["FileEntry", "FolderEntry", "LevelEntry", "ModelEntry", "Registry", "level_name", "load_registry"]
-
-_SHA256 = r"^[0-9a-f]{64}$"
 
 #: Roles that must be one file each, and roles that may be a folder of them, for every kind of model.
 _ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",)}
@@ -29,6 +28,13 @@ class _Located(_Entry):
     path: str
     revision: str | None = None
     host: Literal["huggingface", "github"] = "huggingface"
+
+    @field_validator("repository")
+    @classmethod
+    def _is_a_repository(cls, repository: str) -> str:
+        if any(part in (".", "..") for part in repository.split("/")):
+            raise ValueError("repository must be <organisation>/<repository>")
+        return repository
 
     @field_validator("path")
     @classmethod
@@ -47,15 +53,15 @@ class _Located(_Entry):
 class FileEntry(_Located):
     """One file of a repository; without a digest it is not pinned."""
 
-    sha256: str | None = Field(None, pattern=_SHA256)
+    sha256: str | None = Field(None, pattern=SHA256)
     size: int | None = Field(None, ge=0)
 
 
 class FolderEntry(_Located):
     """A folder of checkpoints that are evaluated together; unpinned ones are taken as they are found."""
 
-    ending: str = ".ckpt"
-    sha256: dict[str, str] = {}
+    ending: str = Field(".ckpt", pattern=r"^\.[A-Za-z0-9]+$")
+    sha256: dict[Annotated[str, Field(pattern=PLAIN_NAME)], Annotated[str, Field(pattern=SHA256)]] = {}
 
 
 class LevelEntry(_Entry):

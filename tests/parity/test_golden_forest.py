@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from goldilocks_batch.models.artifacts import resolve
+from goldilocks_batch.models.artifacts import Places, resolve
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
@@ -25,7 +25,7 @@ CORRECTED = ("lower", "median", "upper")
 
 
 def forest_of(shared: Path, confidence: float) -> Forest:
-    resolved = resolve(load_registry(REGISTRY), "rf", confidence, shared / "hub")
+    resolved = resolve(load_registry(REGISTRY), "rf", confidence, Places(shared / "hub"))
     return read_forest_pickle(resolved.file("forest"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from goldilocks_batch.errors import ErrorCode, ModelError
-from goldilocks_batch.models.artifacts import resolve
+from goldilocks_batch.models.artifacts import Places, resolve
 from goldilocks_batch.models.registry import load_registry
 
 BODY = b"weights"
@@ -56,7 +56,7 @@ def test_the_packages_own_registry_knows_the_published_models() -> None:
 
 
 def test_files_are_found_checked_and_described(tmp_path: Path) -> None:
-    found = resolve(load_registry(registry(tmp_path)), "m", 0.95, artifacts(tmp_path))
+    found = resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(artifacts(tmp_path)))
     assert [(file.role, file.path.name, file.pinned) for file in found.files] == [
         ("atoms", "one.bin", True),
         *((role, name, False) for role in ("lower", "median", "upper") for name in ("a.ckpt", "b.ckpt")),
@@ -69,16 +69,16 @@ def test_files_are_found_checked_and_described(tmp_path: Path) -> None:
 
 def test_another_content_is_another_digest(tmp_path: Path) -> None:
     hub = artifacts(tmp_path)
-    before = resolve(load_registry(registry(tmp_path)), "m", 0.95, hub).digest
+    before = resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub)).digest
     (hub / "org" / "repo" / "many" / "a.ckpt").write_bytes(b"c")
-    assert resolve(load_registry(registry(tmp_path)), "m", 0.95, hub).digest != before
+    assert resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub)).digest != before
 
 
 def test_an_altered_file_is_refused_with_both_digests(tmp_path: Path) -> None:
     hub = artifacts(tmp_path)
     (hub / "org" / "repo" / "one.bin").write_bytes(b"other")
     with pytest.raises(ModelError, match=DIGEST) as caught:
-        resolve(load_registry(registry(tmp_path)), "m", 0.95, hub)
+        resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub))
     assert caught.value.code == ErrorCode.ARTIFACT_DIGEST
 
 
@@ -87,7 +87,7 @@ def test_a_file_of_another_size_is_refused_before_it_is_read(tmp_path: Path) -> 
     with pytest.raises(
         ModelError, match=f"has {len(BODY)} bytes, the registry expects {len(BODY) + 1}"
     ) as caught:
-        resolve(load_registry(registry(tmp_path, sized)), "m", 0.95, artifacts(tmp_path))
+        resolve(load_registry(registry(tmp_path, sized)), "m", 0.95, Places(artifacts(tmp_path)))
     assert caught.value.code == ErrorCode.ARTIFACT_DIGEST
 
 
@@ -99,7 +99,7 @@ def test_a_registry_is_read_afresh_every_time(tmp_path: Path) -> None:
 
 def test_a_file_altered_after_it_was_checked_is_refused(tmp_path: Path) -> None:
     hub = artifacts(tmp_path)
-    found = resolve(load_registry(registry(tmp_path)), "m", 0.95, hub)
+    found = resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub))
     (hub / "org" / "repo" / "one.bin").write_bytes(b"other!!")
     with pytest.raises(ModelError, match="changed since"):
         found.file("atoms")
@@ -110,7 +110,7 @@ def test_a_file_altered_after_it_was_checked_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_touched_but_not_altered_is_the_same(tmp_path: Path) -> None:
     hub = artifacts(tmp_path)
-    found = resolve(load_registry(registry(tmp_path)), "m", 0.95, hub)
+    found = resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub))
     (hub / "org" / "repo" / "one.bin").write_bytes(BODY)
     assert found.file("atoms").name == "one.bin"
 
@@ -122,28 +122,28 @@ def test_what_is_missing_is_named_with_where_it_was_looked_for(tmp_path: Path, m
     for file in path.glob("*.ckpt") if path.is_dir() else [path]:
         file.unlink()
     with pytest.raises(ModelError, match=f"org/repo/{missing}") as caught:
-        resolve(load_registry(registry(tmp_path)), "m", 0.95, hub)
+        resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub))
     assert caught.value.code == ErrorCode.ARTIFACT_MISSING
-    assert "--model baseline" in caught.value.message
+    assert "--model starter" in caught.value.message
 
 
 def test_without_a_folder_the_message_says_what_to_name(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="--artifacts"):
-        resolve(load_registry(registry(tmp_path)), "m", 0.95, None)
+        resolve(load_registry(registry(tmp_path)), "m", 0.95, Places())
 
 
 def test_an_incomplete_ensemble_is_refused(tmp_path: Path) -> None:
     pinned = REGISTRY + f'[folders.many.sha256]\n"a.ckpt" = "{hashlib.sha256(b"a").hexdigest()}"\n'
     with pytest.raises(ModelError, match="an ensemble must be whole"):
-        resolve(load_registry(registry(tmp_path, pinned)), "m", 0.95, artifacts(tmp_path))
+        resolve(load_registry(registry(tmp_path, pinned)), "m", 0.95, Places(artifacts(tmp_path)))
 
 
 def test_unknown_models_and_levels_name_the_known_ones(tmp_path: Path) -> None:
     known = load_registry(registry(tmp_path))
     with pytest.raises(ModelError, match="there are: m"):
-        resolve(known, "n", 0.95, tmp_path)
+        resolve(known, "n", 0.95, Places(tmp_path))
     with pytest.raises(ModelError, match=r"it has 0\.95"):
-        resolve(known, "m", 0.90, tmp_path)
+        resolve(known, "m", 0.90, Places(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,11 @@ def test_unknown_models_and_levels_name_the_known_ones(tmp_path: Path) -> None:
         (("correction = 0.5", "kdist = 0.5"), "a kdist belongs to every constant"),
         (('kind = "alignn"', 'kind = "constant"'), "a kdist belongs to every constant"),
         (('"org/repo"', '"../../org/repo"'), "repository"),
+        (('"org/repo"', '"../repo"'), "repository"),
+        (('"org/repo"', '"org/.."'), "repository"),
+        (('path = "many"', 'path = "many"\nending = "/../../*"'), "ending"),
+        (('path = "many"', f'path = "many"\nsha256 = {{ "../a.ckpt" = "{DIGEST}" }}'), "sha256"),
+        (('path = "many"', 'path = "many"\nsha256 = { "a.ckpt" = "abc" }'), "sha256"),
         (('atoms = "one"', 'atoms = "two"'), "'two' as atoms"),
         ((DIGEST, "abc"), "sha256"),
         (('kind = "alignn"', 'kind = "oracle"'), "kind"),

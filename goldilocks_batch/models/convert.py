@@ -1,0 +1,225 @@
+"""A published forest without its pickle: arrays and records, made once, that every worker loads quickly.
+
+A conversion lies in ``<cache>/converted/forest.v1/<sha256 of the pickle>``: it cannot be another pickle's,
+and does not enter a run's identity, since the numbers are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from goldilocks_batch.errors import ErrorCode, ModelError, RunError
+from goldilocks_batch.features.table import SCHEMA_ID, column_names
+from goldilocks_batch.models.folder import (
+    PLAIN_NAME,
+    SHA256,
+    ModelFolder,
+    RecordPart,
+    cannot_be_used,
+    folder_files,
+    packed,
+    read_arrays,
+    sha256_of_bytes,
+)
+from goldilocks_batch.models.forest import Forest
+from goldilocks_batch.models.forest_pickle import read_forest_pickle
+from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
+
+__all__ = [
+    "PUBLISHED_BLOCKS",
+    "ConvertedRecord",
+    "conversion_path",
+    "convert_forest",
+    "load_forest",
+    "with_conversion",
+]
+
+#: The published forest's blocks, schema ``comp_struct_soap_lattice_metal.v1``.
+PUBLISHED_BLOCKS = ("composition", "structure", "soap", "lattice", "metallicity")
+
+_ARRAYS = "forest.safetensors"
+
+
+class Source(RecordPart):
+    """The pickle that a forest was converted from."""
+
+    name: str = Field(pattern=PLAIN_NAME)
+    sha256: str = Field(pattern=SHA256)
+    size_bytes: int = Field(ge=0)
+    format: Literal["pickle of sklearn_quantile.RandomForestQuantileRegressor"] = (
+        "pickle of sklearn_quantile.RandomForestQuantileRegressor"
+    )
+
+
+class Estimator(RecordPart):
+    """The file of arrays."""
+
+    estimator: Literal["forest.safetensors"] = "forest.safetensors"
+    estimator_sha256: str = Field(pattern=SHA256)
+
+
+class Target(RecordPart):
+    """What is predicted."""
+
+    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"] = (
+        "goldilocks.k_distance.mesh_lower_bound.2pi.v1"
+    )
+    name: str = "k_distance"
+    units: Literal["1/angstrom"] = "1/angstrom"
+
+
+class ConvertedRecord(RecordPart):
+    """``model.json``: the Goldilocks record format, as far as a pickle without a record can fill it.
+
+    Nothing in it depends on a registry: corrections belong to a confidence level, not to the file.
+    """
+
+    record_schema_version: Literal["goldilocks_batch.converted_forest.v1"] = (
+        "goldilocks_batch.converted_forest.v1"
+    )
+    record_origin: str
+    task: Literal["k_distance"] = "k_distance"
+    role: Literal["quantile_forest"] = "quantile_forest"
+    artifacts: Estimator
+    source: Source
+    feature_schema: Literal["comp_struct_soap_lattice_metal.v1"]
+    feature_columns: tuple[str, ...]
+    quantiles: tuple[float, ...]
+    quantile_rule: Literal["sklearn_quantile_0.1.1.linear"] = "sklearn_quantile_0.1.1.linear"
+    target: Target = Target()
+    calibration: None = None
+    deterministic: bool = True
+
+
+def conversion_path(folder: Path, sha256: str) -> Path:
+    """Where the conversion of a pickle lies in a folder of the project's layout."""
+    return folder / "converted" / "forest.v1" / sha256
+
+
+def with_conversion(model: ResolvedModel, folders: Sequence[Path]) -> ResolvedModel:
+    """The model with its forest converted, if it has a published one.
+
+    Args:
+        model: found and checked.
+        folders: searched for a conversion; one that is not found is made in the last, the project's cache.
+            If that cannot be written, workers read the pickle.
+
+    Raises:
+        ModelError: a conversion has been altered, or the pickle is not acceptable.
+    """
+    if model.kind != "forest":
+        return model
+    (source,) = (file for file in model.files if file.role == "forest")
+    for folder in folders:
+        path = conversion_path(folder, source.sha256)
+        if path.is_dir():
+            return replace(model, converted=_checked(path, source.sha256))
+    try:
+        return replace(model, converted=convert_forest(source, folders[-1]))
+    except RunError:
+        return model
+
+
+def convert_forest(source: ResolvedFile, folder: Path) -> ResolvedFile:
+    """Convert a published forest, unless a good conversion is there; a damaged one is replaced.
+
+    Args:
+        source: the pickle, found and checked.
+        folder: of the project's layout.
+
+    Returns:
+        The file of arrays.
+
+    Raises:
+        ModelError: the pickle has changed, or is not acceptable.
+        RunError: WRITE_FAILED.
+    """
+    path = conversion_path(folder, source.sha256)
+    with contextlib.suppress(ModelError):
+        return _checked(path, source.sha256)
+    forest = read_forest_pickle(source.checked())
+    files = _files_of(forest, source)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.mkdir(parents=True)
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+        _take_place(temporary, path, source.sha256)
+    except OSError as error:
+        raise RunError(ErrorCode.WRITE_FAILED, f"cannot write the conversion to {path}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return _checked(path, source.sha256)
+
+
+def load_forest(model: ResolvedModel) -> Forest:
+    """The forest of a published model: its conversion if there is one, else its pickle.
+
+    Raises:
+        ModelError: the file has changed since it was checked, or is not acceptable.
+    """
+    if model.converted is None:
+        return read_forest_pickle(model.file("forest"))
+    return Forest.from_arrays(read_arrays(model.converted.checked()))
+
+
+def _files_of(forest: Forest, source: ResolvedFile) -> dict[str, bytes]:
+    columns = column_names(PUBLISHED_BLOCKS)
+    if forest.n_features[0] != len(columns):
+        raise ModelError(
+            ErrorCode.ARTIFACT_INVALID,
+            f"{source.path} takes {forest.n_features[0]} columns, {SCHEMA_ID} has {len(columns)}",
+        )
+    arrays = packed(forest.to_arrays())
+    version = importlib.metadata.version("goldilocks-batch")
+    record = ConvertedRecord(
+        record_origin=f"goldilocks-batch {version}, converted from a published pickle",
+        artifacts=Estimator(estimator_sha256=sha256_of_bytes(arrays)),
+        source=Source(name=source.path.name, sha256=source.sha256, size_bytes=source.stamp[0]),
+        feature_schema=SCHEMA_ID,
+        feature_columns=tuple(columns),
+        quantiles=tuple(forest.quantiles.tolist()),
+    )
+    return folder_files({_ARRAYS: arrays}, record)
+
+
+def _take_place(temporary: Path, path: Path, sha256: str) -> None:
+    """Rename a whole folder into its place; one that another process has put there is as good."""
+    try:
+        temporary.rename(path)
+    except OSError:
+        try:
+            _checked(path, sha256)
+        except ModelError:  # what is there is damaged
+            shutil.rmtree(path)
+            temporary.rename(path)
+
+
+def _checked(path: Path, sha256: str) -> ResolvedFile:
+    """The arrays of a conversion, digested; they are looked into by whoever loads them.
+
+    Raises:
+        ModelError: a file is missing, altered, outside the folder, or the conversion is of another pickle.
+    """
+    try:
+        folder = ModelFolder(path)
+        record = folder.record(ConvertedRecord)
+        if record.source.sha256 != sha256:
+            raise cannot_be_used(path, f"it was converted from a file of sha256 {record.source.sha256}")
+        listed = record.artifacts.estimator_sha256
+        if folder.sha256(_ARRAYS) != listed:
+            raise cannot_be_used(path, f"model.json and manifest.json name different sha256 for {_ARRAYS}")
+        return digested("converted", folder.located(_ARRAYS), listed, pinned_by="its model.json")
+    except ModelError as error:
+        hint = "'goldilocks-batch models convert' makes it anew"
+        raise ModelError(error.code, f"{error.message}; {hint}") from error
