@@ -13,6 +13,7 @@ import typer
 from goldilocks_batch.cli import cluster as cluster_commands
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import Exit, guarded
+from goldilocks_batch.cli.models import app as models
 
 __all__ = ["app", "main"]
 
@@ -37,6 +38,8 @@ app = typer.Typer(
     **Exit codes**: 0 all rows fine; 1 some rows failed; 2 nothing could run; 130 interrupted.
     """,
 )
+
+app.add_typer(models, name="models")
 
 
 def _version(wanted: bool) -> None:

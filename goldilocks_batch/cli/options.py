@@ -48,6 +48,11 @@ Confidence = Annotated[
     float | None,
     typer.Option(help="One-sided confidence: 0.95, 0.90 or 0.85. [default: 0.95]", rich_help_panel=_MODEL),
 ]
+Confidences = Annotated[
+    list[float] | None,
+    typer.Option("--confidence", help="One-sided level; may be repeated. [default: every level]"),
+]
+To = Annotated[Path | None, typer.Option("--to", help="Folder to write to, in place of the project's cache.")]
 Grid = Annotated[
     str | None,
     typer.Option(

@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from pydantic import Field
 
 from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.features.table import SCHEMA_ID, column_names
+from goldilocks_batch.models.artifacts import Places, resolve
 from goldilocks_batch.models.folder import (
     PLAIN_NAME,
     SHA256,
@@ -33,13 +34,17 @@ from goldilocks_batch.models.folder import (
 )
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
+from goldilocks_batch.models.registry import Registry
 from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 __all__ = [
     "PUBLISHED_BLOCKS",
     "ConvertedRecord",
+    "check_conversion",
     "conversion_path",
+    "conversions",
     "convert_forest",
+    "convert_levels",
     "load_forest",
     "with_conversion",
 ]
@@ -106,6 +111,35 @@ def conversion_path(folder: Path, sha256: str) -> Path:
     return folder / "converted" / "forest.v1" / sha256
 
 
+def conversions(folder: Path) -> list[Path]:
+    """All conversions in a folder of the project's layout."""
+    return sorted(path for path in conversion_path(folder, "").glob("[0-9a-f]*") if path.is_dir())
+
+
+def check_conversion(path: Path, sha256: str) -> ResolvedFile:
+    """The arrays of a conversion, digested; they are looked into by whoever loads them.
+
+    Args:
+        path: the conversion's folder.
+        sha256: of the pickle that it should be of.
+
+    Raises:
+        ModelError: a file is missing, altered, outside the folder, or the conversion is of another pickle.
+    """
+    try:
+        folder = ModelFolder(path)
+        record = folder.record(ConvertedRecord)
+        if record.source.sha256 != sha256:
+            raise cannot_be_used(path, f"it was converted from a file of sha256 {record.source.sha256}")
+        listed = record.artifacts.estimator_sha256
+        if folder.sha256(_ARRAYS) != listed:
+            raise cannot_be_used(path, f"model.json and manifest.json name different sha256 for {_ARRAYS}")
+        return digested("converted", folder.located(_ARRAYS), listed, pinned_by="its model.json")
+    except ModelError as error:
+        hint = "'goldilocks-batch models convert' makes it anew"
+        raise ModelError(error.code, f"{error.message}; {hint}") from error
+
+
 def with_conversion(model: ResolvedModel, folders: Sequence[Path]) -> ResolvedModel:
     """The model with its forest converted, if it has a published one.
 
@@ -119,11 +153,11 @@ def with_conversion(model: ResolvedModel, folders: Sequence[Path]) -> ResolvedMo
     """
     if model.kind != "forest":
         return model
-    (source,) = (file for file in model.files if file.role == "forest")
+    source = model.only("forest")
     for folder in folders:
         path = conversion_path(folder, source.sha256)
         if path.is_dir():
-            return replace(model, converted=_checked(path, source.sha256))
+            return replace(model, converted=check_conversion(path, source.sha256))
     try:
         return replace(model, converted=convert_forest(source, folders[-1]))
     except RunError:
@@ -146,7 +180,7 @@ def convert_forest(source: ResolvedFile, folder: Path) -> ResolvedFile:
     """
     path = conversion_path(folder, source.sha256)
     with contextlib.suppress(ModelError):
-        return _checked(path, source.sha256)
+        return check_conversion(path, source.sha256)
     forest = read_forest_pickle(source.checked())
     files = _files_of(forest, source)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
@@ -159,7 +193,32 @@ def convert_forest(source: ResolvedFile, folder: Path) -> ResolvedFile:
         raise RunError(ErrorCode.WRITE_FAILED, f"cannot write the conversion to {path}: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return _checked(path, source.sha256)
+    return check_conversion(path, source.sha256)
+
+
+def convert_levels(
+    registry: Registry, name: str, confidences: Sequence[float], places: Places, folder: Path
+) -> Iterator[tuple[float, ResolvedFile, ResolvedFile]]:
+    """Convert a model's forests; for each level the confidence, the pickle and the file of arrays.
+
+    Args:
+        registry: what the files should be.
+        name: the model.
+        confidences: its levels, one-sided.
+        places: where the pickles are looked for.
+        folder: of the project's layout, where the conversions go.
+
+    Raises:
+        ModelError: the model is no forest or not known; as :func:`resolve` and :func:`convert_forest`.
+        RunError: WRITE_FAILED.
+    """
+    if registry.model(name).kind != "forest":
+        kind = registry.model(name).kind
+        message = f"model '{name}' is of kind {kind}; only the published forests are pickles"
+        raise ModelError(ErrorCode.MODEL_UNKNOWN, message)
+    for confidence in confidences:
+        source = resolve(registry, name, confidence, places).only("forest")
+        yield confidence, source, convert_forest(source, folder)
 
 
 def load_forest(model: ResolvedModel) -> Forest:
@@ -199,27 +258,7 @@ def _take_place(temporary: Path, path: Path, sha256: str) -> None:
         temporary.rename(path)
     except OSError:
         try:
-            _checked(path, sha256)
+            check_conversion(path, sha256)
         except ModelError:  # what is there is damaged
             shutil.rmtree(path)
             temporary.rename(path)
-
-
-def _checked(path: Path, sha256: str) -> ResolvedFile:
-    """The arrays of a conversion, digested; they are looked into by whoever loads them.
-
-    Raises:
-        ModelError: a file is missing, altered, outside the folder, or the conversion is of another pickle.
-    """
-    try:
-        folder = ModelFolder(path)
-        record = folder.record(ConvertedRecord)
-        if record.source.sha256 != sha256:
-            raise cannot_be_used(path, f"it was converted from a file of sha256 {record.source.sha256}")
-        listed = record.artifacts.estimator_sha256
-        if folder.sha256(_ARRAYS) != listed:
-            raise cannot_be_used(path, f"model.json and manifest.json name different sha256 for {_ARRAYS}")
-        return digested("converted", folder.located(_ARRAYS), listed, pinned_by="its model.json")
-    except ModelError as error:
-        hint = "'goldilocks-batch models convert' makes it anew"
-        raise ModelError(error.code, f"{error.message}; {hint}") from error

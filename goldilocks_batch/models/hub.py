@@ -19,20 +19,13 @@ from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.models.folder import PLAIN_NAME, SHA256
 from goldilocks_batch.models.registry import FileEntry, FolderEntry
 
-__all__ = ["Listing", "Published", "Remote", "is_offline"]
+__all__ = ["Listing", "Published", "Remote"]
 
 _GITHUB = "https://raw.githubusercontent.com"
 #: Answers that another try may change.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 _Answer = TypeVar("_Answer")
-
-
-def is_offline() -> bool:
-    """Whether ``HF_HUB_OFFLINE`` forbids every request."""
-    from huggingface_hub import constants
-
-    return constants.is_offline_mode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +80,7 @@ class Remote:
         Raises:
             ModelError: ARTIFACT_MISSING, with what the host answered.
         """
+        _refuse_offline()
         if entry.host == "github":
             address = f"{self.github}/{entry.repository}/{quote(revision or 'HEAD')}/{quote(entry.path)}"
             headers = {"Accept-Encoding": "identity"}
@@ -119,6 +113,7 @@ class Remote:
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
 
+        _refuse_offline()
         if entry.host == "github":
             raise ModelError(ErrorCode.ARTIFACT_MISSING, "GitHub's raw files have no listing of a folder")
         api = HfApi(endpoint=self.endpoint)
@@ -183,6 +178,14 @@ class Remote:
                     raise _refusal(url, error, status) from error
                 time.sleep(wait)
         raise AssertionError("the last wait is None")
+
+
+def _refuse_offline() -> None:
+    """GitHub is no more to be asked than the Hub where ``HF_HUB_OFFLINE`` is set."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        raise ModelError(ErrorCode.ARTIFACT_MISSING, "the network was not asked (HF_HUB_OFFLINE is set)")
 
 
 def _refusal(url: str, error: Exception, status: int | None) -> ModelError | RunError:

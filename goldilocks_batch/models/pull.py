@@ -18,7 +18,7 @@ from goldilocks_batch.models.cache import (
     exclusive,
     read_pins,
 )
-from goldilocks_batch.models.hub import Published, Remote, is_offline
+from goldilocks_batch.models.hub import Published, Remote
 from goldilocks_batch.models.registry import FileEntry, FolderEntry
 from goldilocks_batch.models.resolved import sha256_of
 
@@ -162,18 +162,7 @@ def places_for(artifacts: Path | None, *, offline: bool = False) -> Places:
         offline: ask no host, whatever ``HF_HUB_OFFLINE`` says.
     """
     cache = cache_folder()
-    return Places(artifacts, cache, None if offline else _online(Fetcher(cache)))
-
-
-def _online(fetcher: Fetcher) -> Callable[[Entry], None]:
-    """The fetcher, once it is known that requests are allowed; asked for only when something is missing."""
-
-    def fetch(entry: Entry) -> None:
-        if is_offline():
-            raise ModelError(ErrorCode.ARTIFACT_MISSING, "the network was not asked (HF_HUB_OFFLINE)")
-        fetcher(entry)
-
-    return fetch
+    return Places(artifacts, cache, None if offline else Fetcher(cache))
 
 
 def _key(published: Published) -> str:

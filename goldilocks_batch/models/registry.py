@@ -89,6 +89,7 @@ class ModelEntry(_Entry):
     training_elements: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""
+    domain: str = ""
     remarks: tuple[str, ...] = ()
 
 

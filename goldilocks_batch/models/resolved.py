@@ -90,6 +90,11 @@ class ResolvedModel:
         """The one file of a role, checked again."""
         return file_of(self.files, role)
 
+    def only(self, role: str) -> ResolvedFile:
+        """The one file of a role, as it was found."""
+        (file,) = (file for file in self.files if file.role == role)
+        return file
+
     def role(self, role: str) -> list[Path]:
         """All files of a role, checked again, by name."""
         return [file.checked() for file in self.files if file.role == role]

@@ -112,10 +112,14 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
         assert all(hasattr(loaded, name) for name in names)
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["inspect", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["run", "--help"], ["inspect", "--help"], ["models", "pull", "--help"], ["--version"]],
+)
 def test_help_is_quick_to_load(command: list[str]) -> None:
     heavy = [
         "torch",
+        "huggingface_hub",
         "torch_geometric",
         "dask",
         "distributed",

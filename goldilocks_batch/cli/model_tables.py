@@ -1,0 +1,112 @@
+"""What ``models`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from goldilocks_batch.cli.display import console
+from goldilocks_batch.models.artifacts import Entry, Places
+from goldilocks_batch.models.inventory import Status, entries_of, levels_of, status_of
+from goldilocks_batch.models.registry import FileEntry, Registry
+
+__all__ = ["print_model", "print_statuses", "print_trained"]
+
+
+def print_statuses(statuses: Iterable[Status], folders: Sequence[Path]) -> None:
+    """A line for every level of every model, and where was looked."""
+    out, table = console(), Table(box=None)
+    for heading in ("model", "kind", "level", "state", "MB", "where"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
+    for status in statuses:
+        size = f"{status.size / 1e6:,.1f}" if status.size else ""
+        where = ", ".join(map(str, status.folders))
+        table.add_row(status.model, status.kind, ", ".join(status.levels), status.state, size, where)
+    out.print(table)
+    out.print(f"looked in: {', '.join(map(str, folders))}", soft_wrap=True)
+
+
+def print_model(registry: Registry, name: str, places: Places) -> None:
+    """A model of the registry.
+
+    Raises:
+        ModelError: MODEL_UNKNOWN.
+    """
+    out, model = console(), registry.model(name)
+    _fields(
+        out,
+        {
+            name: f"{model.title} ({model.kind})",
+            "features": model.feature_schema or "none",
+            "domain": model.domain,
+            "corrections": model.correction_origin,
+            "licence": model.licence,
+            "citation": model.citation,
+            "remarks": " ".join(model.remarks),
+        },
+    )
+    table = Table(box=None, title="\nlevels (one-sided)", title_justify="left")
+    for heading in ("level", "correction 1/Å", "kdist 1/Å", "files here"):
+        table.add_column(heading, justify="left" if heading in ("level", "files here") else "right")
+    levels = levels_of(registry, name)
+    for confidence in levels:
+        level = model.levels[f"{confidence:.2f}"]
+        kdist = "" if level.kdist is None else f"{level.kdist:.4f}"
+        state = status_of(registry, name, confidence, places).state
+        table.add_row(f"{confidence:.2f}", f"{level.correction:+.4f}", kdist, state)
+    out.print(table)
+    entries = entries_of(registry, name, levels)
+    out.print("\nfiles" if entries else "\nneeds no files")
+    for entry in entries:
+        _print_entry(out, entry)
+
+
+def print_trained(folder: Path) -> None:
+    """A model that was trained with this package.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    from goldilocks_batch.training.record import read_model
+
+    model = read_model(folder)
+    record, out = model.record, console()
+    about, training = record.calibration, record.training
+    largest = f", cells of up to {training.sites['largest']} sites" if "largest" in training.sites else ""
+    _fields(
+        out,
+        {
+            record.name: f"{record.record_origin} ({record.role})",
+            "features": record.feature_schema,
+            "domain": f"{training.labels:,} labels, {len(training.elements)} elements{largest}",
+            "calibration": f"{about.kind} conformal, {about.rows:,} rows: {about.guarantee}",
+            "levels": "any one-sided confidence that the calibration rows allow",
+            "remarks": " ".join(record.remarks),
+            "folder": str(folder),
+        },
+    )
+
+
+def _fields(out: Console, fields: dict[str, str]) -> None:
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in fields.items():
+        if text:
+            table.add_row(name, text)
+    out.print(table)
+
+
+def _print_entry(out: Console, entry: Entry) -> None:
+    known = [entry.host, f"revision {entry.revision[:12]}" if entry.revision else "newest revision"]
+    if isinstance(entry, FileEntry):
+        what = entry.path
+        known += [f"{entry.size / 1e6:,.2f} MB"] if entry.size else []
+        known += [f"sha256 {entry.sha256[:12]}" if entry.sha256 else "pinned at the first fetch"]
+    else:
+        what = f"{entry.path}/*{entry.ending}"
+        known += [f"{len(entry.sha256)} files, pinned" if entry.sha256 else "pinned at the first fetch"]
+    out.print(f"  {entry.repository}/{what}  ({', '.join(known)})", soft_wrap=True)

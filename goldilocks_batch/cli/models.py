@@ -1,0 +1,168 @@
+"""``models``: the files of the published models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goldilocks_batch.cli import options as opt
+from goldilocks_batch.cli.exits import Exit, guarded
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Fetch, check and convert the files of the published models.
+
+    Files are kept in the project's cache: the folder `GOLDILOCKS_CACHE` names, or `goldilocks-batch` in the
+    user's cache folder. A copy of it serves any other machine through `--artifacts`.
+    """,
+)
+
+_Name = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the registry: rf, alignn, baseline.")]
+_NameOrAll = Annotated[
+    str, typer.Argument(metavar="MODEL", help="rf, alignn, any other of the registry, or all.")
+]
+
+
+@app.command(name="list")
+@guarded
+def list_models(artifacts: opt.Artifacts = None, registry: opt.Registry = None) -> None:
+    """List all models: what they need, where it is, whether it is what it should be.
+
+    **Example**
+
+    `goldilocks-batch models list --artifacts models/`
+    """
+    from goldilocks_batch.cli.model_tables import print_statuses
+    from goldilocks_batch.models.inventory import statuses
+    from goldilocks_batch.models.pull import places_for
+    from goldilocks_batch.models.registry import load_registry
+
+    places = places_for(artifacts, offline=True)
+    print_statuses(statuses(load_registry(registry), places), places.folders)
+
+
+@app.command()
+@guarded
+def pull(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="rf, alignn, any other of the registry, or all.")
+    ],
+    confidence: opt.Confidences = None,
+    to: opt.To = None,
+    registry: opt.Registry = None,
+) -> None:
+    """Fetch a model's files; what is there already is left alone, what was interrupted goes on.
+
+    **Examples**
+
+    `goldilocks-batch models pull rf --confidence 0.95`
+
+    `goldilocks-batch models pull all --to models/`   for a machine without internet: copy the folder there,
+    `run --artifacts models/`
+    """
+    from goldilocks_batch.models.inventory import entries_of, levels_of
+    from goldilocks_batch.models.pull import Fetcher
+    from goldilocks_batch.models.registry import load_registry
+
+    known = load_registry(registry)
+    fetch = Fetcher(to or _cache(), say=lambda line: typer.echo(line, err=True))
+    for name in sorted(known.models) if model == "all" else [model]:
+        for entry in entries_of(known, name, levels_of(known, name, confidence or ())):
+            fetch(entry)
+    typer.echo(f"model files: {fetch.folder}")
+
+
+@app.command()
+@guarded
+def verify(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="One model; all by default.")] = None,
+    confidence: opt.Confidences = None,
+    artifacts: opt.Artifacts = None,
+    registry: opt.Registry = None,
+) -> None:
+    """Digest all files again and compare with the registry and the lock files.
+
+    Exit code 0: all that is here is right, and so is every file of a model that is named; 1: it is not.
+
+    **Example**
+
+    `goldilocks-batch models verify rf --artifacts models/`
+    """
+    from goldilocks_batch.cli.model_tables import print_statuses
+    from goldilocks_batch.models.inventory import State, levels_of, status_of, statuses, wrong_conversions
+    from goldilocks_batch.models.pull import places_for
+    from goldilocks_batch.models.registry import load_registry
+
+    known, places = load_registry(registry), places_for(artifacts, offline=True)
+    if model is None:
+        found = list(statuses(known, places))
+    else:
+        found = [status_of(known, model, c, places) for c in levels_of(known, model, confidence or ())]
+    print_statuses(found, places.folders)
+    bad = {State.REFUSED} if model is None else {State.REFUSED, State.MISSING}
+    wrong = [status.reason for status in found if status.state in bad]
+    wrong += wrong_conversions(places).values()
+    for reason in dict.fromkeys(wrong):
+        typer.secho(f"wrong: {reason}", err=True, fg="red")
+    raise typer.Exit(Exit.SOME_FAILED if wrong else Exit.OK)
+
+
+@app.command()
+@guarded
+def show(model: _Name, artifacts: opt.Artifacts = None, registry: opt.Registry = None) -> None:
+    """Show what is known of a model: levels, corrections and their origin, domain, licence, files.
+
+    **Examples**
+
+    `goldilocks-batch models show rf`
+
+    `goldilocks-batch models show starter`
+    """
+    from goldilocks_batch.cli.model_tables import print_model, print_trained
+    from goldilocks_batch.models.artifacts import STARTER, shipped_model
+    from goldilocks_batch.models.pull import places_for
+    from goldilocks_batch.models.registry import load_registry
+
+    if model == STARTER or Path(model).is_dir():
+        print_trained(shipped_model(STARTER) if model == STARTER else Path(model))
+    else:
+        print_model(load_registry(registry), model, places_for(artifacts, offline=True))
+
+
+@app.command()
+@guarded
+def convert(
+    model: _Name = "rf",
+    confidence: opt.Confidences = None,
+    to: opt.To = None,
+    artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
+    registry: opt.Registry = None,
+) -> None:
+    """Turn a published forest's pickle into arrays and records, which load faster; `run` does so by itself.
+
+    **Example**
+
+    `goldilocks-batch models convert rf --confidence 0.95 --artifacts models/ --to models/`
+    """
+    from goldilocks_batch.models.convert import convert_levels
+    from goldilocks_batch.models.inventory import levels_of
+    from goldilocks_batch.models.pull import places_for
+    from goldilocks_batch.models.registry import load_registry
+
+    known, places = load_registry(registry), places_for(artifacts, offline=bool(offline))
+    levels = levels_of(known, model, confidence or ())
+    for level, before, after in convert_levels(known, model, levels, places, to or _cache()):
+        sizes = f"{before.stamp[0] / 1e6:,.1f} MB to {after.stamp[0] / 1e6:,.1f} MB"
+        typer.echo(f"{model} {level:.2f}: {sizes}, {after.path.parent}")
+
+
+def _cache() -> Path:
+    from goldilocks_batch.models.cache import cache_folder
+
+    return cache_folder()
