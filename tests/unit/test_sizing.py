@@ -13,7 +13,7 @@ from goldilocks_batch.errors import ConfigError
 from goldilocks_batch.plan import cut_shards, remaining_shards
 from goldilocks_batch.sizing import shard_rows, shard_size, typical_seconds
 
-KINDS = ("constant", "forest", "alignn")
+KINDS = ("constant", "forest", "trained", "alignn")
 
 
 @given(
