@@ -1,4 +1,4 @@
-"""A manifest through the whole machinery with work that computes nothing; memory and times of every process."""
+"""A manifest through the whole machinery with work that computes nothing: memory and time by process."""
 
 from __future__ import annotations
 

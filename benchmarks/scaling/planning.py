@@ -1,4 +1,4 @@
-"""Planning and resuming a run of many rows: time and memory of every step, with files as a run leaves them."""
+"""Planning and resuming a run of many rows: time and memory of every step, on files as a run leaves them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def plan_and_resume(manifest: Path, folder: Path, shard_size: int) -> None:
         for shard in planned:
             assignment.job(shard)
     folder.mkdir(parents=True, exist_ok=True)
-    _simulated_parts(assignment, planned)
+    with step("(their parts simulated)"):
+        _simulated_parts(assignment, planned)
     with step("footers read (resume)"):
         parts, _ = scan_parts(folder, _FINGERPRINT)
     with step("what remains, every other part missing"):
