@@ -90,6 +90,9 @@ class Remote:
 
         url = hf_hub_url(entry.repository, entry.path, revision=revision, endpoint=self.endpoint)
         found = self._patiently(url, lambda: get_hf_file_metadata(url, endpoint=self.endpoint))
+        if found.commit_hash is None:
+            what = "it does not answer as a Hub does; a proxy or a login page in between?"
+            raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{url} did not give it: {what}")
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         location = urljoin(url, found.location)
         if urlsplit(location).netloc != urlsplit(url).netloc:  # a token is for the Hub, not for its CDN
@@ -98,7 +101,7 @@ class Remote:
         return Published(
             location,
             headers,
-            found.commit_hash or revision or "not pinned",
+            found.commit_hash,
             found.size,
             etag if re.fullmatch(SHA256, etag) else None,  # files in Git itself have a Git digest
         )
@@ -111,30 +114,29 @@ class Remote:
                 ARTIFACT_FORBIDDEN, a name would leave the folder.
         """
         from huggingface_hub import HfApi
-        from huggingface_hub.hf_api import RepoFile
 
         _refuse_offline()
         if entry.host == "github":
             raise ModelError(ErrorCode.ARTIFACT_MISSING, "GitHub's raw files have no listing of a folder")
         api = HfApi(endpoint=self.endpoint)
         where = f"{api.endpoint}/{entry.repository}"
-        commit = self._patiently(where, lambda: api.model_info(entry.repository, revision=revision).sha)
-        if commit is None:
-            raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{where} does not name its commit")
-        tree = self._patiently(
-            where, lambda: list(api.list_repo_tree(entry.repository, entry.path, revision=commit))
-        )
-        paths = [item.path for item in tree if isinstance(item, RepoFile)]
-        names = [path.removeprefix(entry.path + "/") for path in paths if path.endswith(entry.ending)]
+        info = self._patiently(where, lambda: api.model_info(entry.repository, revision=revision))
+        paths = [file.rfilename for file in info.siblings or ()]
+        beginning = entry.path + "/"
+        names = [
+            path.removeprefix(beginning)
+            for path in paths
+            if path.startswith(beginning) and path.endswith(entry.ending)
+        ]
+        if not names or info.sha is None:
+            raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{where} lists no *{entry.ending} in {entry.path}")
         for name in names:
             if not re.fullmatch(PLAIN_NAME, name):
                 raise ModelError(
                     ErrorCode.ARTIFACT_FORBIDDEN,
-                    f"{where} lists {name!r} in {entry.path}: no plain file name",
+                    f"{where} lists {name!r} in {entry.path}, which is no plain file name",
                 )
-        if not names:
-            raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{where} has no *{entry.ending} in {entry.path}")
-        return Listing(commit, tuple(sorted(names)))
+        return Listing(info.sha, tuple(sorted(names)))
 
     def download(self, published: Published, part: Path) -> None:
         """Bring a partial file to its whole length, going on where an earlier try stopped.
