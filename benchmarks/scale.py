@@ -41,6 +41,13 @@ def compact(options: argparse.Namespace) -> None:
     resume_after_compaction(options.output / "results")
 
 
+def workers(options: argparse.Namespace) -> None:
+    """One worker and two, with the model that ships."""
+    from benchmarks.scaling.workers import print_scaling
+
+    print_scaling(options.manifest, options.rows)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -62,6 +69,10 @@ def main() -> None:
     command = commands.add_parser("compact", help="the parts that `stub` left, compacted")
     command.set_defaults(run=compact)
     command.add_argument("output", type=Path)
+    command = commands.add_parser("workers", help="strong and weak scaling over one worker and two")
+    command.set_defaults(run=workers)
+    command.add_argument("manifest", type=Path)
+    command.add_argument("--rows", type=int, default=8000)
     options = parser.parse_args()
     options.run(options)
 

@@ -130,7 +130,10 @@ def sweep(folder: Path, untrusted: list[Path]) -> None:
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The rows of one part, without the footer, in the order they lie there."""
-    return pq.read_table(path, columns=columns).replace_schema_metadata(None)
+    with pq.ParquetFile(
+        path
+    ) as file:  # `read_table` would treat each as a dataset, at half as much time again
+        return file.read(columns).replace_schema_metadata(None)
 
 
 def read_results(folder: Path, columns: list[str] | None = None) -> pa.Table:
