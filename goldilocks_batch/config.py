@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from goldilocks_batch.errors import ConfigError, ErrorCode
 from goldilocks_batch.jobs import MemoryLimit, SlurmOptions, bytes_of
 
-__all__ = ["RunConfig", "load_config", "nearest"]
+__all__ = ["RunConfig", "checked", "load_config", "nearest", "read_yaml"]
 
 Grid = Literal["lower", "median", "upper"]
 SingleSite = Literal["skip", "supercell"]
@@ -96,7 +96,7 @@ class RunConfig(BaseModel):
         Raises:
             ConfigError: an unknown option, or a value it does not take.
         """
-        return type(self)(**_checked(type(self), {**self.model_dump(exclude_unset=True), **changes}))
+        return type(self)(**checked(type(self), {**self.model_dump(exclude_unset=True), **changes}))
 
 
 #: Options that enter a run's identity (model and registry do so by the digests of the model's files).
@@ -116,12 +116,17 @@ def load_config(path: Path | None = None, **overrides: object) -> RunConfig:
         ConfigError: the file is missing or not a mapping, an option is unknown (the message names the
             nearest known one), or a value is not one the option takes.
     """
-    values = _read_yaml(path) if path is not None else {}
+    values = read_yaml(path) if path is not None else {}
     values |= {key: value for key, value in overrides.items() if value is not None}
-    return RunConfig(**_checked(RunConfig, values))
+    return RunConfig(**checked(RunConfig, values))
 
 
-def _read_yaml(path: Path) -> dict[str, object]:
+def read_yaml(path: Path) -> dict[str, object]:
+    """The options in a YAML file, by name.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, the file is missing, or no YAML, or no mapping.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -139,8 +144,12 @@ def _read_yaml(path: Path) -> dict[str, object]:
     return {str(key): value for key, value in values.items()}
 
 
-def _checked(kind: type[RunConfig], values: Mapping[str, object]) -> dict[str, Any]:
-    """The values, once they are known to make a valid configuration; all complaints in one error."""
+def checked(kind: type[BaseModel], values: Mapping[str, object]) -> dict[str, Any]:
+    """The values, once they are known to make a valid configuration of a kind.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, with all complaints; an unknown option comes with the nearest known one.
+    """
     try:
         kind.model_validate(dict(values))
     except ValidationError as error:

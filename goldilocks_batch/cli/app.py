@@ -12,6 +12,7 @@ import typer
 
 from goldilocks_batch.cli import cluster as cluster_commands
 from goldilocks_batch.cli import options as opt
+from goldilocks_batch.cli import training as training_commands
 from goldilocks_batch.cli.exits import Exit, guarded
 from goldilocks_batch.cli.models import app as models
 
@@ -258,6 +259,7 @@ def schema() -> None:
 
 
 cluster_commands.mount(app)
+training_commands.mount(app)
 
 
 def main() -> None:

@@ -45,23 +45,33 @@ class TableSummary(Protocol):
 
 
 @contextlib.contextmanager
-def observer_for(quiet: bool) -> Iterator[Observer]:
-    """A progress bar on a terminal, a line every ten seconds elsewhere, only warnings when quiet."""
+def observer_for(quiet: bool, doing: str = "screening", unit: str = "rows") -> Iterator[Observer]:
+    """A progress bar on a terminal, a line every ten seconds elsewhere, only warnings when quiet.
+
+    Args:
+        quiet: no progress.
+        doing: what is going on.
+        unit: what is counted.
+    """
     if quiet:
-        yield _Lines(every=None)
+        yield _Lines(unit, every=None)
     elif sys.stderr.isatty():
-        bar = _Bar()
-        with bar.progress:
+        bar = _Bar(doing, unit)
+        try:
             yield bar
+        finally:
+            bar.progress.stop()
     else:
-        yield _Lines(every=_LINE_EVERY)
+        yield _Lines(unit, every=_LINE_EVERY)
 
 
 class _Bar:
-    def __init__(self) -> None:
+    """On the screen from the start of the work to its last row, so that another may follow it."""
+
+    def __init__(self, doing: str, unit: str) -> None:
         self.progress = Progress(
             SpinnerColumn(),
-            TextColumn("screening"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -73,14 +83,17 @@ class _Bar:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._tally = _Tally()
+        self._tally = _Tally(unit)
 
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         self._tally.start(rows, done)
         if dashboard:
             self.progress.console.print(f"dashboard: {dashboard}", highlight=False)
         if done:
-            self.progress.console.print(f"{done:,} of {rows:,} rows are done already", highlight=False)
+            self.progress.console.print(
+                f"{done:,} of {rows:,} {self._tally.unit} are done already", highlight=False
+            )
+        self.progress.start()
         self._task = self.progress.add_task("", total=rows, completed=done, rate="", failed="")
 
     def advanced(self, report: Report) -> None:
@@ -88,8 +101,10 @@ class _Bar:
         if self._task is not None:
             failed = f"{self._tally.failed:,} failed" if self._tally.failed else ""
             self.progress.update(
-                self._task, advance=report.rows, rate=f"{self._tally.rate:,.0f}/s", failed=failed
+                self._task, advance=report.rows, rate=f"{_rounded(self._tally.rate)}/s", failed=failed
             )
+        if self._tally.done >= self._tally.rows:
+            self.progress.stop()
 
     def warned(self, message: str) -> None:
         self.progress.console.print(f"warning: {message}", highlight=False, style="yellow")
@@ -98,16 +113,16 @@ class _Bar:
 class _Lines:
     """Plain progress lines on standard error."""
 
-    def __init__(self, every: float | None) -> None:
+    def __init__(self, unit: str, every: float | None) -> None:
         self._every = every
-        self._tally = _Tally()
+        self._tally = _Tally(unit)
         self._last = time.monotonic()
 
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         self._tally.start(rows, done)
         if self._every is not None:
             where = f", dashboard {dashboard}" if dashboard else ""
-            _say(f"{rows:,} rows, {done:,} done already{where}")
+            _say(f"{rows:,} {self._tally.unit}, {done:,} done already{where}")
 
     def advanced(self, report: Report) -> None:
         self._tally.add(report)
@@ -120,9 +135,10 @@ class _Lines:
 
 
 class _Tally:
-    """Rows done, rate and time left."""
+    """Rows done, or whatever is counted, rate and time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
         self.rows = self.done = self.now = self.failed = 0
         self._began = time.monotonic()
 
@@ -141,13 +157,18 @@ class _Tally:
     def line(self) -> str:
         left = (self.rows - self.done) / self.rate if self.rate else 0.0
         return (
-            f"{self.done:,}/{self.rows:,} rows ({self.done / max(self.rows, 1):.0%}), "
-            f"{self.rate:,.0f} rows/s, {duration(left)} left, {self.failed:,} failed"
+            f"{self.done:,}/{self.rows:,} {self.unit} ({self.done / max(self.rows, 1):.0%}), "
+            f"{_rounded(self.rate)} {self.unit}/s, {duration(left)} left, {self.failed:,} failed"
         )
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - this module is what prints
+
+
+def _rounded(rate: float) -> str:
+    """Whole numbers, but for small rates."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -166,3 +166,83 @@ Overwrite = Annotated[
 Quiet = Annotated[
     bool | None, typer.Option("--quiet", "-q", help="No progress, only the summary.", rich_help_panel=_WORK)
 ]
+
+_LABELS = "Labels"
+_TRAINING = "Training"
+
+Dataset = Annotated[
+    Path,
+    typer.Argument(
+        help="Labelled structures: a Parquet manifest with a target column, a folder with id_prop.csv and "
+        "CIFs, or one with summary.csv."
+    ),
+]
+TrainedModel = Annotated[Path, typer.Argument(help="Folder of a trained model, or starter.")]
+ModelFolder = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the model; appears when it is whole.")
+]
+ReportFolder = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for tables, plots and predictions.")
+]
+TrainingConfig = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file of training options; flags override it.")
+]
+TargetColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="Column of labels. [default: k_dist, kdist, kspacing or the like]",
+        rich_help_panel=_LABELS,
+    ),
+]
+TargetKind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="kdist: 1/Å with the 2π; kpoint_length: L in Å, kdist = 2π/L. [default: kdist]",
+        rich_help_panel=_LABELS,
+    ),
+]
+AtMost = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of limits that labels which are missing do not exceed.", rich_help_panel=_LABELS
+    ),
+]
+FeatureSchema = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        help="comp_lattice.v1, comp_struct_lattice.v1, comp_struct_soap_lattice.v1; with the metallicity "
+        "network in --artifacts also comp_struct_soap_lattice_metal.v1.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+ModelName = Annotated[
+    str | None, typer.Option("--name", help="Name of the model. [default: custom]", rich_help_panel=_TRAINING)
+]
+TestShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the rows kept for the evaluation; 0: cross-validate. [default: 0]",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of all splits. [default: 0]", rich_help_panel=_TRAINING)]
+TrainingReport = Annotated[
+    Path | None,
+    typer.Option("--report", help="Folder for the evaluation's tables, plots and predictions."),
+]
+Confidences = Annotated[
+    list[float] | None,
+    typer.Option("--confidence", help="One-sided level, repeatable. [default: 0.95 0.90 0.85 0.80]"),
+]
+FeatureCache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Folder of computed features. [default: goldilocks-batch/features in the user's cache]",
+        rich_help_panel=_WORK,
+    ),
+]
+ReplaceModel = Annotated[bool, typer.Option("--overwrite", help="Replace a model in the output folder.")]

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from goldilocks_batch.errors import ErrorCode, InputError
 from goldilocks_batch.sources.archive import ArchiveSource, is_archive, open_archive
 from goldilocks_batch.sources.files import FilesSource, open_directory, open_file
+from goldilocks_batch.sources.memory import MemorySource
 from goldilocks_batch.sources.parquet import ParquetSource, open_parquet
 from goldilocks_batch.sources.reference import Piece
 
 __all__ = ["SourceSet", "open_sources"]
 
-Source = FilesSource | ArchiveSource | ParquetSource
+Source = FilesSource | ArchiveSource | ParquetSource | MemorySource
 
 NAMED_IN_ERRORS = 5
 

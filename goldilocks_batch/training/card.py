@@ -11,19 +11,21 @@ from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import Coverage, Evaluation
 from goldilocks_batch.training.model_record import ModelRecord
 
-__all__ = ["describe_training", "model_card", "report"]
+__all__ = ["describe_training", "margin_table", "model_card", "report"]
 
 
-def report(evaluation: Evaluation, *, groups_at: float | None = None) -> str:
+def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: Sequence[str] = ()) -> str:
     """Tables of an evaluation.
 
     Args:
         evaluation: the figures.
         groups_at: the confidence whose coverage is shown group by group; by default the first.
+        remarks: what one should know before one reads the figures.
     """
     censored = evaluation.rows - evaluation.labelled
     limits = f", of {censored} more only a limit" if censored else ""
     parts = [
+        *remarks,
         f"{evaluation.labelled} labels{limits}. MAE of the median {evaluation.mae:.4f} 1/Å (labels' own "
         f"median: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
         "Coverage, with 95 % error bars; width is upper minus lower bound:",
@@ -75,10 +77,6 @@ def model_card(
     about = record.training.model_dump(mode="json")
     target = about["target"]
     meaning = "kdist" if target["kind"] == "kdist" else "kdist = 2π/L of the k-point length L"
-    margins = [
-        [level, *(f"{np.exp(sign * m[name]):.3f}" for name, sign in (("lower", -1), ("upper", 1)))]
-        for level, m in record.calibration.margins.items()
-    ]
     parts = [
         f"# {record.name}",
         "A quantile forest that predicts the k-point distance (1/Å, with the 2π) at which the total energy "
@@ -102,13 +100,22 @@ def model_card(
         "## Calibration",
         f"Conformalized quantile regression in log kdist, {record.calibration.kind}, "
         f"{record.calibration.rows} rows. {record.calibration.guarantee}",
-        _table(["confidence", "factor on the lower quantile", "factor on the upper quantile"], margins),
+        margin_table(record),
         f"## {own_title}",
         report(own).rstrip(),
     ]
     for title, evaluation in (checks or {}).items():
         parts += [f"## {title}", report(evaluation).rstrip()]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def margin_table(record: ModelRecord) -> str:
+    """What the calibration multiplies a model's quantiles by."""
+    rows = [
+        [level, *(f"{np.exp(sign * m[name]):.3f}" for name, sign in (("lower", -1), ("upper", 1)))]
+        for level, m in record.calibration.margins.items()
+    ]
+    return _table(["confidence", "factor on the lower quantile", "factor on the upper quantile"], rows)
 
 
 def _coverage_table(evaluation: Evaluation) -> str:
@@ -172,5 +179,8 @@ def _share(coverage: Coverage) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [list(header), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    lines = [" | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    return "\n".join(f"| {line} |" for line in lines)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import SYMBOLS, formula
 from goldilocks_batch.errors import ErrorCode, InputError
+from goldilocks_batch.schema import failure_schema
 from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
 from goldilocks_batch.training.labels import Labels, Target, read_labels
 
@@ -38,7 +39,7 @@ class Dataset:
         n_elements: ``(n,)`` int64.
         systems: ``(n,)`` str, crystal systems.
         elements: symbols that occur, by atomic number.
-        left_out: structures without features, by error code.
+        failures: the structures that have no features and are in no array, in the failure schema.
         labels: where the rows are from.
     """
 
@@ -52,11 +53,16 @@ class Dataset:
     n_elements: NDArray[np.int64]
     systems: NDArray[np.str_]
     elements: tuple[str, ...]
-    left_out: dict[str, int]
+    failures: pa.Table
     labels: Labels
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many structures have no features, by error code."""
+        return dict(sorted(Counter(self.failures["error_code"].to_pylist()).items()))
 
     @property
     def censored(self) -> NDArray[np.bool_]:
@@ -64,7 +70,7 @@ class Dataset:
         return np.isfinite(self.at_most)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
-        """Some of the rows; ``elements`` and ``left_out`` stay those of the whole."""
+        """Some of the rows; ``elements`` and ``failures`` stay those of the whole."""
         names = [f.name for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)]
         changed: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
         return replace(self, **changed)
@@ -95,7 +101,7 @@ def load_dataset(
 ) -> Dataset:
     """Read labels, structures and features.
 
-    Structures that cannot be read or have no features are left out, and counted.
+    Structures that cannot be read or have no features are left out, and listed in ``failures``.
 
     Args:
         path: see :mod:`~goldilocks_batch.training.labels`.
@@ -110,9 +116,11 @@ def load_dataset(
     labels = read_labels(path, target)
     table = cached_features(labels.references, features, cache, compute=compute)
     good = np.flatnonzero(table["error_code"].is_null().to_numpy())
-    left_out = Counter(code for code in table["error_code"].to_pylist() if code is not None)
+    failures = _failures(labels, table)
     if not len(good):
-        message = f"none of the {len(labels.references)} structures has features: {dict(left_out)}"
+        counts = ", ".join(f"{n} {code}" for code, n in Counter(failures["error_code"].to_pylist()).items())
+        first = failures["error_message"][0]
+        message = f"none of the {len(labels.references)} structures has features: {counts}; first: {first}"
         raise InputError(ErrorCode.DATASET_INVALID, message)
     table = table.take(good)
     numbers = [np.array(found, dtype=np.int64) for found in table["numbers"].to_pylist()]
@@ -128,9 +136,23 @@ def load_dataset(
         n_elements=np.array([len(np.unique(found)) for found in numbers]),
         systems=np.array(SYSTEMS)[ends],
         elements=tuple(SYMBOLS[z] for z in np.unique(np.concatenate(numbers))),
-        left_out=dict(left_out),
+        failures=failures,
         labels=labels,
     )
+
+
+def _failures(labels: Labels, table: pa.Table) -> pa.Table:
+    """Which structures have no features, and why."""
+    rows = [
+        {"id": reference.id, "source": reference.source, **failure}
+        for reference, failure in zip(
+            labels.references,
+            table.select(["stage", "error_code", "error_message"]).to_pylist(),
+            strict=True,
+        )
+        if failure["error_code"] is not None
+    ]
+    return pa.Table.from_pylist(rows, schema=failure_schema())
 
 
 def matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:

@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldilocks_batch.batch import Batch
-from goldilocks_batch.errors import Stage
-from goldilocks_batch.features.featurizer import Featurizer, Metallicity
+from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError, Stage
+from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names, n_columns
+from goldilocks_batch.featurization import build_featurizer
+from goldilocks_batch.models.artifacts import ResolvedFile
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.sink import atomic_path
 from goldilocks_batch.sources import ArraysPayload, FailedPayload, FilePayload, Reference, TextPayload
 from goldilocks_batch.training.model_record import FEATURE_SCHEMAS
 
-__all__ = ["Compute", "FeatureSet", "cached_features", "describe"]
+__all__ = ["Compute", "Describer", "FeatureSet", "cached_features", "content_digest"]
 
 _CHUNK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FeatureSet:
-    """Which features a model takes.
+    """Which features a model takes, and of which structures: small, hashable, picklable.
 
     Attributes:
         schema: one of :data:`~goldilocks_batch.training.model_record.FEATURE_SCHEMAS`.
         zeros: what stands for SOAP entries that vanish by symmetry.
-        network: the metallicity network, for schemas with that block.
-        network_digests: sha256 of its files, by the role they have in the registry.
+        files: the metallicity network's, for schemas with that block.
+        max_sites: the largest cell accepted, in sites as supplied.
     """
 
     schema: str
     zeros: Zeros = "exact"
-    network: Metallicity | None = None
-    network_digests: tuple[tuple[str, str], ...] = ()
+    files: tuple[ResolvedFile, ...] = ()
+    max_sites: int = 1000
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -61,65 +66,70 @@ class FeatureSet:
         about = {
             "blocks": self.blocks,
             "zeros": self.zeros,
-            "network": self.network_digests,
-            "versions": {name: found[name] for name in ("goldilocks-batch", "matminer", "spglib")},
+            "network": [(file.role, file.sha256) for file in self.files],
+            "max_sites": self.max_sites,
+            "versions": {name: found[name] for name in ("goldilocks-batch", "dscribe", "matminer", "spglib")},
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
-    @cached_property
-    def featurizer(self) -> Featurizer:
-        """Computes them; built when first needed."""
-        return Featurizer(self.network, self.blocks, self.zeros)
 
+class Compute(Protocol):
+    """Describes structures and leaves the tables of :class:`Describer` as Parquet files in a folder.
 
-#: References in, a table of :func:`describe`'s columns out; rows in order.
-Compute = Callable[[Sequence[Reference]], pa.Table]
-
-
-def _schema(columns: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("error_code", pa.string()),
-            ("error_message", pa.string()),
-            ("numbers", pa.list_(pa.uint8())),
-            ("lattice", pa.list_(pa.float64(), 9)),
-            ("space_group", pa.int16()),
-            ("features", pa.list_(pa.float64(), columns)),
-        ]
-    )
-
-
-def describe(references: Sequence[Reference], features: FeatureSet, *, max_sites: int = 1000) -> pa.Table:
-    """Read structures and compute what training needs to know of each: a pure function, made for workers.
-
-    Args:
-        references: the structures.
-        features: which features.
-        max_sites: the largest cell accepted, in sites as supplied.
-
-    Returns:
-        A row for each reference, in order: ``error_code`` and ``error_message`` if it failed; of the
-        primitive cell ``numbers`` (one a site), ``lattice`` (flat, Å), ``space_group``; ``features``.
+    What is in the folder when it is interrupted has not to be computed again.
     """
-    batch = Batch(references)
-    batch.load(max_sites)
-    alive = batch.alive
-    crystals, symmetries = batch.crystals(alive), batch.symmetries(alive)
-    found = features.featurizer(crystals, symmetries)
-    for row, failure in found.failures.items():
-        batch.fail(int(alive[row]), failure, Stage.FEATURES)
-    columns: dict[str, list[object]] = {name: [None] * len(batch) for name in _schema(1).names}
-    for index, failed in enumerate(batch.failures):
-        if failed is not None:
-            columns["error_code"][index] = str(failed.code)
-            columns["error_message"][index] = failed.message
-    for row, index in enumerate(alive):
-        if row not in found.failures:
-            columns["numbers"][index] = crystals[row].numbers
-            columns["lattice"][index] = crystals[row].lattice.ravel()
-            columns["space_group"][index] = symmetries[row].number
-            columns["features"][index] = found.values[row]
-    return pa.table(columns, schema=_schema(n_columns(features.blocks)))
+
+    def __call__(self, references: Sequence[Reference], features: FeatureSet, folder: Path) -> None:
+        """Write one row for each reference, in any order, to any number of ``part-*.parquet`` files."""
+
+
+class Describer:
+    """All that training needs to know of structures; made once a process, stateless between calls."""
+
+    def __init__(self, features: FeatureSet) -> None:
+        self._features = features
+        self._featurizer: Featurizer | None = build_featurizer(
+            features.files, features.blocks, features.zeros
+        )
+
+    def __call__(self, references: Sequence[Reference]) -> pa.Table:
+        """Read structures and compute their features.
+
+        Returns:
+            A row for each reference, in order: ``key``, the digest of its content; ``stage``,
+            ``error_code`` and ``error_message`` if it failed; of the primitive cell ``numbers`` (one a
+            site), ``lattice`` (flat, Å), ``space_group``; ``features``.
+        """
+        batch = Batch(references)
+        batch.load(self._features.max_sites)
+        assert self._featurizer is not None  # noqa: S101 - every schema has blocks
+        alive = batch.alive
+        crystals, symmetries = batch.crystals(alive), batch.symmetries(alive)
+        found = self._featurizer(crystals, symmetries)
+        for row, failure in found.failures.items():
+            batch.fail(int(alive[row]), failure, Stage.FEATURES)
+        described: list[dict[str, object]] = [
+            {"key": content_digest(reference), **_failure(failed)}
+            for reference, failed in zip(references, batch.failures, strict=True)
+        ]
+        for row, index in enumerate(alive):
+            if row not in found.failures:
+                described[index] |= {
+                    "numbers": crystals[row].numbers,
+                    "lattice": crystals[row].lattice.ravel(),
+                    "space_group": symmetries[row].number,
+                    "features": found.values[row],
+                }
+        return pa.Table.from_pylist(described, schema=_schema(self._features))
+
+    @staticmethod
+    def failed(
+        references: Sequence[Reference], features: FeatureSet, code: ErrorCode, message: str
+    ) -> pa.Table:
+        """The same rows for structures that no worker survived."""
+        failure = _failure(RunError(code, message, stage=Stage.WORKER))
+        rows = [{"key": content_digest(reference), **failure} for reference in references]
+        return pa.Table.from_pylist(rows, schema=_schema(features))
 
 
 def cached_features(
@@ -129,54 +139,123 @@ def cached_features(
     *,
     compute: Compute | None = None,
 ) -> pa.Table:
-    """What :func:`describe` gives, computed only for structures that the cache does not know.
+    """What a :class:`Describer` gives, computed only for structures that the cache does not know.
 
-    The cache is one Parquet file a feature set, keyed by the content of each structure; a structure that
-    changes is another structure, and a feature set that changes another file.
+    The cache has a folder for each feature set, named by its digest, and rows in it are found by the content
+    of the structure: a structure that changes is another structure, a feature set that changes another
+    folder.  Files are only ever added, so trainings may share a cache, at the same time too.  Structures
+    that took their worker with them are tried again.
 
     Args:
         references: the structures.
         features: which features.
         folder: of the cache, made if it is missing; None for no cache.
-        compute: does the work, chunk by chunk or on a cluster; by default in this process.
+        compute: does the work; by default this process.
+
+    Returns:
+        A row for each reference, in order, without ``key``.
 
     Raises:
         RunError: WRITE_FAILED, the cache cannot be written.
+        KeyboardInterrupt: what was computed until then is in the cache.
     """
-    work = compute or (lambda chunk: describe(chunk, features))
-    keys = [_content_digest(reference) for reference in references]
-    path = folder / f"features-{features.digest[:16]}.parquet" if folder else None
-    known = _read_cache(path, n_columns(features.blocks))
-    have = {key: row for row, key in enumerate(known["key"].to_pylist())}
-    missing = list(dict.fromkeys(row for row, key in enumerate(keys) if key not in have))
-    parts = [known]
-    for start in range(0, len(missing), _CHUNK):
-        rows = missing[start : start + _CHUNK]
-        table = work([references[row] for row in rows])
-        parts.append(table.add_column(0, "key", pa.array([keys[row] for row in rows], pa.string())))
-    table = pa.concat_tables(parts)
-    if path is not None and missing:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
+    keys = [content_digest(reference) for reference in references]
+    with _cache_of(folder, features) as place:
+        known = _Known(place, features)
+        missing: dict[str, Reference] = {}
+        for key, reference in zip(keys, references, strict=True):
+            if key not in known.settled:
+                missing.setdefault(key, reference)
+        if missing:
+            attempt = place / uuid.uuid4().hex
+            try:
+                attempt.mkdir(parents=True)
+            except OSError as error:
+                message = f"cannot write the feature cache {folder}: {error}"
+                raise RunError(ErrorCode.WRITE_FAILED, message) from error
+            try:
+                (compute or _describe_here)(list(missing.values()), features, attempt)
+            finally:
+                with contextlib.suppress(OSError):  # not empty: there is something to keep
+                    attempt.rmdir()
+            known = _Known(place, features)
+        return known.take(keys)
+
+
+@contextlib.contextmanager
+def _cache_of(folder: Path | None, features: FeatureSet) -> Iterator[Path]:
+    """The cache's folder of a feature set; one that vanishes if no cache is wanted."""
+    if folder is not None:
+        yield folder.absolute() / f"features-{features.digest[:16]}"
+    else:
+        with tempfile.TemporaryDirectory(prefix="goldilocks-features-") as temporary:
+            yield Path(temporary)
+
+
+def _describe_here(references: Sequence[Reference], features: FeatureSet, folder: Path) -> None:
+    """In this process, a chunk a file."""
+    describe = Describer(features)
+    for start in range(0, len(references), _CHUNK):
+        table = describe(references[start : start + _CHUNK])
+        with atomic_path(folder / f"part-{start:010d}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
-    place = {key: row for row, key in enumerate(table["key"].to_pylist())}
-    return table.take(pa.array([place[key] for key in keys], pa.int64())).drop_columns("key")
 
 
-def _read_cache(path: Path | None, columns: int) -> pa.Table:
-    schema = _schema(columns).insert(0, pa.field("key", pa.string()))
-    if path is not None and path.is_file():
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException):
-            return schema.empty_table()  # damaged: it will be written anew
-        if table.schema.equals(schema):
-            return table
-    return schema.empty_table()
+class _Known:
+    """All rows of a cache folder that can be read.
+
+    Attributes:
+        settled: keys of the structures that need not be tried again.
+    """
+
+    def __init__(self, folder: Path, features: FeatureSet) -> None:
+        schema = _schema(features)
+        tables = [_read_part(path, schema) for path in sorted(folder.glob("*/part-*.parquet"))]
+        self._table = pa.concat_tables([schema.empty_table(), *tables])
+        rows = list(zip(self._table["key"].to_pylist(), self._table["stage"].to_pylist(), strict=True))
+        lost = {key: row for row, (key, stage) in enumerate(rows) if stage == Stage.WORKER}
+        sound = {key: row for row, (key, stage) in enumerate(rows) if stage != Stage.WORKER}
+        self._place = lost | sound
+        self.settled = frozenset(sound)
+
+    def take(self, keys: Sequence[str]) -> pa.Table:
+        """The rows of some structures, in order."""
+        rows = pa.array([self._place[key] for key in keys], pa.int64())
+        return self._table.take(rows).drop_columns("key")
 
 
-def _content_digest(reference: Reference) -> str:
-    """Sha256 of what a reference's structure is made from."""
+def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
+    """A file of the cache; nothing if it is damaged, so that its structures are computed anew."""
+    try:
+        table = pq.read_table(path).replace_schema_metadata(None)
+    except (OSError, pa.ArrowException):
+        return schema.empty_table()
+    return table if table.schema.equals(schema) else schema.empty_table()
+
+
+def _schema(features: FeatureSet) -> pa.Schema:
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("stage", pa.string()),
+            ("error_code", pa.string()),
+            ("error_message", pa.string()),
+            ("numbers", pa.list_(pa.uint8())),
+            ("lattice", pa.list_(pa.float64(), 9)),
+            ("space_group", pa.int16()),
+            ("features", pa.list_(pa.float64(), n_columns(features.blocks))),
+        ]
+    )
+
+
+def _failure(error: GoldilocksError | None) -> dict[str, object]:
+    if error is None:
+        return {}
+    return {"stage": str(error.stage), "error_code": str(error.code), "error_message": error.message}
+
+
+def content_digest(reference: Reference) -> str:
+    """Sha256 of what a reference's structure is made from; not of its id or place."""
     payload = reference.payload
     total = hashlib.sha256(type(payload).__name__.encode())
     match payload:

@@ -3,12 +3,15 @@
 ================  ===============================================================  =======================
 layout            structures                                                       target
 ================  ===============================================================  =======================
-Parquet manifest  any dialect of :mod:`goldilocks_batch.sources`                   the column named
+Parquet manifest  any dialect of :mod:`goldilocks_batch.sources`                   a column
 CGCNN folder      ``<id>.cif`` beside ``id_prop.csv``                              its second column
-``summary.csv``   the path in a column ``cif``, ``cif_path``, ``cif_file``,        the column named, or the
-                  ``path``, ``file`` or ``filename``; else ``<id>.cif`` beside     one of ``k_dist``,
-                  the table or in ``cifs/`` or ``cif/`` there                      ``kdist`` … there is
+``summary.csv``   the path in a column ``cif``, ``cif_path``, ``cif_file``,        a column
+                  ``path``, ``file`` or ``filename``; else ``<id>.cif`` beside
+                  the table or in ``cifs/`` or ``cif/`` there
 ================  ===============================================================  =======================
+
+The column is the one that is named, or else the first there is of ``k_dist``, ``kdist``, ``k_distance``,
+``kpoints_distance``, ``k_spacing`` and ``kspacing``.
 
 ``id_prop.csv`` has no header and is read as CGCNN reads it: the id, then the target, further columns ignored.
 The reading of ``summary.csv`` is an assumption about a file that is not described anywhere: one header line,
@@ -52,7 +55,9 @@ class Target(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    column: str | None = Field(None, description="the target column; needed for Parquet manifests")
+    column: str | None = Field(
+        None, description="the target column; null: the first of k_dist, kdist … that there is"
+    )
     kind: Literal["kdist", "kpoint_length"] = Field(
         "kdist", description="kdist in 1/Å with the 2π, or a k-point length L in Å, whose kdist is 2π/L"
     )
@@ -125,13 +130,14 @@ def read_labels(path: Path, target: Target) -> Labels:
 def _parquet(path: Path, target: Target) -> _Raw:
     try:
         schema = pq.read_schema(path)
-        if target.column is None or target.column not in schema.names:
-            wanted = "no target column was named" if target.column is None else f"no column {target.column}"
+        column = target.column or next((name for name in _TARGETS if name in schema.names), None)
+        if column is None or column not in schema.names:
+            wanted = f"no column {column}" if column else "name its target column"
             raise _invalid(f"{path.name}: {wanted}; it has {', '.join(schema.names)}")
         if target.at_most is not None and target.at_most not in schema.names:
             raise _invalid(f"{path.name}: no column {target.at_most}; it has {', '.join(schema.names)}")
         id_name = id_column(schema, str(path))
-        names = [name for name in (id_name, target.column, target.at_most) if name is not None]
+        names = [name for name in (id_name, column, target.at_most) if name is not None]
         table = pq.read_table(path, columns=list(dict.fromkeys(names)))
     except (OSError, pa.ArrowException) as error:
         message = f"{path} is no readable Parquet file: {error}"
@@ -148,9 +154,9 @@ def _parquet(path: Path, target: Target) -> _Raw:
     ids = string_column(table[id_name]) if id_name else [None] * table.num_rows
     return _Raw(
         ids=[f"row {row}" if given is None else given for row, given in enumerate(ids)],
-        targets=table[target.column].to_pylist(),
+        targets=table[column].to_pylist(),
         limits=table[target.at_most].to_pylist() if target.at_most else [None] * table.num_rows,
-        column=target.column,
+        column=column,
         table=path,
     )
 

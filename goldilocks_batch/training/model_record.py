@@ -40,11 +40,15 @@ class Artifacts(RecordPart):
 
 
 class CalibrationAbout(RecordPart):
-    """How bounds are calibrated; ``margins`` (log kdist) are for people, loading computes them anew."""
+    """How bounds are calibrated; ``margins`` (log kdist) are for people, loading computes them anew.
+
+    ``dataset`` describes the labels if they are others than those of the training.
+    """
 
     method: Literal["conformalized_quantile_regression"] = "conformalized_quantile_regression"
     scale: Literal["log"] = "log"
     kind: Kind
+    dataset: dict[str, Any] | None = None
     rows: int = Field(ge=1)
     guarantee: str
     margins: dict[str, dict[str, float]] = Field(default_factory=dict)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.errors import ConfigError, ErrorCode
 from goldilocks_batch.provenance import versions
-from goldilocks_batch.training.card import describe_training, model_card, report
+from goldilocks_batch.training.card import describe_training, model_card
 from goldilocks_batch.training.conformal import LEVELS, Calibration, Kind
-from goldilocks_batch.training.dataset import Dataset, load_dataset
-from goldilocks_batch.training.evaluate import Evaluation, evaluate
-from goldilocks_batch.training.features import Compute, FeatureSet
+from goldilocks_batch.training.dataset import Dataset
+from goldilocks_batch.training.evaluate import evaluate
+from goldilocks_batch.training.features import FeatureSet
+from goldilocks_batch.training.judged import Judged, failures_file, write_judged
 from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.model_record import ModelRecord
+from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.record import TrainedModel, read_model, write_model
+from goldilocks_batch.training.resources import Resources, folder_of
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import (
     CONFIDENCES,
@@ -27,10 +29,11 @@ from goldilocks_batch.training.train import (
     bounds_of,
     cross_validate,
     fit,
+    forests_to_grow,
     trainer_about,
 )
 
-__all__ = ["Check", "Judged", "Resources", "calibrate_model", "evaluate_model", "train_model"]
+__all__ = ["Check", "calibrate_model", "evaluate_model", "train_model"]
 
 _GUARANTEES: dict[Kind, str] = {
     "split": "If the calibration rows and a new structure are exchangeable, a bound holds with at least its "
@@ -38,40 +41,6 @@ _GUARANTEES: dict[Kind, str] = {
     "cross": "Each row was predicted by a forest that saw no row of its composition; the final forest saw "
     "all. Coverage is then close to the stated one, measured below, but no finite-sample proof covers it.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """How features are had.
-
-    Attributes:
-        features: the feature set; None for the one that the configuration or the model names, which must need
-            no network.
-        cache: folder of the feature cache, None for none.
-        compute: does the feature work; None for this process.
-        n_jobs: threads that grow trees.
-    """
-
-    features: FeatureSet | None = None
-    cache: Path | None = None
-    compute: Compute | None = None
-    n_jobs: int = 1
-
-    def load(self, path: Path, target: Target, schema: str) -> tuple[Dataset, FeatureSet]:
-        """A dataset with the features of a schema.
-
-        Raises:
-            ConfigError: CONFIG_INVALID, the schema needs a network that was not given, or another was given.
-        """
-        features = self.features or FeatureSet(schema)
-        if features.schema != schema or ("metallicity" in features.blocks and features.network is None):
-            raise ConfigError(
-                ErrorCode.CONFIG_INVALID,
-                f"feature schema {schema} is wanted, with the network of its metallicity block if it has "
-                f"one; given are features of {features.schema}"
-                f"{'' if features.network else ' without a network'}",
-            )
-        return load_dataset(path, target, features, cache=self.cache, compute=self.compute), features
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +58,6 @@ class Check:
     target: Target
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """Figures, and what they were made from, for plots.
-
-    Attributes:
-        evaluation: the figures.
-        dataset: the rows.
-        bounds: by confidence, ``(n, 3)``, 1/Å.
-    """
-
-    evaluation: Evaluation
-    dataset: Dataset
-    bounds: Mapping[float, Any]
-
-
 def train_model(
     dataset: Path,
     config: TrainConfig,
@@ -111,15 +65,19 @@ def train_model(
     *,
     checks: Sequence[Check] = (),
     resources: Resources | None = None,
+    overwrite: bool = False,
 ) -> tuple[TrainedModel, Judged]:
     """Train, calibrate, judge and write a model.
+
+    Structures without features are listed in its ``failures.parquet``.
 
     Args:
         dataset: see :mod:`~goldilocks_batch.training.labels`.
         config: the options.
-        output: the model's folder; must be empty or hold a model, which is replaced.
+        output: the model's folder, missing or empty; it appears when the model is whole.
         checks: further datasets for the card.
         resources: how features are had.
+        overwrite: replace a model that is there.
 
     Returns:
         The model as read back from its folder, and its figures on held-out or cross-validated rows.
@@ -129,13 +87,14 @@ def train_model(
         RunError: OUTPUT_EXISTS, the folder holds other things; WRITE_FAILED.
     """
     resources = resources or Resources()
-    _refuse_foreign(output)
-    data, features = resources.load(dataset, config.target, config.feature_schema)
-    data = data.for_training()
+    refuse_occupied(output, overwrite)
+    features = resources.features(config.feature_schema)
+    data = resources.load(dataset, config.target, features).for_training()
     held = np.zeros(len(data), dtype=bool)
     if config.test_share:
         held = holdout(data.formulas.tolist(), config.test_share, config.seed + 2)
     kept = data.take(~held)
+    grown = resources.forest_counter(forests_to_grow(config))
     forest, calibration = fit(
         kept.features,
         kept.kdist,
@@ -144,49 +103,64 @@ def train_model(
         config.calibration,
         config.seed,
         n_jobs=resources.n_jobs,
+        grown=grown,
     )
     if config.test_share:
         title = f"Held-out rows ({config.test_share:.0%}, by composition)"
         judged_rows, bounds = data.take(held), bounds_of(forest, calibration, data.features[held])
     else:
         title = f"Cross-validated ({config.validation_folds} folds by composition, calibration included)"
-        judged_rows, bounds = data, cross_validate(data, config, n_jobs=resources.n_jobs)
+        judged_rows, bounds = data, cross_validate(data, config, n_jobs=resources.n_jobs, grown=grown)
     own = evaluate(judged_rows, bounds)
     about = _about(kept, features, config, calibration, {"kind": title, **own.to_dict()})
     found = {}
     for check in checks:
-        other, _ = resources.load(check.path, check.target, config.feature_schema)
+        other = resources.load(check.path, check.target, features)
         found[check.title] = evaluate(other, bounds_of(forest, calibration, other.features))
     about["evaluation"] |= {"checks": {name: result.to_dict() for name, result in found.items()}}
     draft = ModelRecord.model_validate(
         {**about, "artifacts": {"estimator_sha256": "0" * 64, "calibration_sha256": "0" * 64}}
     )
-    card = model_card(draft, own, title, found)
-    write_model(output, forest, calibration, about, {"card.md": card.encode()})
+    extra = {"card.md": model_card(draft, own, title, found).encode(), **failures_file(data)}
+    with placed(output) as folder:
+        write_model(folder, forest, calibration, about, extra)
     return read_model(output), Judged(own, judged_rows, bounds)
 
 
 def calibrate_model(
-    model: Path, dataset: Path, target: Target, output: Path, *, resources: Resources | None = None
+    model: Path,
+    dataset: Path,
+    target: Target,
+    output: Path,
+    *,
+    resources: Resources | None = None,
+    overwrite: bool = False,
 ) -> TrainedModel:
     """Calibrate a model's forest anew, on labels it was not trained on.
 
+    Structures without features are listed in the new model's ``failures.parquet``.
+
     Args:
-        model: the model's folder.
+        model: the model's folder, or ``starter``.
         dataset: labels of the kind of structures, and of the protocol, that it is to be used for.
         target: which column holds the label.
-        output: the new model's folder.
+        output: the new model's folder, missing or empty.
         resources: how features are had.
+        overwrite: replace a model that is there.
+
+    Returns:
+        The new model, as read back from its folder.
 
     Raises:
         ModelError: the model cannot be read.
         InputError, ConfigError: the dataset is unusable, too small, or the one that it was trained on.
         RunError: OUTPUT_EXISTS or WRITE_FAILED.
     """
-    _refuse_foreign(output)
-    old = read_model(model)
-    data, _ = (resources or Resources()).load(dataset, target, old.record.feature_schema)
-    data = data.for_training()
+    resources = resources or Resources()
+    refuse_occupied(output, overwrite)
+    old = read_model(folder_of(model))
+    features = resources.features_of(old.record)
+    data = resources.load(dataset, target, features).for_training()
     if data.labels.sha256 == old.record.training.dataset_sha256:
         raise ConfigError(
             ErrorCode.DATASET_INVALID,
@@ -199,7 +173,8 @@ def calibrate_model(
     about["calibration"] = _calibration_about(calibration) | {"dataset": describe_training(data)}
     # figures of another calibration say nothing of this one
     about["evaluation"] = {}
-    write_model(output, old.forest, calibration, about)
+    with placed(output) as folder:
+        write_model(folder, old.forest, calibration, about, failures_file(data))
     return read_model(output)
 
 
@@ -212,25 +187,37 @@ def evaluate_model(
     confidences: Sequence[float] = CONFIDENCES,
     resources: Resources | None = None,
 ) -> Judged:
-    """Judge a model on a dataset; ``evaluation.json`` and ``evaluation.md`` are written to ``output``.
+    """Judge a model on a dataset; :func:`write_judged` says what is written to ``output``.
+
+    Args:
+        model: the model's folder, or ``starter``.
+        dataset: labels that it was not trained on.
+        target: which column holds the label, and where there is one, the limit of those without.
+        output: the report's folder.
+        confidences: one-sided levels; the first is the one that plots and groups are about.
+        resources: how features are had.
 
     Raises:
         ModelError: the model cannot be read.
         InputError, ConfigError: the dataset is unusable, or a confidence needs more calibration rows.
         RunError: WRITE_FAILED.
     """
-    trained = read_model(model)
-    data, _ = (resources or Resources()).load(dataset, target, trained.record.feature_schema)
+    resources = resources or Resources()
+    trained = read_model(folder_of(model))
+    data = resources.load(dataset, target, resources.features_of(trained.record))
     bounds = bounds_of(trained.forest, trained.calibration, data.features, confidences)
-    judged = Judged(evaluate(data, bounds), data, bounds)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "evaluation.json").write_text(json.dumps(judged.evaluation.to_dict(), indent=1) + "\n")
-        (output / "evaluation.md").write_text(report(judged.evaluation), encoding="utf-8")
-    except OSError as error:
-        message = f"cannot write the evaluation to {output}: {error}"
-        raise RunError(ErrorCode.WRITE_FAILED, message) from error
+    remarks: tuple[str, ...] = ()
+    if data.labels.sha256 in _seen(trained.record):
+        remarks = ("The model was made with these very labels: the figures flatter it.",)
+    judged = Judged(evaluate(data, bounds), data, bounds, remarks)
+    write_judged(judged, output)
     return judged
+
+
+def _seen(record: ModelRecord) -> set[str]:
+    """Digests of the datasets that a model was trained and calibrated on."""
+    calibrated = record.calibration.dataset or {}
+    return {record.training.dataset_sha256, calibrated.get("dataset_sha256", "")}
 
 
 def _about(
@@ -250,8 +237,8 @@ def _about(
         "feature_parameters": {"soap_zeros": features.zeros} if "soap" in features.blocks else {},
         "quantiles": (0.05, 0.5, 0.95),
         "requires_artifacts": [
-            {"name": "metallicity", "file": file, "record_id": file, "sha256": sha256}
-            for file, sha256 in features.network_digests
+            {"name": file.role, "file": file.path.name, "record_id": file.role, "sha256": file.sha256}
+            for file in features.files
         ],
         "runtime": {"version": version},
         "seed": config.forest.seed,
@@ -273,10 +260,3 @@ def _calibration_about(calibration: Calibration) -> dict[str, Any]:
             for level, m in margins.items()
         },
     }
-
-
-def _refuse_foreign(output: Path) -> None:
-    if output.exists() and not (output / "manifest.json").is_file() and any(output.iterdir()):
-        raise RunError(
-            ErrorCode.OUTPUT_EXISTS, f"{output} holds things that are no model; choose another output folder"
-        )

@@ -22,7 +22,7 @@ from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.training.conformal import Calibration
 from goldilocks_batch.training.model_record import COLUMN_DIGESTS, ModelRecord
 
-__all__ = ["CalibratedForest", "TrainedModel", "read_model", "write_model"]
+__all__ = ["CalibratedForest", "TrainedModel", "listed_files", "read_model", "write_model"]
 
 _FOREST, _CALIBRATION = "forest.safetensors", "calibration.safetensors"
 
@@ -144,6 +144,17 @@ def read_model(folder: Path) -> TrainedModel:
         )
     calibration = Calibration.from_arrays(files.arrays(_CALIBRATION), record.calibration.kind)
     return TrainedModel(record, forest, calibration, files.digest)
+
+
+def listed_files(folder: Path) -> set[str]:
+    """Names of the files that make the model in a folder, its manifest among them.
+
+    Raises:
+        ModelError: there is no manifest, or it is not understood.
+    """
+    path = folder / "manifest.json"
+    manifest = _parsed(Manifest, _read(folder, path.name, _LARGEST_JSON), path)
+    return {path.name, *(entry.name for entry in manifest.artifacts)}
 
 
 def _check_columns(folder: Path, record: ModelRecord) -> None:

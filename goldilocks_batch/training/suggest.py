@@ -3,7 +3,9 @@
 A label teaches most where the model is unsure (a wide interval) and where it has seen nothing alike (far from
 the training set).  Taking the highest scores one by one would label one family many times over, so every
 choice also counts as seen from then on: the next one is as far as possible from the training set *and* from
-what has been chosen (greedy k-centre, Gonzalez 1985), each distance weighted by the interval's width.
+what has been chosen (greedy k-centre, Gonzalez 1985), each distance weighted by the interval's width.  Where
+the training set is not at hand, as with a published model, the widest interval begins and distances are from
+what has been chosen alone.
 """
 
 from __future__ import annotations
@@ -26,11 +28,15 @@ from goldilocks_batch.provenance import RunRecord
 from goldilocks_batch.sink import atomic_path, read_results
 from goldilocks_batch.sources import Reference, open_sources
 from goldilocks_batch.structures import load
-from goldilocks_batch.training.dataset import Dataset, matrix
-from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
+from goldilocks_batch.training.dataset import matrix
+from goldilocks_batch.training.features import FeatureSet, cached_features
+from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.record import read_model
+from goldilocks_batch.training.resources import Resources, checked_schema, folder_of
 
 __all__ = ["Suggestions", "Whitening", "suggest", "suggest_next"]
 
+_WITHOUT_NETWORK = "comp_struct_soap_lattice.v1"
 _COLUMNS = ["id", "source", "row", "status", "formula", "kdist_lower", "kdist_median", "kdist_upper"]
 
 
@@ -72,7 +78,8 @@ class Suggestions:
     Attributes:
         rows: ``(count,)`` int64, places among the candidates.
         width: ``(count,)`` log of upper over lower bound.
-        distance: ``(count,)`` from the training set, in units of its own typical nearest-neighbour distance.
+        distance: ``(count,)`` from the training set, in units of its own typical nearest-neighbour distance;
+            NaN if that is not known.
         score: ``(count,)`` what they were chosen by, at the time they were.
     """
 
@@ -85,7 +92,7 @@ class Suggestions:
 def suggest(
     candidates: NDArray[np.floating],
     bounds: NDArray[np.float64],
-    training: NDArray[np.floating],
+    training: NDArray[np.floating] | None,
     count: int,
 ) -> Suggestions:
     """Choose candidates to label.
@@ -93,45 +100,52 @@ def suggest(
     Args:
         candidates: ``(m, k)`` features.
         bounds: ``(m, 2)`` lower and upper bound, 1/Å, positive.
-        training: ``(n, k)`` features of the training set.
+        training: ``(n, k)`` features of the training set; None if it is not known.
         count: how many; all candidates if there are fewer.
 
     Returns:
         At most ``count`` different candidates.  The same input gives the same choice.
     """
+    width = np.log(bounds[:, 1] / bounds[:, 0])
+    count = min(count, len(candidates))
+    if training is None:
+        pool = Whitening.of(candidates)(candidates)
+        beyond = np.full(len(pool), 2 * np.linalg.norm(pool, axis=1).max())  # no two are further apart
+        rows, score = _greedy(pool, beyond, width, count)
+        return Suggestions(rows, width[rows], np.full(len(rows), np.nan), score)
     whiten = Whitening.of(training)
     seen, pool = whiten(training), whiten(candidates)
     unit = max(float(np.median(_nearest_other(seen))), np.finfo(float).tiny)
     distance = _nearest(pool, seen) / unit
-    width = np.log(bounds[:, 1] / bounds[:, 0])
-    rows, score = _greedy(pool / unit, distance, width, min(count, len(pool)))
+    rows, score = _greedy(pool / unit, distance, width, count)
     return Suggestions(rows, width[rows], distance[rows], score)
 
 
 def suggest_next(
     results: Path,
-    training: Dataset,
-    features: FeatureSet,
     count: int,
     output: Path,
     *,
-    cache: Path | None = None,
-    compute: Compute | None = None,
+    training: Path | None = None,
+    target: Target | None = None,
+    schema: str | None = None,
+    resources: Resources | None = None,
 ) -> int:
     """Choose among the structures of a finished run; write them, best first, as a compact manifest.
 
     Beside the structure, as it was supplied, a row has ``formula``, ``kdist_lower``, ``kdist_median``,
     ``kdist_upper``, ``interval_width`` (log of upper over lower), ``distance_from_training`` and ``score``.
-    Rows that failed, or whose model gives no interval, are no candidates.
+    Rows that failed, whose model gives no interval, or that have no features are no candidates.
 
     Args:
         results: the run's output folder; its inputs must still be where they were.
-        training: the labels there already are.
-        features: what alike means; the features of ``training``.
         count: how many.
         output: the manifest.
-        cache: folder of the feature cache.
-        compute: does the feature work; see :func:`~goldilocks_batch.training.features.cached_features`.
+        training: the labels there already are, if they are at hand.
+        target: their column; see :func:`~goldilocks_batch.training.labels.read_labels`.
+        schema: the features that say what is alike; None for those of the run's model if it was trained with
+            this package, else for all that need no network.
+        resources: how features are had.
 
     Returns:
         How many were written: ``count``, or all candidates if there are fewer.
@@ -142,19 +156,25 @@ def suggest_next(
             inputs are gone.
         RunError: there are no results, or the manifest cannot be written.
     """
+    resources = resources or Resources()
     if count < 1:
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"asked for {count} suggestions; at least 1 is needed")
     table = _candidates(results)
-    references = _references(results, table["row"].to_numpy())
-    described = cached_features(references, features, cache, compute=compute)
+    record = _record(results)
+    features = _features(record, schema, resources)
+    known = None
+    if training is not None:
+        known = resources.load(training, target or Target(), features).features
+    references = _references(record, table["row"].to_numpy())
+    described = cached_features(references, features, resources.cache, compute=resources.compute)
     good = np.flatnonzero(described["error_code"].is_null().to_numpy())
     if not len(good):
         raise InputError(
-            ErrorCode.INPUT_EMPTY, f"no structure of {results} has the features of the training set"
+            ErrorCode.INPUT_EMPTY, f"no structure of {results} has the features {features.schema}"
         )
     table, values = table.take(good), matrix(described.take(good)["features"], len(features.columns))
     bounds = np.column_stack([table[name].to_numpy() for name in ("kdist_lower", "kdist_upper")])
-    chosen = suggest(values, bounds, training.features, count)
+    chosen = suggest(values, bounds, known, count)
     picked = table.take(chosen.rows)
     crystals = [load(references[good[row]], max_sites=sys.maxsize) for row in chosen.rows]
     _write(picked, crystals, chosen, output)
@@ -171,17 +191,33 @@ def _candidates(results: Path) -> pa.Table:
     return table
 
 
-def _references(results: Path, rows: NDArray[np.int64]) -> list[Reference]:
-    """The inputs of a run at some rows."""
+def _record(results: Path) -> RunRecord:
     record = RunRecord(results)
     if not record.read():
         raise InputError(
             ErrorCode.INPUT_NOT_FOUND, f"{results} holds no run.json; expected a run's output folder"
         )
+    return record
+
+
+def _features(record: RunRecord, schema: str | None, resources: Resources) -> FeatureSet:
+    """The features asked for, or those of the run's model."""
+    if schema is not None:
+        return resources.features(checked_schema(schema))
+    model = folder_of(Path(record.values["config"]["model"]))
+    if (model / "manifest.json").is_file():
+        return resources.features_of(read_model(model).record)
+    return resources.features(_WITHOUT_NETWORK)
+
+
+def _references(record: RunRecord, rows: NDArray[np.int64]) -> list[Reference]:
+    """The inputs of a run at some rows."""
     inputs = [Path(entry["path"]) for entry in record.values["inputs"]]
     sources = open_sources(inputs, allow_outside=bool(record.values["config"]["allow_outside"]))
     if sources.rows != record.values["rows"]:
-        message = f"the inputs of {results} have {sources.rows} rows now, {record.values['rows']} when it ran"
+        message = (
+            f"the inputs of {record.path} have {sources.rows} rows now, {record.values['rows']} when it ran"
+        )
         raise InputError(ErrorCode.INPUT_UNREADABLE, message)
     wanted = set(rows.tolist())
     pieces = sources.pieces(0, sources.rows)
@@ -207,7 +243,7 @@ def _write(picked: pa.Table, crystals: list[Crystal], chosen: Suggestions, outpu
         "score": chosen.score,
     }
     for name, values in scores.items():
-        table = table.append_column(name, pa.array(values))
+        table = table.append_column(name, pa.array(values, from_pandas=True))
     with atomic_path(output) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.config import checked, read_yaml
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.training.conformal import LEVELS, Calibration, conformal_rank
 from goldilocks_batch.training.dataset import Dataset
@@ -24,15 +23,21 @@ from goldilocks_batch.training.splits import fold_numbers, holdout
 __all__ = [
     "CONFIDENCES",
     "CalibrationSettings",
+    "Grown",
     "TrainConfig",
     "bounds_of",
     "cross_validate",
     "fit",
+    "forests_to_grow",
     "load_train_config",
 ]
 
 #: Levels that every model is judged at: the three published ones and 0.80.
 CONFIDENCES = (0.95, 0.90, 0.85, 0.80)
+
+
+#: Called after each forest that has been grown.
+Grown = Callable[[], None]
 
 
 class CalibrationSettings(BaseModel):
@@ -75,24 +80,23 @@ class TrainConfig(BaseModel):
 def load_train_config(path: Path | None = None, **overrides: object) -> TrainConfig:
     """Read a YAML file of training options and lay overrides over it; None overrides nothing.
 
+    Args:
+        path: the file; None for the defaults.
+        overrides: options by name; a mapping overrides single options of a section.
+
     Raises:
         ConfigError: CONFIG_INVALID, the file is missing or no mapping, an option is unknown or has a value it
             does not take.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        message = f"training options {path} cannot be read: {error}"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, message) from error
-    if not isinstance(values, dict | None):
-        message = f"{path} holds a {type(values).__name__}; expected a mapping of options"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
-    values = {**(values or {}), **{key: value for key, value in overrides.items() if value is not None}}
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"training options: {lines}") from error
+    values: dict[str, Any] = read_yaml(path) if path else {}
+    for name, value in overrides.items():
+        if isinstance(value, Mapping):
+            given = {key: inner for key, inner in value.items() if inner is not None}
+            section = values.get(name)
+            values[name] = {**(section if isinstance(section, Mapping) else {}), **given}
+        elif value is not None:
+            values[name] = value
+    return TrainConfig(**checked(TrainConfig, values))
 
 
 def fit(
@@ -104,6 +108,7 @@ def fit(
     seed: int,
     *,
     n_jobs: int = 1,
+    grown: Grown | None = None,
 ) -> tuple[Forest, Calibration]:
     """Grow a forest and calibrate it.
 
@@ -115,24 +120,30 @@ def fit(
         calibration: how it is calibrated.
         seed: of the split or the folds.
         n_jobs: threads that grow trees.
+        grown: told of every forest.
 
     Raises:
         ConfigError: DATASET_INVALID, there are too few rows or compositions.
     """
+
+    def forest_on(rows: NDArray[np.bool_]) -> Forest:
+        found = train_forest(features[rows], kdist[rows], forest, n_jobs=n_jobs)
+        if grown is not None:
+            grown()
+        return found
+
     if calibration.kind == "split":
         held = holdout(groups, calibration.share, seed)
         conformal_rank(int(held.sum()), max(CONFIDENCES))  # before the work, not after it
-        trained = train_forest(features[~held], kdist[~held], forest, n_jobs=n_jobs)
+        trained = forest_on(~held)
         return trained, _calibration(trained.predict(features[held], LEVELS), kdist[held], "split")
     folds = fold_numbers(groups, calibration.folds, seed)
     conformal_rank(len(kdist), max(CONFIDENCES))
     predictions = np.empty((len(kdist), len(LEVELS)), dtype=np.float32)
     for fold in range(calibration.folds):
         out = folds == fold
-        part = train_forest(features[~out], kdist[~out], forest, n_jobs=n_jobs)
-        predictions[out] = part.predict(features[out], LEVELS)
-    whole = train_forest(features, kdist, forest, n_jobs=n_jobs)
-    return whole, _calibration(predictions, kdist, "cross")
+        predictions[out] = forest_on(~out).predict(features[out], LEVELS)
+    return forest_on(np.ones(len(kdist), dtype=bool)), _calibration(predictions, kdist, "cross")
 
 
 def _calibration(
@@ -155,7 +166,12 @@ def bounds_of(
 
 
 def cross_validate(
-    dataset: Dataset, config: TrainConfig, confidences: Sequence[float] = CONFIDENCES, *, n_jobs: int = 1
+    dataset: Dataset,
+    config: TrainConfig,
+    confidences: Sequence[float] = CONFIDENCES,
+    *,
+    n_jobs: int = 1,
+    grown: Grown | None = None,
 ) -> dict[float, NDArray[np.float64]]:
     """Bounds of every row from a whole training, calibration included, that saw no row of its composition."""
     folds = fold_numbers(dataset.formulas.tolist(), config.validation_folds, config.seed + 1)
@@ -171,10 +187,17 @@ def cross_validate(
             config.calibration,
             config.seed,
             n_jobs=n_jobs,
+            grown=grown,
         )
         for confidence, values in bounds_of(*trained, dataset.features[out], confidences).items():
             bounds[confidence][out] = values
     return bounds
+
+
+def forests_to_grow(config: TrainConfig) -> int:
+    """How many forests a training grows, those of its calibration and cross-validation included."""
+    each = config.calibration.folds + 1 if config.calibration.kind == "cross" else 1
+    return each if config.test_share else each * (1 + config.validation_folds)
 
 
 def trainer_about(config: TrainConfig) -> Mapping[str, Any]:

@@ -39,6 +39,7 @@ STAGES = [
     ["cluster"],
     ["attempt", "compact", "sizing", "status"],
     ["runner", "featurize", "api"],
+    ["cluster_features"],
     ["submission", "doctor"],
     ["cli"],
 ]

@@ -50,7 +50,7 @@ def test_mixed_inputs_are_one_sequence(mixed: SourceSet) -> None:
 
 
 def test_the_order_of_inputs_is_part_of_the_fingerprint(mixed: SourceSet) -> None:
-    paths = [source.path for source in mixed.sources]
+    paths = [Path(str(about["path"])) for about in mixed.describe()]
     assert open_sources(paths).fingerprint == mixed.fingerprint
     assert open_sources(paths[::-1]).fingerprint != mixed.fingerprint
     assert open_sources(paths[:-1]).fingerprint != mixed.fingerprint

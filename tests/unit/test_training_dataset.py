@@ -16,7 +16,7 @@ from goldilocks_batch.errors import ErrorCode, InputError
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.sources import Reference, open_sources
 from goldilocks_batch.training.dataset import load_dataset
-from goldilocks_batch.training.features import FeatureSet, describe
+from goldilocks_batch.training.features import Describer, FeatureSet, cached_features
 from goldilocks_batch.training.labels import Target
 
 KDIST = Target(column="k_dist")
@@ -24,15 +24,19 @@ SMALL = FeatureSet("comp_lattice.v1")
 
 
 class Counting:
-    """The serial work, counted."""
+    """The serial work, a structure a file, counted; interrupted before the row ``stop``."""
 
-    def __init__(self, features: FeatureSet = SMALL) -> None:
-        self.features = features
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
         self.done: list[str] = []
 
-    def __call__(self, references: Sequence[Reference]) -> pa.Table:
-        self.done += [reference.id for reference in references]
-        return describe(references, self.features)
+    def __call__(self, references: Sequence[Reference], features: FeatureSet, folder: Path) -> None:
+        describe = Describer(features)
+        for row, reference in enumerate(references):
+            if row == self.stop:
+                raise KeyboardInterrupt
+            pq.write_table(describe([reference]), folder / f"part-{row}.parquet")
+            self.done.append(reference.id)
 
 
 def test_rows_are_the_screening_features_of_the_primitive_cells(tmp_path: Path) -> None:
@@ -67,6 +71,36 @@ def test_nothing_known_is_computed_again(tmp_path: Path) -> None:
     assert third.done == [rows[2]["id"], rows[6]["id"], rows[7]["id"]]
 
 
+def test_what_an_interrupted_training_has_computed_is_kept(tmp_path: Path) -> None:
+    path, cache = write_labelled(tmp_path / "a.parquet", 6), tmp_path / "cache"
+    with pytest.raises(KeyboardInterrupt):
+        load_dataset(path, KDIST, SMALL, cache=cache, compute=Counting(stop=4))
+    second = Counting()
+    found = load_dataset(path, KDIST, SMALL, cache=cache, compute=second)
+    assert second.done == [row["id"] for row in labelled_rows(6)[4:]]
+    assert found.features.tobytes() == load_dataset(path, KDIST, SMALL).features.tobytes()
+
+
+def test_an_attempt_that_computed_nothing_leaves_nothing(tmp_path: Path) -> None:
+    path, cache = write_labelled(tmp_path / "a.parquet", 6), tmp_path / "cache"
+    with pytest.raises(KeyboardInterrupt):
+        load_dataset(path, KDIST, SMALL, cache=cache, compute=Counting(stop=0))
+    assert not list(cache.glob("*/*"))
+
+
+def test_structures_that_took_their_worker_with_them_are_tried_again(tmp_path: Path) -> None:
+    path, cache = write_labelled(tmp_path / "a.parquet", 3), tmp_path / "cache"
+
+    def lost(references: Sequence[Reference], features: FeatureSet, folder: Path) -> None:
+        table = Describer.failed(references, features, ErrorCode.WORKER_CRASH, "gone")
+        pq.write_table(table, folder / "part-0.parquet")
+
+    references = [r for piece in open_sources([path]).pieces(0, 3) for r in piece.read()]
+    crashed = cached_features(references, SMALL, cache, compute=lost)
+    assert crashed["error_code"].to_pylist() == ["WORKER_CRASH"] * 3
+    assert cached_features(references, SMALL, cache)["error_code"].null_count == 3
+
+
 def test_each_feature_set_has_a_cache_of_its_own(tmp_path: Path) -> None:
     path, cache = write_labelled(tmp_path / "a.parquet", 4), tmp_path / "cache"
     load_dataset(path, KDIST, SMALL, cache=cache)
@@ -79,7 +113,7 @@ def test_each_feature_set_has_a_cache_of_its_own(tmp_path: Path) -> None:
 def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     path, cache = write_labelled(tmp_path / "a.parquet", 4), tmp_path / "cache"
     load_dataset(path, KDIST, SMALL, cache=cache)
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*/*/*.parquet")
     file.write_bytes(file.read_bytes()[:-20])
     again = Counting()
     load_dataset(path, KDIST, SMALL, cache=cache, compute=again)
@@ -94,6 +128,8 @@ def test_structures_without_features_are_left_out_and_counted(tmp_path: Path) ->
     assert dataset.ids.tolist() == [rows[place]["id"] for place in (0, 2, 4)]
     assert dataset.kdist.tolist() == [rows[place]["k_dist"] for place in (0, 2, 4)]
     assert sum(dataset.left_out.values()) == 2
+    assert dataset.failures["id"].to_pylist() == [rows[1]["id"], rows[3]["id"]]
+    assert dataset.failures["error_code"].to_pylist() == ["SPECIES_UNKNOWN", "SHAPE_MISMATCH"]
 
 
 def test_no_structure_with_features_is_an_error(tmp_path: Path) -> None:

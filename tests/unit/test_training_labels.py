@@ -125,9 +125,15 @@ def test_all_targets_equal(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     path = write_labelled(tmp_path / "a.parquet", 4)
     refused(path, ErrorCode.DATASET_INVALID, "no column kd", "k_dist", target=Target(column="kd"))
-    refused(path, ErrorCode.DATASET_INVALID, "no target column was named", target=Target())
     wanted = Target(column="k_dist", at_most="limit")
     refused(path, ErrorCode.DATASET_INVALID, "no column limit", target=wanted)
+    pq.write_table(pq.read_table(path).rename_columns({"k_dist": "k"}), path)
+    refused(path, ErrorCode.DATASET_INVALID, "name its target column", "k", target=Target())
+
+
+def test_a_column_with_a_usual_name_is_found(tmp_path: Path) -> None:
+    path = write_labelled(tmp_path / "a.parquet", 4)
+    assert read_labels(path, Target()).kdist.tolist() == read_labels(path, KDIST).kdist.tolist()
 
 
 def test_no_rows(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
 
 from goldilocks_batch.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
@@ -14,6 +15,7 @@ from goldilocks_batch.training.forest import ForestSettings
 from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.recipes import Check, calibrate_model, evaluate_model, train_model
 from goldilocks_batch.training.record import read_model
+from goldilocks_batch.training.starter import STARTER
 from goldilocks_batch.training.train import CalibrationSettings, TrainConfig, load_train_config
 
 TARGET = Target(column="k_dist")
@@ -28,6 +30,11 @@ CROSS = TrainConfig(
 SPLIT = CROSS.model_copy(
     update={"calibration": CalibrationSettings(kind="split", share=0.4), "test_share": 0.3}
 )
+REPORT = {f"{name}.png" for name in ("parity", "coverage", "width", "waste")} | {
+    "evaluation.json",
+    "evaluation.md",
+    "predictions.parquet",
+}
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
@@ -71,8 +78,9 @@ def test_a_split_model_keeps_calibration_and_test_rows_apart(labels: Path, tmp_p
 
 
 def test_cross_validated_bounds_come_from_trainings_without_the_row(labels: Path, model: Path) -> None:
-    _, judged = train_model(labels, CROSS, model)
-    trained = read_model(model)
+    with pytest.raises(RunError, match=r"holds a model.*--overwrite"):
+        train_model(labels, CROSS, model)
+    trained, judged = train_model(labels, CROSS, model, overwrite=True)
     inside = trained.at(0.9).margins.apply(
         trained.forest.predict(judged.dataset.features, trained.at(0.9).margins.quantiles)
     )
@@ -93,7 +101,10 @@ def test_a_model_is_calibrated_anew_on_other_labels(model: Path, tmp_path: Path)
     # on its own calibration rows the promise is kept to the row, which lies on its bound to rounding
     assert judged.evaluation.levels[0].lower.hits in (54, 55)
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text())["rows"] == 60
-    assert "| 0.90 |" in (tmp_path / "report" / "evaluation.md").read_text()
+    assert {path.name for path in (tmp_path / "report").iterdir()} == REPORT
+    text = (tmp_path / "report" / "evaluation.md").read_text()
+    assert text.startswith("The model was made with these very labels")
+    assert "\n| 0.90 " in text
 
 
 def test_the_training_set_cannot_calibrate(labels: Path, model: Path, tmp_path: Path) -> None:
@@ -124,7 +135,7 @@ def test_limits_are_refused_before_any_work(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_things_is_left_alone(labels: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match="no model") as refusal:
+    with pytest.raises(RunError, match=r"thesis\.tex, no model's") as refusal:
         train_model(labels, CROSS, tmp_path)
     assert refusal.value.code == ErrorCode.OUTPUT_EXISTS
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
@@ -132,7 +143,7 @@ def test_a_folder_with_other_things_is_left_alone(labels: Path, tmp_path: Path) 
 
 def test_a_schema_with_a_network_needs_the_network(labels: Path, tmp_path: Path) -> None:
     config = CROSS.model_copy(update={"feature_schema": "comp_struct_soap_lattice_metal.v1"})
-    with pytest.raises(ConfigError, match="without a network"):
+    with pytest.raises(ConfigError, match="needs the metallicity network"):
         train_model(labels, config, tmp_path / "model")
 
 
@@ -142,18 +153,24 @@ def test_evaluation_wants_a_model(labels: Path, tmp_path: Path) -> None:
 
 
 def test_the_shipped_options_are_the_defaults() -> None:
-    written = load_train_config(CONFIGS / "train-rf.yaml")
-    assert written.model_copy(update={"target": Target()}) == TrainConfig()
+    written = yaml.safe_load((CONFIGS / "train-rf.yaml").read_text(encoding="utf-8"))
+    assert written == TrainConfig().model_dump(mode="json")
+
+
+def test_the_starter_can_be_trained_from_its_file() -> None:
+    assert load_train_config(CONFIGS / "train-starter.yaml") == STARTER
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("forest: {trees: 5}", "forest.trees"),
+        ("forest: {n_estimatrs: 5}", "unknown option 'forest.n_estimatrs': did you mean 'n_estimators'"),
+        ("forrest: {}", "unknown option 'forrest': did you mean 'forest'"),
+        ("forest: {n_estimators: none}", "option 'forest.n_estimators' is 'none'"),
         ("test_share: 1.0", "test_share"),
         ("feature_schema: comp", "known are comp_lattice.v1"),
         ("- a", "expected a mapping"),
-        ("a: [", "cannot be read"),
+        ("a: [", "not valid YAML"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, text: str, words: str) -> None:
@@ -166,5 +183,8 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text("seed: 3\nname: mine\n")
     config = load_train_config(tmp_path / "train.yaml", seed=4, name=None)
     assert (config.seed, config.name) == (4, "mine")
+    (tmp_path / "train.yaml").write_text("target: {column: L, kind: kpoint_length}\n")
+    config = load_train_config(tmp_path / "train.yaml", target={"column": "M", "kind": None})
+    assert config.target == Target(column="M", kind="kpoint_length")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_train_config(tmp_path / "absent.yaml")

@@ -16,12 +16,8 @@ import goldilocks_batch
 from goldilocks_batch.errors import ConfigError, ErrorCode, InputError
 from goldilocks_batch.sources import open_sources
 from goldilocks_batch.structures import load
-from goldilocks_batch.training.dataset import Dataset, load_dataset
-from goldilocks_batch.training.features import FeatureSet
-from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.suggest import Whitening, suggest, suggest_next
 
-FEATURES = FeatureSet("comp_lattice.v1")
 TRAINING = np.random.default_rng(0).normal(size=(80, 4)) * [1, 10, 0.1, 5] + 3
 SURE, UNSURE = [0.19, 0.21], [0.1, 0.4]
 
@@ -59,6 +55,13 @@ def test_twins_are_not_both_taken() -> None:
     one, other = TRAINING.mean(axis=0) + 6 * spread, TRAINING.mean(axis=0) - 3 * spread
     pool = np.array([one, one, one, other])
     assert suggest(pool, np.array([UNSURE] * 4), TRAINING, 2).rows.tolist() == [0, 3]
+
+
+def test_without_a_training_set_the_widest_begins_and_twins_are_not_both_taken() -> None:
+    one, other = TRAINING.mean(axis=0), TRAINING.mean(axis=0) + 3 * TRAINING.std(axis=0)
+    found = suggest(np.array([one, other, other, one]), np.array([SURE, UNSURE, UNSURE, SURE]), None, 2)
+    assert found.rows.tolist() == [1, 0]
+    assert np.isnan(found.distance).all()
 
 
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 20))
@@ -100,13 +103,13 @@ def bounded(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    path = write_labelled(tmp_path_factory.mktemp("known") / "labels.parquet", 40)
-    return load_dataset(path, Target(column="k_dist"), FEATURES)
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = write_labelled(tmp_path_factory.mktemp("known") / "labels.parquet", 40)
+    return path
 
 
-def test_a_run_gives_a_manifest_of_suggestions(bounded: Path, known: Dataset, tmp_path: Path) -> None:
-    assert suggest_next(bounded, known, FEATURES, 10, tmp_path / "next.parquet") == 10
+def test_a_run_gives_a_manifest_of_suggestions(bounded: Path, known: Path, tmp_path: Path) -> None:
+    assert suggest_next(bounded, 10, tmp_path / "next.parquet", training=known) == 10
     table = pq.read_table(tmp_path / "next.parquet")
     assert table.num_rows == len(set(table["id"].to_pylist())) == 10
     assert (np.diff(table["score"].to_numpy()) <= 1e-9).all()
@@ -115,20 +118,32 @@ def test_a_run_gives_a_manifest_of_suggestions(bounded: Path, known: Dataset, tm
     assert [len(load(r, max_sites=10)) for p in sources.pieces(0, 10) for r in p.read()] == [2] * 10
 
 
-def test_all_candidates_if_there_are_fewer(bounded: Path, known: Dataset, tmp_path: Path) -> None:
+def test_all_candidates_if_there_are_fewer(bounded: Path, known: Path, tmp_path: Path) -> None:
     parts = len(list((bounded / "results").iterdir()))
-    assert suggest_next(bounded, known, FEATURES, 500, tmp_path / "next.parquet") == 70 - parts
+    assert (
+        suggest_next(bounded, 500, tmp_path / "next.parquet", training=known, schema="comp_lattice.v1")
+        == 70 - parts
+    )
 
 
-def test_runs_without_intervals_or_records_are_refused(run: Path, known: Dataset, tmp_path: Path) -> None:
+def test_runs_without_intervals_or_records_are_refused(run: Path, known: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="interval") as refusal:
-        suggest_next(run, known, FEATURES, 5, tmp_path / "next.parquet")
+        suggest_next(run, 5, tmp_path / "next.parquet", training=known)
     assert refusal.value.code == ErrorCode.INPUT_EMPTY
     with pytest.raises(ConfigError, match="asked for 0"):
-        suggest_next(run, known, FEATURES, 0, tmp_path / "next.parquet")
+        suggest_next(run, 0, tmp_path / "next.parquet")
 
 
-def test_a_folder_without_its_record_is_refused(bounded: Path, known: Dataset, tmp_path: Path) -> None:
+def test_a_folder_without_its_record_is_refused(bounded: Path, known: Path, tmp_path: Path) -> None:
     (tmp_path / "results").symlink_to(bounded / "results")
     with pytest.raises(InputError, match=r"no run\.json"):
-        suggest_next(tmp_path, known, FEATURES, 5, tmp_path / "next.parquet")
+        suggest_next(tmp_path, 5, tmp_path / "next.parquet", training=known)
+
+
+def test_a_run_without_a_training_set_at_hand(bounded: Path, tmp_path: Path) -> None:
+    assert suggest_next(bounded, 8, tmp_path / "next.parquet", schema="comp_lattice.v1") == 8
+    table = pq.read_table(tmp_path / "next.parquet")
+    assert table["distance_from_training"].null_count == 8
+    assert table["interval_width"][0].as_py() == pytest.approx(max(table["interval_width"].to_pylist()))
+    with pytest.raises(ConfigError, match=r"known are comp_lattice\.v1"):
+        suggest_next(bounded, 8, tmp_path / "next.parquet", schema="comp")

@@ -1,0 +1,120 @@
+"""Features for training, on the executors that also screen."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from goldilocks_batch.config import RunConfig
+from goldilocks_batch.errors import ErrorCode
+from goldilocks_batch.featurization import Featurization
+from goldilocks_batch.report import Report
+from goldilocks_batch.runner import Assignment, Observer, executor_for, process
+from goldilocks_batch.sources import Reference, SourceSet
+from goldilocks_batch.sources.memory import MemorySource
+from goldilocks_batch.training.features import Describer, FeatureSet
+from goldilocks_batch.training.resources import Progress, Resources
+
+__all__ = ["ClusterFeatures", "Describing", "default_cache", "resources_for"]
+
+#: Builds what describes structures, and answers with the table and its report.
+Pipeline = Callable[[Sequence[Reference], int], tuple[pa.Table, Report]]
+
+
+@dataclass(frozen=True, slots=True)
+class Describing:
+    """Compute what training needs to know of each structure, as work for an executor.
+
+    Attributes:
+        features: which features.
+    """
+
+    features: FeatureSet
+
+    @property
+    def splits(self) -> bool:
+        """No half of it gains from a GPU."""
+        return False
+
+    def build(self) -> Pipeline:
+        """Load what the features need."""
+        describe = Describer(self.features)
+
+        def pipeline(references: Sequence[Reference], _first_row: int) -> tuple[pa.Table, Report]:
+            return _reported(describe(references))
+
+        return pipeline
+
+    def failed(
+        self, references: Sequence[Reference], _first_row: int, code: ErrorCode, message: str
+    ) -> tuple[pa.Table, Report]:
+        """Rows of structures that no worker survived."""
+        return _reported(Describer.failed(references, self.features, code, message))
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFeatures:
+    """Computes features on the executor that a configuration asks for, started only if there is work.
+
+    Attributes:
+        config: executor, workers, shard size; what it says of inputs and models is not used.
+        observer: told of progress.
+    """
+
+    config: RunConfig
+    observer: Observer
+
+    def __call__(self, references: Sequence[Reference], features: FeatureSet, folder: Path) -> None:
+        """Write the descriptions as parts to ``folder``.
+
+        Raises:
+            GoldilocksError: as :func:`goldilocks_batch.run`.
+            KeyboardInterrupt: on interruption, with the parts kept.
+        """
+        sources = SourceSet((MemorySource(tuple(references)),))
+        assignment = Assignment(Describing(features), sources, folder, features.digest)
+        with executor_for(self.config) as executor:
+            state = process(assignment, executor, self.config.shard_size, self.observer)
+        if state == "interrupted":
+            raise KeyboardInterrupt
+
+
+def default_cache() -> Path:
+    """``goldilocks-batch/features`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "goldilocks-batch" / "features"
+
+
+def resources_for(
+    config: RunConfig, cache: Path, observer: Observer, *, progress: Progress | None = None
+) -> Resources:
+    """How a training's features are had, and its forests grown.
+
+    Args:
+        config: execution options; ``artifacts`` if a metallicity network is wanted; ``max_sites``.
+        cache: folder of the feature cache.
+        observer: told of the features' progress.
+        progress: told of the forests'.
+
+    Raises:
+        ModelError: the network's files are missing from ``artifacts``, or not the right ones.
+    """
+    files = Featurization.from_config(config).files if config.artifacts else ()
+    return Resources(
+        files=files,
+        max_sites=config.max_sites,
+        cache=cache,
+        compute=ClusterFeatures(config, observer),
+        n_jobs=1 if config.executor == "serial" else config.workers or -1,
+        progress=progress,
+    )
+
+
+def _reported(table: pa.Table) -> tuple[pa.Table, Report]:
+    failures = Counter(code for code in table["error_code"].to_pylist() if code is not None)
+    return table, Report(table.num_rows, table.num_rows - failures.total(), failures)

@@ -1,0 +1,110 @@
+"""How a training's features are had and its forests grown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.features.soap import Zeros
+from goldilocks_batch.models.artifacts import STARTER, ResolvedFile, shipped_model
+from goldilocks_batch.training.dataset import Dataset, load_dataset
+from goldilocks_batch.training.features import Compute, FeatureSet
+from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.model_record import FEATURE_SCHEMAS, ModelRecord
+
+__all__ = ["Progress", "Resources", "checked_schema", "folder_of"]
+
+#: Told of forests: how many have been grown, of how many.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """How features are had and forests grown; without influence on the numbers, but for the first two.
+
+    Attributes:
+        files: the metallicity network's, if the features need it.
+        max_sites: the largest cell accepted, in sites as supplied.
+        cache: folder of the feature cache, None for none.
+        compute: does the feature work; None for this process.
+        n_jobs: threads that grow trees; -1 for one a core.
+        progress: told of every forest.
+    """
+
+    files: tuple[ResolvedFile, ...] = ()
+    max_sites: int = 1000
+    cache: Path | None = None
+    compute: Compute | None = None
+    n_jobs: int = 1
+    progress: Progress | None = None
+
+    def features(self, schema: str, zeros: Zeros = "exact") -> FeatureSet:
+        """The feature set of a schema.
+
+        Raises:
+            ConfigError: CONFIG_INVALID, it needs a network and there is none.
+        """
+        needed = "metallicity" in FEATURE_SCHEMAS[schema]
+        if needed and not self.files:
+            raise ConfigError(
+                ErrorCode.CONFIG_INVALID,
+                f"feature schema {schema} needs the metallicity network: name the folder of model files with "
+                "--artifacts, or train with a schema that needs none, such as comp_struct_soap_lattice.v1",
+            )
+        return FeatureSet(schema, zeros, self.files if needed else (), self.max_sites)
+
+    def features_of(self, record: ModelRecord) -> FeatureSet:
+        """The feature set of a trained model.
+
+        Raises:
+            ConfigError: as :meth:`features`; or CONFIG_INVALID, the network is another than its own.
+        """
+        zeros: Zeros = record.feature_parameters.get("soap_zeros", "exact")
+        found = self.features(record.feature_schema, zeros)
+        own = {(required.name, required.sha256) for required in record.requires_artifacts}
+        if own != {(file.role, file.sha256) for file in found.files}:
+            raise ConfigError(
+                ErrorCode.CONFIG_INVALID,
+                f"model {record.name} was trained with another metallicity network than the one given; its "
+                "model.json names the sha256 of the files",
+            )
+        return found
+
+    def load(self, path: Path, target: Target, features: FeatureSet) -> Dataset:
+        """A dataset with these features."""
+        return load_dataset(path, target, features, cache=self.cache, compute=self.compute)
+
+    def forest_counter(self, total: int) -> Callable[[], None]:
+        """To be called after each of ``total`` forests; tells ``progress``."""
+        done = 0
+
+        def grown() -> None:
+            nonlocal done
+            done += 1
+            if self.progress is not None:
+                self.progress(done, total)
+
+        if self.progress is not None:
+            self.progress(0, total)
+        return grown
+
+
+def checked_schema(schema: str) -> str:
+    """A schema's name, if it is one.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, with the schemas that are known.
+    """
+    if schema not in FEATURE_SCHEMAS:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"feature schema '{schema}' is unknown: known are {', '.join(FEATURE_SCHEMAS)}",
+        )
+    return schema
+
+
+def folder_of(model: Path) -> Path:
+    """A model's folder, by its path or as ``starter``, the model in the package."""
+    return shipped_model(STARTER) if str(model) == STARTER and not model.is_dir() else model
