@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ import pyarrow as pa
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ErrorCode
 from goldilocks_batch.featurization import Featurization
+from goldilocks_batch.models.cache import cache_folder
 from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Assignment, Observer, executor_for, process
+from goldilocks_batch.sizing import shard_size
 from goldilocks_batch.sources import Reference, SourceSet
 from goldilocks_batch.sources.memory import MemorySource
 from goldilocks_batch.training.features import Describer, FeatureSet
@@ -79,15 +80,15 @@ class ClusterFeatures:
         sources = SourceSet((MemorySource(tuple(references)),))
         assignment = Assignment(Describing(features), sources, folder, features.digest)
         with executor_for(self.config) as executor:
-            state = process(assignment, executor, self.config.shard_size, self.observer)
+            size = shard_size(self.config, "forest", len(references))
+            state = process(assignment, executor, size, self.observer)
         if state == "interrupted":
             raise KeyboardInterrupt
 
 
 def default_cache() -> Path:
-    """``goldilocks-batch/features`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "goldilocks-batch" / "features"
+    """``features`` in the project's cache."""
+    return cache_folder() / "features"
 
 
 def resources_for(

@@ -233,7 +233,7 @@ TrainingReport = Annotated[
     Path | None,
     typer.Option("--report", help="Folder for the evaluation's tables, plots and predictions."),
 ]
-Confidences = Annotated[
+JudgedConfidences = Annotated[
     list[float] | None,
     typer.Option("--confidence", help="One-sided level, repeatable. [default: 0.95 0.90 0.85 0.80]"),
 ]
@@ -241,7 +241,7 @@ FeatureCache = Annotated[
     Path | None,
     typer.Option(
         "--cache",
-        help="Folder of computed features. [default: goldilocks-batch/features in the user's cache]",
+        help="Folder of computed features. [default: features in the project's cache, GOLDILOCKS_CACHE]",
         rich_help_panel=_WORK,
     ),
 ]

@@ -170,7 +170,7 @@ def evaluate(
     target: opt.TargetColumn = None,
     kind: opt.TargetKind = None,
     at_most: opt.AtMost = None,
-    confidence: opt.Confidences = None,
+    confidence: opt.JudgedConfidences = None,
     cache: opt.FeatureCache = None,
     artifacts: opt.Artifacts = None,
     registry: opt.Registry = None,

@@ -92,6 +92,11 @@ class ModelFolder:
         if len(self._files) < len(manifest.artifacts):
             raise cannot_be_used(path / _MANIFEST, "it lists a file twice")
 
+    @property
+    def names(self) -> set[str]:
+        """Of the files that make the model, the manifest among them."""
+        return {_MANIFEST, *self._files}
+
     def sha256(self, name: str) -> str | None:
         """The digest that the manifest lists for a file, None if it does not list it."""
         return self._files[name].sha256 if name in self._files else None

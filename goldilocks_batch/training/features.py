@@ -22,7 +22,7 @@ from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names, n_columns
 from goldilocks_batch.featurization import build_featurizer
-from goldilocks_batch.models.artifacts import ResolvedFile
+from goldilocks_batch.models.resolved import ResolvedFile
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.sink import atomic_path
 from goldilocks_batch.sources import ArraysPayload, FailedPayload, FilePayload, Reference, TextPayload

@@ -152,9 +152,7 @@ def listed_files(folder: Path) -> set[str]:
     Raises:
         ModelError: there is no manifest, or it is not understood.
     """
-    path = folder / "manifest.json"
-    manifest = _parsed(Manifest, _read(folder, path.name, _LARGEST_JSON), path)
-    return {path.name, *(entry.name for entry in manifest.artifacts)}
+    return ModelFolder(folder).names
 
 
 def _check_columns(folder: Path, record: ModelRecord) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.models.artifacts import STARTER, ResolvedFile, shipped_model
+from goldilocks_batch.models.artifacts import STARTER, shipped_model
+from goldilocks_batch.models.resolved import ResolvedFile
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import Compute, FeatureSet
 from goldilocks_batch.training.labels import Target
