@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.models.artifacts import Places, resolve
 from goldilocks_batch.models.bounds import finalise
+from goldilocks_batch.models.convert import load_forest, with_conversion
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
 from goldilocks_batch.models.interface import RawBounds
@@ -60,3 +61,14 @@ def test_corrected_bounds_are_the_applications(
 def test_the_quantiles_are_those_of_the_confidence(shared: Path, level: str) -> None:
     confidence = LEVELS[level]
     assert np.allclose(forest_of(shared, confidence).quantiles, [1 - confidence, 0.5, confidence])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_conversion_gives_the_same_bits(
+    shared: Path, features: NDArray[np.float64], level: str, tmp_path: Path
+) -> None:
+    found = resolve(load_registry(REGISTRY), "rf", LEVELS[level], Places(shared / "hub"))
+    converted = with_conversion(found, [tmp_path])
+    assert converted.converted is not None
+    before, after = (load_forest(model).predict(features) for model in (found, converted))
+    assert after.tobytes() == before.tobytes()
