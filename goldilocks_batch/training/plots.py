@@ -72,29 +72,28 @@ def draw(
 
 def _parity(axes: Axes, dataset: Dataset, bounds: NDArray[np.float64], confidence: float) -> None:
     known = ~dataset.censored
-    rng = np.random.default_rng(0)  # labels lie on a ladder: moved a little so that rows can be told apart
+    true = _apart(np.where(known, dataset.kdist, dataset.at_most))
+    lower, median, upper = bounds.T
+    missed = lower > np.where(known, dataset.kdist, dataset.at_most)
+    dense = min(1.0, 60 / len(dataset))
     for rows, color, marker, label in (
-        (known, _MODEL, "o", "labels"),
-        (~known, _LIMIT, "<", "limits: the label is at most this"),
+        (known & ~missed, _MODEL, "o", "lower bound holds"),
+        (~known & ~missed, _CONSTANT, "<", "only a limit is known, which the lower bound keeps to"),
+        (missed, _LIMIT, "o", "lower bound too high: would not be converged"),
     ):
-        if not rows.any():
-            continue
-        true = np.where(known, dataset.kdist, dataset.at_most)[rows] * np.exp(
-            rng.normal(0, 0.008, rows.sum())
-        )
-        lower, median, upper = bounds[rows].T
-        dense = min(1.0, 60 / rows.sum())
-        axes.vlines(true, lower, upper, color=color, lw=0.6, alpha=0.08 + 0.5 * dense)
-        axes.plot(
-            true,
-            median,
-            marker,
-            ms=2.2 + 2 * dense,
-            mew=0,
-            color=color,
-            alpha=0.45 + 0.4 * dense,
-            label=label,
-        )
+        if rows.any():
+            axes.vlines(true[rows], lower[rows], upper[rows], color=color, lw=0.5, alpha=0.1 + 0.5 * dense)
+            axes.plot(
+                true[rows],
+                median[rows],
+                marker,
+                ms=2.2 + 2 * dense,
+                mew=0,
+                color=color,
+                alpha=0.5 + 0.4 * dense,
+                zorder=3,
+                label=f"{label} ({rows.sum()})",
+            )
     values = np.concatenate([dataset.kdist[known], bounds.ravel()])
     span = values.min() / 1.08, values.max() * 1.08
     axes.plot(span, span, color=_GUIDE, lw=0.9)
@@ -105,6 +104,16 @@ def _parity(axes: Axes, dataset: Dataset, bounds: NDArray[np.float64], confidenc
     axes.set_ylabel("predicted: median, and lower to upper bound, 1/Å")
     axes.set_title(f"{len(dataset)} rows, bounds at confidence {confidence:.2f}", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=1.6)
+
+
+def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Labels lie on a ladder: moved by up to a third of its steps, so that rows can be told apart."""
+    rungs = np.unique(np.log(values))
+    step = float(np.median(np.diff(rungs))) if len(rungs) > 1 else 0.0
+    moved: NDArray[np.float64] = values * np.exp(
+        np.random.default_rng(0).uniform(-step / 3, step / 3, len(values))
+    )
+    return moved
 
 
 def _coverage(axes: Axes, evaluation: Evaluation) -> None:
