@@ -205,10 +205,10 @@ def _resolved(config: RunConfig) -> ResolvedModel:
     """The model of a name in the registry, of a folder, or the one in the package."""
     if config.model == STARTER:
         return resolve_trained(shipped_model(STARTER), config.confidence)
+    registry, places = load_registry(config.registry), places_for(config.artifacts, offline=config.offline)
     if Path(config.model).is_dir():
-        return resolve_trained(Path(config.model), config.confidence)
-    places = places_for(config.artifacts, offline=config.offline)
-    found = resolve(load_registry(config.registry), config.model, config.confidence, places)
+        return resolve_trained(Path(config.model), config.confidence, registry, places)
+    found = resolve(registry, config.model, config.confidence, places)
     return with_conversion(found, places.folders)
 
 

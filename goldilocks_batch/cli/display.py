@@ -224,7 +224,9 @@ def _kpoint_table(report: Report, summary: RunSummary) -> Table:
             report.kpoints[f"{prefix}n_kpoints"],
             report.kpoints[f"{prefix}n_kpoints_irreducible"],
         )
-        change = f"{(ours - reduced) / reduced:+.1%}" if prefix and reduced else ""
+        if not full:  # there is no constant of this confidence
+            continue
+        change = f"{(ours - reduced) / reduced:+.1%}" if prefix else ""
         table.add_row(label, f"{full:,}", f"{reduced:,}", change)
     return table
 

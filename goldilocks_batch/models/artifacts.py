@@ -8,7 +8,14 @@ from pathlib import Path
 
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.models.cache import LOCK_FILE, Pins, read_pins
-from goldilocks_batch.models.registry import FileEntry, FolderEntry, LevelEntry, Registry, level_name
+from goldilocks_batch.models.registry import (
+    FileEntry,
+    FolderEntry,
+    LevelEntry,
+    Registry,
+    level_name,
+    load_registry,
+)
 from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 __all__ = [
@@ -26,6 +33,8 @@ __all__ = [
 STARTER = "starter"
 
 Entry = FileEntry | FolderEntry
+
+_REMEDY = "; 'goldilocks-batch models pull' fetches the right one, --registry names one of other versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +139,16 @@ def shipped_model(name: str) -> Path:
     return Path(__file__).parents[1] / "training" / "shipped" / name
 
 
-def resolve_trained(folder: Path, confidence: float) -> ResolvedModel:
+def resolve_trained(
+    folder: Path, confidence: float, registry: Registry | None = None, places: Places | None = None
+) -> ResolvedModel:
     """A model that was trained with this package, found by its own records.
 
     Args:
         folder: holds ``manifest.json`` and what it lists.
         confidence: one-sided; any that its calibration rows allow.
+        registry: what published files its features need should be; the package's own by default.
+        places: where those are looked for.
 
     Raises:
         ModelError: a file is missing, altered or not acceptable, or the record asks for what is not known.
@@ -148,6 +161,9 @@ def resolve_trained(folder: Path, confidence: float) -> ResolvedModel:
     record = model.record
     names = ["manifest.json", "model.json", record.artifacts.estimator, record.artifacts.calibration]
     files = [digested(name.split(".")[0], folder / name, None) for name in names]
+    if "metallicity" in record.feature_blocks:
+        wanted = {required.file: required.sha256 for required in record.requires_artifacts}
+        files += _network(record.name, wanted, registry or load_registry(), places or Places())
     calibration = record.calibration
     return ResolvedModel(
         name=record.name,
@@ -161,6 +177,28 @@ def resolve_trained(folder: Path, confidence: float) -> ResolvedModel:
         files=tuple(files),
         remarks=record.remarks,
     )
+
+
+def _network(
+    name: str, wanted: Mapping[str, str], registry: Registry, places: Places
+) -> tuple[ResolvedFile, ...]:
+    """The metallicity network's files, which must be those that a model was trained with."""
+    roles = registry.model("rf").files
+    if set(wanted) != set(roles):
+        raise ModelError(
+            ErrorCode.ARTIFACT_INVALID,
+            f"model '{name}' has metallicity features, which take {', '.join(sorted(roles))}; its record "
+            f"requires {', '.join(sorted(wanted)) or 'no files'}",
+        )
+    files = resolve_files(registry, roles, "rf", places)
+    for file in files:
+        if file.sha256 != wanted[file.role]:
+            raise ModelError(
+                ErrorCode.ARTIFACT_DIGEST,
+                f"model '{name}' was trained with {file.role} of sha256 {wanted[file.role]}, {file.path} has "
+                f"{file.sha256}: another network gives other features",
+            )
+    return files
 
 
 def _revision(level: LevelEntry, files: tuple[ResolvedFile, ...]) -> str:
@@ -224,7 +262,7 @@ def _checked_file(role: str, entry: FileEntry, repository: Path) -> ResolvedFile
         raise ModelError(
             ErrorCode.ARTIFACT_DIGEST,
             f"{path} has {size} bytes, the registry expects {entry.size}: a download that was cut short, or "
-            "another version. Nothing in it was read",
+            f"another version. Nothing in it was read{_REMEDY}",
         )
     return _pinned(role, entry, entry.path, entry.sha256, repository, read_pins(repository))
 
@@ -254,4 +292,4 @@ def _pinned(
     pinned_by = "the registry" if sha256 is not None else str(repository / LOCK_FILE)
     if sha256 is None and locked is not None:
         sha256 = locked.sha256
-    return digested(role, repository / path, sha256, pinned_by=pinned_by, revision=revision)
+    return digested(role, repository / path, sha256, pinned_by=pinned_by, remedy=_REMEDY, revision=revision)

@@ -222,14 +222,20 @@ def convert_levels(
 
 
 def load_forest(model: ResolvedModel) -> Forest:
-    """The forest of a published model: its conversion if there is one, else its pickle.
+    """The forest of a published model: its conversion if it can be read here, else its pickle.
+
+    A worker on another machine may see the artifacts and not the cache of the client.
 
     Raises:
         ModelError: the file has changed since it was checked, or is not acceptable.
     """
-    if model.converted is None:
-        return read_forest_pickle(model.file("forest"))
-    return Forest.from_arrays(read_arrays(model.converted.checked()))
+    if model.converted is not None:
+        try:
+            return Forest.from_arrays(read_arrays(model.converted.checked()))
+        except ModelError as error:
+            if error.code != ErrorCode.ARTIFACT_MISSING:
+                raise
+    return read_forest_pickle(model.file("forest"))
 
 
 def _files_of(forest: Forest, source: ResolvedFile) -> dict[str, bytes]:

@@ -111,7 +111,13 @@ def file_of(files: Sequence[ResolvedFile], role: str) -> Path:
 
 
 def digested(
-    role: str, path: Path, expected: str | None, *, pinned_by: str = "", revision: str = "not pinned"
+    role: str,
+    path: Path,
+    expected: str | None,
+    *,
+    pinned_by: str = "",
+    remedy: str = "",
+    revision: str = "not pinned",
 ) -> ResolvedFile:
     """A file and its digest.
 
@@ -120,6 +126,7 @@ def digested(
         path: where it is.
         expected: its digest, None if nobody knows it.
         pinned_by: who names that digest, for the message.
+        remedy: what a user can do, for the message.
         revision: of the repository that it comes from.
 
     Raises:
@@ -133,7 +140,7 @@ def digested(
         raise ModelError(
             ErrorCode.ARTIFACT_DIGEST,
             f"{path} has sha256 {found}, {pinned_by} expects {expected}: it is damaged, or another version. "
-            "Nothing in it was read",
+            f"Nothing in it was read{remedy}",
         )
     return ResolvedFile(role, path.resolve(), found, expected is not None, stamp, revision)
 

@@ -143,6 +143,14 @@ def test_where_the_cache_cannot_be_written_the_pickle_is_read(source: ResolvedFi
     assert refusal.value.code == ErrorCode.WRITE_FAILED
 
 
+def test_a_worker_that_does_not_see_the_cache_reads_the_pickle(source: ResolvedFile, tmp_path: Path) -> None:
+    model = with_conversion(model_of(source), [tmp_path / "cache"])
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    assert (
+        load_forest(model).predict(ROWS).tobytes() == read_forest_pickle(source.path).predict(ROWS).tobytes()
+    )
+
+
 def test_many_convert_at_once(source: ResolvedFile, tmp_path: Path) -> None:
     found: list[ResolvedFile] = []
     start = threading.Barrier(4)

@@ -1,0 +1,62 @@
+"""A trained model whose features need a published network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
+
+from goldilocks_batch import predict
+from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.features.metallicity import Metallicity
+from goldilocks_batch.features.table import SCHEMA_ID
+from goldilocks_batch.models.artifacts import Places, resolve_files
+from goldilocks_batch.models.registry import load_registry
+from goldilocks_batch.models.resolved import file_of
+from goldilocks_batch.training.features import FeatureSet
+from goldilocks_batch.training.forest import ForestSettings
+from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.recipes import Resources, train_model
+from goldilocks_batch.training.train import CalibrationSettings, TrainConfig
+
+pytestmark = pytest.mark.shared
+
+
+def trained(folder: Path, shared: Path, sha256: str | None = None) -> Path:
+    """A model of all 483 features; its record names the network's files, or others if so wished."""
+    registry = load_registry()
+    files = resolve_files(registry, registry.model("rf").files, "rf", Places(shared / "hub"))
+    network = Metallicity(file_of(files, "metallicity_checkpoint"), file_of(files, "metallicity_atoms"))
+    digests = tuple((file.role, sha256 or file.sha256) for file in files)
+    config = TrainConfig(
+        target=Target(column="k_dist"),
+        feature_schema=SCHEMA_ID,
+        forest=ForestSettings(n_estimators=5),
+        calibration=CalibrationSettings(folds=2),
+        validation_folds=2,
+    )
+    features = FeatureSet(SCHEMA_ID, network=network, network_digests=digests)
+    train_model(
+        write_labelled(folder / "l.parquet", 60), config, folder / "model", resources=Resources(features)
+    )
+    return folder / "model"
+
+
+def test_its_network_is_found_like_any_model_file(tmp_path: Path, shared: Path) -> None:
+    model = trained(tmp_path, shared)
+    crystal = Crystal(3.0 * np.eye(3), np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]), np.array([29, 30]))
+    table = predict([crystal], model=str(model), confidence=0.8, artifacts=shared / "hub")
+    assert table["status"].to_pylist() == ["ok"]
+    with pytest.raises(ModelError, match=r"is_metal\.ckpt") as refusal:
+        predict([crystal], model=str(model), confidence=0.8, offline=True)
+    assert refusal.value.code == ErrorCode.ARTIFACT_MISSING
+
+
+def test_another_network_is_refused(tmp_path: Path, shared: Path) -> None:
+    model = trained(tmp_path, shared, sha256="0" * 64)
+    with pytest.raises(ModelError, match="another network gives other features") as refusal:
+        predict([], model=str(model), confidence=0.8, artifacts=shared / "hub")
+    assert refusal.value.code == ErrorCode.ARTIFACT_DIGEST
