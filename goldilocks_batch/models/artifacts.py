@@ -162,7 +162,7 @@ def resolve_trained(
     names = ["manifest.json", "model.json", record.artifacts.estimator, record.artifacts.calibration]
     files = [digested(name.split(".")[0], folder / name, None) for name in names]
     if "metallicity" in record.feature_blocks:
-        wanted = {required.file: required.sha256 for required in record.requires_artifacts}
+        wanted = {required.name: required.sha256 for required in record.requires_artifacts}
         files += _network(record.name, wanted, registry or load_registry(), places or Places())
     calibration = record.calibration
     return ResolvedModel(

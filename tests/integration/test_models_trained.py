@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,13 @@ from training_data import write_labelled  # type: ignore[import-not-found]  # in
 from goldilocks_batch import predict
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, ModelError
-from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.features.table import SCHEMA_ID
 from goldilocks_batch.models.artifacts import Places, resolve_files
 from goldilocks_batch.models.registry import load_registry
-from goldilocks_batch.models.resolved import file_of
-from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.forest import ForestSettings
 from goldilocks_batch.training.labels import Target
-from goldilocks_batch.training.recipes import Resources, train_model
+from goldilocks_batch.training.recipes import train_model
+from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.train import CalibrationSettings, TrainConfig
 
 pytestmark = pytest.mark.shared
@@ -29,8 +28,8 @@ def trained(folder: Path, shared: Path, sha256: str | None = None) -> Path:
     """A model of all 483 features; its record names the network's files, or others if so wished."""
     registry = load_registry()
     files = resolve_files(registry, registry.model("rf").files, "rf", Places(shared / "hub"))
-    network = Metallicity(file_of(files, "metallicity_checkpoint"), file_of(files, "metallicity_atoms"))
-    digests = tuple((file.role, sha256 or file.sha256) for file in files)
+    if sha256 is not None:
+        files = tuple(replace(file, sha256=sha256) for file in files)
     config = TrainConfig(
         target=Target(column="k_dist"),
         feature_schema=SCHEMA_ID,
@@ -38,10 +37,8 @@ def trained(folder: Path, shared: Path, sha256: str | None = None) -> Path:
         calibration=CalibrationSettings(folds=2),
         validation_folds=2,
     )
-    features = FeatureSet(SCHEMA_ID, network=network, network_digests=digests)
-    train_model(
-        write_labelled(folder / "l.parquet", 60), config, folder / "model", resources=Resources(features)
-    )
+    labels = write_labelled(folder / "l.parquet", 60)
+    train_model(labels, config, folder / "model", resources=Resources(files))
     return folder / "model"
 
 
