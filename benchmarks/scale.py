@@ -48,6 +48,13 @@ def workers(options: argparse.Namespace) -> None:
     print_scaling(options.manifest, options.rows)
 
 
+def predict(options: argparse.Namespace) -> None:
+    """What the model says of many workers."""
+    from benchmarks.scaling.predictions import print_predictions
+
+    print_predictions(options.few, options.many)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -73,6 +80,10 @@ def main() -> None:
     command.set_defaults(run=workers)
     command.add_argument("manifest", type=Path)
     command.add_argument("--rows", type=int, default=8000)
+    command = commands.add_parser("predict", help="16, 128 and 1,024 workers, from two records of `stub`")
+    command.set_defaults(run=predict)
+    command.add_argument("few", type=Path, help="record of a run with one row a shard")
+    command.add_argument("many", type=Path, help="record of a run with hundreds")
     options = parser.parse_args()
     options.run(options)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 __all__ = ["Costs", "Prediction", "Site", "fitted", "predicted"]
 
+_COMPACT_ABOVE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -24,8 +26,8 @@ class Costs:
         start: until a process has loaded its model.
         client_shard: of the client with the scheduler in it, for each shard.
         plan_row: to check the inputs before the first shard.
-        end_part: to read a part's footer at the end; twice, to begin and to end.
-        end_row: to compact at the end.
+        end_part: to read a part's footer at the end.
+        end_row: to compact at the end, which is done with more than 1,000 parts.
         part_bytes, row_bytes: of a part, beside its rows and for each of them.
         manifest_row: bytes of the manifest that a row takes.
         footer_row: bytes of the manifest's footer a row; each process reads it whole, once.
@@ -117,7 +119,8 @@ def _seconds(
     }
     # all but one may wait for a last shard that began when the others were through (Graham's bound)
     tail = (1 - 1 / workers) * work / shards
-    once = rows * (costs.plan_row + costs.end_row) + shards * costs.end_part + costs.start
+    compacting = rows * costs.end_row if shards > _COMPACT_ABOVE else 0.0
+    once = rows * costs.plan_row + costs.start + shards * costs.end_part + compacting
     return once + max(demands.values()) + tail, demands
 
 

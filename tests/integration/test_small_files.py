@@ -1,4 +1,4 @@
-"""What a run asks of the file system that all nodes share: few files, and no asking again and again."""
+"""What a run does to a file system that it shares: few files, and no looking again and again."""
 
 from __future__ import annotations
 

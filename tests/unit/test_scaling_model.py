@@ -62,6 +62,12 @@ def test_the_scheduler_saturates_where_its_shards_take_as_long_as_the_workers() 
     assert predicted(costs, 1_000_000, 40, 100, IDEAL).limit == "client and scheduler"
 
 
+def test_compaction_is_paid_for_above_a_thousand_parts_only() -> None:
+    costs = replace(FREE, end_row=1e-5)
+    few, many = (predicted(costs, 1_000_000, 1, size, IDEAL).seconds for size in (1000, 999))
+    assert many - few == pytest.approx(10)
+
+
 def test_each_shared_resource_can_be_the_limit() -> None:
     slow_files = predicted(FREE, 1_000_000, 1000, 100, Site(files=10, bandwidth=1e30))
     slow_reading = predicted(replace(FREE, manifest_row=1000), 1_000_000, 1000, 100, Site(1e30, 1e6))
