@@ -61,15 +61,13 @@ def substituted(count: int, seed: int, batch: int) -> Iterator[pa.RecordBatch]:
         columns: list[list[object]] = [[], [], [], []]
         for index in range(first, min(first + batch, count)):
             name, lattice, frac, symbols = shapes[rng.integers(len(shapes))]
-            swap = {
-                old: str(rng.choice(NONMETALS if old in NONMETALS else METALS))
-                for old in sorted(set(symbols))
-            }
-            grown = np.mean([radius[swap[s]] for s in symbols]) / np.mean(
-                [radius.get(s, 1.5) for s in symbols]
-            )
+            swap = {}
+            for old in sorted(set(symbols)):
+                among = NONMETALS if old in NONMETALS else METALS
+                swap[old] = among[rng.integers(len(among))]
+            grown = sum(radius[swap[s]] for s in symbols) / sum(radius.get(s, 1.5) for s in symbols)
             strain = np.eye(3) + 0.01 * rng.standard_normal((3, 3))
-            cell = lattice @ strain * max(0.8, float(grown))
+            cell = lattice @ strain * max(0.8, grown)
             columns[0].append(f"{name}-{index:07d}")
             columns[1].append(cell.tolist())
             columns[2].append((frac @ cell).tolist())

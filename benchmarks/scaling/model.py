@@ -66,6 +66,7 @@ class Prediction:
     Attributes:
         seconds: from the command to its end.
         efficiency: against one worker, which is 1.
+        once: of these, what happens once and before or after all else: planning, starting, compacting.
         demands: seconds for which each part of the machinery would be busy.
         limit: the one that decides.
         saturation: the number of workers from which something shared decides, and what that is.
@@ -73,6 +74,7 @@ class Prediction:
 
     seconds: float
     efficiency: float
+    once: float
     demands: Mapping[str, float]
     limit: str
     saturation: tuple[float, str]
@@ -89,14 +91,15 @@ def predicted(costs: Costs, rows: int, workers: int, shard_rows: int, site: Site
         site: the file system.
     """
     site = site or Site()
-    seconds, demands = _seconds(costs, rows, workers, shard_rows, site)
-    alone, _ = _seconds(costs, rows, 1, shard_rows, site)
+    seconds, once, demands = _seconds(costs, rows, workers, shard_rows, site)
+    alone, *_ = _seconds(costs, rows, 1, shard_rows, site)
     compute = demands["workers"] * workers
     shared = {name: spent for name, spent in demands.items() if name != "workers"}
     first = max(shared, key=shared.__getitem__)
     return Prediction(
         seconds,
         alone / (workers * seconds),
+        once,
         demands,
         max(demands, key=demands.__getitem__),
         (compute / shared[first], first),
@@ -105,7 +108,7 @@ def predicted(costs: Costs, rows: int, workers: int, shard_rows: int, site: Site
 
 def _seconds(
     costs: Costs, rows: int, workers: int, shard_rows: int, site: Site
-) -> tuple[float, dict[str, float]]:
+) -> tuple[float, float, dict[str, float]]:
     shards = math.ceil(rows / shard_rows)
     work = shards * costs.shard + rows * costs.row
     read = rows * (costs.manifest_row + workers * costs.footer_row)
@@ -121,7 +124,7 @@ def _seconds(
     tail = (1 - 1 / workers) * work / shards
     compacting = rows * costs.end_row if shards > _COMPACT_ABOVE else 0.0
     once = rows * costs.plan_row + costs.start + shards * costs.end_part + compacting
-    return once + max(demands.values()) + tail, demands
+    return once + max(demands.values()) + tail, once, demands
 
 
 def fitted(few: tuple[int, int, float], many: tuple[int, int, float]) -> tuple[float, float]:

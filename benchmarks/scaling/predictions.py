@@ -67,8 +67,8 @@ def print_predictions(few: Path, many: Path) -> None:
     kinds = {"forest": typical_seconds(config, "forest"), "constant": typical_seconds(config, "constant")}
     costs = {kind: costs_of(few, many, row) for kind, row in kinds.items()}
     print(
-        "| model | rows | workers | shard rows | seconds | efficiency | waits for | shared limit "
-        "| at workers |\n| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |"
+        "| model | rows | workers | shard rows | seconds | once | efficiency | waits for | shared limit "
+        "| at workers |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |"
     )
     for kind, row in kinds.items():
         for rows in (1_000_000, 10_000_000):
@@ -78,7 +78,7 @@ def print_predictions(few: Path, many: Path) -> None:
                 saturation, name = found.saturation
                 print(
                     f"| {kind} | {rows:,} | {workers:,} | {size:,} | {found.seconds:,.0f} "
-                    f"| {found.efficiency:.2f} | {found.limit} | {name} | {saturation:,.0f} |"
+                    f"| {found.once:,.0f} | {found.efficiency:.2f} | {found.limit} | {name} | {saturation:,.0f} |"
                 )
     print("| workers | seconds of work a shard should have at least |\n| ---: | ---: |")
     for workers in (16, 128, 1024, 4096):
