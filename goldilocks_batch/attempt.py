@@ -63,8 +63,12 @@ class Assignment(Generic[W]):
         return report
 
 
-def prepared(config: RunConfig) -> tuple[Assignment[Screening], Identity]:
+def prepared(config: RunConfig, *, check_ids: bool = True) -> tuple[Assignment[Screening], Identity]:
     """What a configuration asks for, with its model and inputs found; nothing is written.
+
+    Args:
+        config: of the run.
+        check_ids: make sure that no id occurs twice in the inputs.
 
     Raises:
         ConfigError, InputError, ModelError: as :func:`run`.
@@ -74,7 +78,7 @@ def prepared(config: RunConfig) -> tuple[Assignment[Screening], Identity]:
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
     work = Screening.from_config(config)
-    sources = open_sources(config.inputs, allow_outside=config.allow_outside)
+    sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
     described = sources.describe()
     identity = Identity(
         {

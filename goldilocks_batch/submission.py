@@ -137,7 +137,7 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
         KeyboardInterrupt: the job has been told to end.
     """
     config = recorded_config(output)
-    assignment, identity = prepared(config)
+    assignment, identity = prepared(config, check_ids=False)  # the submission has done so for the same digest
     record = record_of(output)
     identity.check_resumable(record.values["identity"])
     parts, _ = scan_parts(assignment.folder, assignment.fingerprint)

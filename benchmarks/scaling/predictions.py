@@ -78,7 +78,8 @@ def print_predictions(few: Path, many: Path) -> None:
                 saturation, name = found.saturation
                 print(
                     f"| {kind} | {rows:,} | {workers:,} | {size:,} | {found.seconds:,.0f} "
-                    f"| {found.once:,.0f} | {found.efficiency:.2f} | {found.limit} | {name} | {saturation:,.0f} |"
+                    f"| {found.once:,.0f} | {found.efficiency:.2f} | {found.limit} "
+                    f"| {name} | {saturation:,.0f} |"
                 )
     print("| workers | seconds of work a shard should have at least |\n| ---: | ---: |")
     for workers in (16, 128, 1024, 4096):

@@ -88,12 +88,13 @@ class SourceSet:
             yield from source.ids()
 
 
-def open_sources(inputs: Sequence[Path], *, allow_outside: bool = False) -> SourceSet:
+def open_sources(inputs: Sequence[Path], *, allow_outside: bool = False, check_ids: bool = True) -> SourceSet:
     """Open inputs of any kind: directories, archives, Parquet manifests, single structure files.
 
     Args:
         inputs: what to read, in this order.
         allow_outside: let the paths of a ``path`` manifest leave the manifest's folder.
+        check_ids: make sure that no id occurs twice; inputs whose digests are known need that no more.
 
     Raises:
         InputError: an input is missing, unreadable or of unknown kind, a manifest's columns make no
@@ -104,7 +105,8 @@ def open_sources(inputs: Sequence[Path], *, allow_outside: bool = False) -> Sour
     if sources.rows == 0:
         found = "; ".join(f"{about['path']}: {_nothing_in(about)}" for about in sources.describe())
         raise InputError(ErrorCode.INPUT_EMPTY, f"no structure in the inputs: {found or 'none given'}")
-    _refuse_duplicates(sources)
+    if check_ids:
+        _refuse_duplicates(sources)
     return sources
 
 

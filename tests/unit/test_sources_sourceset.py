@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,34 @@ def test_duplicate_ids_are_named_with_their_places(tmp_path: Path) -> None:
         open_sources([path, tmp_path / "d"])
     assert caught.value.code == ErrorCode.DUPLICATE_ID
     assert f"'m3' in {path} (row 3) and {tmp_path / 'd'} (row 0)" in caught.value.message
+    assert open_sources([path, tmp_path / "d"], check_ids=False).rows == 51
+
+
+def test_ids_are_compared_in_bounded_memory_and_the_footer_is_parsed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, parsed, read = 300_000, [], pq.read_metadata
+
+    def counted(path: Path) -> pq.FileMetaData:
+        parsed.append(path)
+        return read(path)
+
+    path = tmp_path / "m.parquet"
+    table = pa.table({"id": [f"structure-{i:08d}" for i in range(rows)], "cif": ["text"] * rows})
+    pq.write_table(table, path, row_group_size=1000)
+    del table
+    monkeypatch.setattr(pq, "read_metadata", counted)
+    tracemalloc.start()
+    sources = open_sources([path])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sources.rows == rows
+    assert peak < 18 * rows + 2**20  # a hash and its copy in order; one row group's ids
+    assert len(parsed) == 1
+    pieces = sources.pieces(1500, 3500)
+    assert [len(piece) for piece in pieces] == [500, 1000, 500]
+    assert [piece.read()[0].id for piece in pieces] == [f"structure-{i:08d}" for i in (1500, 2000, 3000)]
+    assert len(parsed) == 1
 
 
 def test_only_some_of_many_duplicates_are_named(tmp_path: Path) -> None:
