@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -20,33 +22,50 @@ _SHARD = 250
 _ROUNDS = 3
 
 
+class Measures(NamedTuple):
+    """Of one run: time, s; steady rows a second; share of time with a shard in hand; processor ms a row."""
+
+    seconds: float
+    rate: float
+    busy: float
+    cpu: float
+
+
 class Clock:
-    """Notes when parts are written."""
+    """Notes when parts are written, and how much work is in them."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[float, int]] = []
+        self.parts: list[tuple[float, int, float]] = []
 
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         """Nothing to note."""
 
     def advanced(self, report: Report) -> None:
         """A part is there."""
-        self.parts.append((time.monotonic(), report.rows))
+        self.parts.append((time.monotonic(), report.rows, sum(report.seconds.values())))
 
     def warned(self, message: str) -> None:
         """There should be no reason to."""
         print(message, file=sys.stderr)
 
-    def rate(self, workers: int) -> float:
-        """Rows a second once every worker has written a part, until the first of them has none left."""
+    def steady(self, workers: int) -> tuple[float, float]:
+        """Of the time between every worker's first part and the first worker's end, rates of two kinds.
+
+        Returns:
+            Rows a second, and the share of the time in which a worker has a shard in hand: that one does
+            not suffer from what else the machine has to do.
+        """
         begin, end = workers - 1, len(self.parts) - workers
-        rows = sum(rows for _, rows in self.parts[begin + 1 : end + 1])
-        return rows / (self.parts[end][0] - self.parts[begin][0])
+        inside = self.parts[begin + 1 : end + 1]
+        elapsed = self.parts[end][0] - self.parts[begin][0]
+        busy = sum(seconds for *_, seconds in inside) / workers / elapsed
+        return sum(rows for _, rows, _ in inside) / elapsed, busy
 
 
-def screened(manifest: Path, workers: int) -> tuple[float, float]:
-    """Rate in rows/s with the workers at work, and time of the whole run, s."""
+def screened(manifest: Path, workers: int) -> Measures:
+    """A run on some workers."""
     clock = Clock()
+    before = _children_cpu()
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig(
             inputs=(manifest,),
@@ -57,7 +76,13 @@ def screened(manifest: Path, workers: int) -> tuple[float, float]:
             dashboard=None,
         )
         summary = run(config, observer=clock)
-    return clock.rate(workers), summary.seconds
+    spent = _children_cpu() - before
+    return Measures(summary.seconds, *clock.steady(workers), 1e3 * spent / summary.computed)
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def independent(manifest: Path, processes: int) -> float:
@@ -76,7 +101,7 @@ def alone(manifest: Path) -> float:
             inputs=(manifest,), output=output, model="starter", executor="serial", shard_size=_SHARD
         )
         run(config, observer=clock)
-    return clock.rate(1)
+    return clock.steady(1)[0]
 
 
 def print_scaling(manifest: Path, rows: int) -> None:
@@ -86,25 +111,26 @@ def print_scaling(manifest: Path, rows: int) -> None:
         table = pq.read_table(manifest)
         for path, count in ((small, rows // 2), (large, rows)):
             pq.write_table(table.slice(0, count), path, row_group_size=1000)
-        runs: dict[str, list[tuple[float, float]]] = {}
+        runs: dict[str, list[Measures]] = {}
+        plain: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(_ROUNDS):
             for name, path, workers in (("half", small, 1), ("one", large, 1), ("two", large, 2)):
                 runs.setdefault(name, []).append(screened(path, workers))
-            for processes in (1, 2):
-                runs.setdefault(f"plain {processes}", []).append((independent(small, processes), 0.0))
-    rate = {name: median(found for found, _ in values) for name, values in runs.items()}
-    whole = {name: median(found for _, found in values) for name, values in runs.items()}
-    print(
-        f"| | 1 worker | 2 workers | efficiency |\n| --- | ---: | ---: | ---: |\n"
-        f"| strong: {rows:,} rows, whole run s | {whole['one']:.1f} | {whole['two']:.1f} "
-        f"| {whole['one'] / whole['two'] / 2:.2f} |\n"
-        f"| weak: {rows // 2:,} rows a worker, whole run s | {whole['half']:.1f} | {whole['two']:.1f} "
-        f"| {whole['half'] / whole['two']:.2f} |\n"
-        f"| rows/s while all work | {rate['one']:.0f} | {rate['two']:.0f} "
-        f"| {rate['two'] / rate['one'] / 2:.2f} |\n"
-        f"| rows/s of independent processes | {rate['plain 1']:.0f} | {rate['plain 2']:.0f} "
-        f"| {rate['plain 2'] / rate['plain 1'] / 2:.2f} |"
-    )
+            for processes, rates in plain.items():
+                rates.append(independent(small, processes))
+    half, one, two = (Measures(*map(median, zip(*values, strict=True))) for values in runs.values())
+    alone_rate, both_rate = (median(rates) for rates in plain.values())
+    lines = [
+        (f"strong: {rows:,} rows, whole run s", one.seconds, two.seconds, one.seconds / two.seconds / 2),
+        (f"weak: {rows // 2:,} rows a worker, s", half.seconds, two.seconds, half.seconds / two.seconds),
+        ("rows/s while all work", one.rate, two.rate, two.rate / one.rate / 2),
+        ("rows/s of independent processes", alone_rate, both_rate, both_rate / alone_rate / 2),
+        ("share of time with a shard in hand", one.busy, two.busy, two.busy / one.busy),
+        ("processor ms a row, starting included", one.cpu, two.cpu, one.cpu / two.cpu),
+    ]
+    print("| | 1 worker | 2 workers | efficiency |\n| --- | ---: | ---: | ---: |")
+    for name, single, double, efficiency in lines:
+        print(f"| {name} | {single:.3g} | {double:.3g} | {efficiency:.2f} |")
 
 
 if __name__ == "__main__":
