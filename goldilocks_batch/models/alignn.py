@@ -85,6 +85,7 @@ class Alignn:
         fallback: the same networks on the CPU, for what does not fit the device; None if `ensemble` is on
             the CPU.
         line_edges: line-graph edges of a batch, at most; lowered when a batch has not fitted.
+        additional: features beside the graph.
     """
 
     feature_blocks: tuple[str, ...] = ("composition", "structure", "lattice", "metallicity")
@@ -100,6 +101,7 @@ class Alignn:
         single_site: SingleSite = "skip",
         fallback: Ensemble | None = None,
         line_edges: int = CPU_LINE_EDGES,
+        additional: int = N_ADDITIONAL,
     ) -> None:
         self._ensemble = ensemble
         self._columns = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
@@ -108,6 +110,7 @@ class Alignn:
         self._single_site = single_site
         self._fallback = fallback
         self.line_edges = line_edges
+        self._additional = additional
 
     @classmethod
     def load(
@@ -119,6 +122,7 @@ class Alignn:
         *,
         single_site: SingleSite = "skip",
         device: str = "cpu",
+        additional: int = N_ADDITIONAL,
     ) -> Self:
         """Load the checkpoints of each bound and the table of elements.
 
@@ -129,11 +133,12 @@ class Alignn:
             elements: path of ``atom_init_with_sssp_cutoffs.json``.
             single_site: what to do with a cell of one atom.
             device: ``cpu``, ``cuda`` or ``auto``, which is ``cuda`` where there is a GPU.
+            additional: features beside the graph that they take.
 
         Raises:
             ModelError: a file is missing or not acceptable; there is no GPU where one was asked for.
         """
-        architecture, ensembles = read_networks([lower, median, upper])
+        architecture, ensembles = read_networks([lower, median, upper], additional)
         table = read_element_table(elements)
         if table.shape[1] != architecture.atom_inputs:
             raise ModelError(
@@ -156,13 +161,15 @@ class Alignn:
             single_site=single_site,
             fallback=None if ensemble is on_cpu else on_cpu,
             line_edges=CPU_LINE_EDGES if ensemble is on_cpu else GPU_LINE_EDGES,
+            additional=additional,
         )
 
     def predict(self, inputs: ModelInputs) -> RawBounds:
         """Mean and standard deviation over the networks of each bound.
 
         Args:
-            inputs: primitive cells and their 231 features: composition, structure, lattice, metallicity.
+            inputs: primitive cells and their features beside the graph; of published networks 231:
+                composition, structure, lattice, metallicity.
         """
         if inputs.features is None:
             raise ValueError("ALIGNN needs features beside the graph")
@@ -188,12 +195,11 @@ class Alignn:
 
         Args:
             prepared: n graphs.
-            features: ``(n, 231)``.
+            features: ``(n, k)``, beside the graph.
         """
-        if features.shape != (len(prepared.graphs), N_ADDITIONAL):
-            raise ValueError(
-                f"expected features of shape {(len(prepared.graphs), N_ADDITIONAL)}, found {features.shape}"
-            )
+        expected = (len(prepared.graphs), self._additional)
+        if features.shape != expected:
+            raise ValueError(f"expected features of shape {expected}, found {features.shape}")
         progress = _Progress(
             np.full((len(prepared.graphs), sum(map(len, self._columns))), np.nan, np.float32)
         )

@@ -66,6 +66,16 @@ class TorchEnsemble:
             outputs: NDArray[np.float32] = self._forward(batch, additional, skip_alignn).cpu().numpy()
         return outputs
 
+    def forward(
+        self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
+    ) -> Tensor:
+        """The same as a tensor on the device, ``(n, k)``, which gradients can be taken of."""
+        return self._forward(batch, additional, skip_alignn)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """What can be trained, by key, each with the networks along its first axis; not copies."""
+        return {key: value for key, value in self._weights.items() if not key.endswith("_rbf.centers")}
+
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         import torch
 
@@ -165,13 +175,15 @@ class TorchEnsemble:
         """
         from torch.nn.functional import silu
 
-        gate = self._linear(f"{layer}.src_gate", x)[:, own[target]]
-        gate += self._linear(f"{layer}.dst_gate", x)[:, source]
-        gate += edge_gate[:, edge]
-        message = silu(gate, inplace=True).mul_(self._linear(f"{layer}.dst_update", x)[:, source])
-        total = self._linear(f"{layer}.src_update", x)[:, own]
+        # index_select: its gradient is the same whatever the threads, unlike that of indexing
+        gate = self._linear(f"{layer}.src_gate", x).index_select(1, own[target])
+        gate += self._linear(f"{layer}.dst_gate", x).index_select(1, source)
+        gate += edge_gate.index_select(1, edge)
+        message = silu(gate, inplace=not gate.requires_grad)
+        message = message * self._linear(f"{layer}.dst_update", x).index_select(1, source)
+        total = self._linear(f"{layer}.src_update", x).index_select(1, own)
         total.index_add_(1, target, message)
-        return x[:, own] + silu(self._normalised(f"{layer}.norm", total))
+        return x.index_select(1, own) + silu(self._normalised(f"{layer}.norm", total))
 
     def _head(self, x: Tensor, batch: GraphBatch, additional: NDArray[np.float64]) -> Tensor:
         """``(n_structures, k)`` outputs."""

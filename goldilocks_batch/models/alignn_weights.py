@@ -17,10 +17,12 @@ from goldilocks_batch.graphs.weights import (
     read_checkpoint,
 )
 
-__all__ = ["N_ADDITIONAL", "Architecture", "checkpoints_in", "read_networks"]
+__all__ = ["N_ADDITIONAL", "RADIUS", "Architecture", "checkpoints_in", "read_networks"]
 
 #: Features beside the graph: composition, structure, lattice, metallicity.
 N_ADDITIONAL = 231
+#: Å, the longest distance that the published networks tell from others.
+RADIUS = 10.0
 #: The five linear maps of an edge-gated convolution.
 LINEAR = ("src_gate", "dst_gate", "edge_gate", "src_update", "dst_update")
 
@@ -48,8 +50,12 @@ class Architecture:
     additional: int
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Architecture:
+    def of(cls, checkpoint: Checkpoint, additional: int = N_ADDITIONAL) -> Architecture:
         """What a checkpoint's constructor arguments say.
+
+        Args:
+            checkpoint: the network.
+            additional: features beside the graph that it must take.
 
         Raises:
             ModelError: ARTIFACT_INVALID, they describe a network that predicts something else.
@@ -62,7 +68,7 @@ class Architecture:
             "num_quantiles": 1,
             "use_layer_norm": True,
             "additional_compound_features": True,
-            "add_feat_len": N_ADDITIONAL,
+            "add_feat_len": additional,
         }
         required = ("additional_compound_features", "add_feat_len")
         for name, value in wanted.items():
@@ -79,8 +85,28 @@ class Architecture:
             gcn_layers=constructor_number(checkpoint, "gcn_layers", 4),
             bond_bins=constructor_number(checkpoint, "edge_input_features", 40),
             angle_bins=constructor_number(checkpoint, "triplet_input_features", 20),
-            additional=N_ADDITIONAL,
+            additional=additional,
         )
+
+    def arguments(self) -> dict[str, object]:
+        """The constructor arguments of such a network, as checkpoints hold them."""
+        return {
+            "name": "alignn",
+            "atom_input_features": self.atom_inputs,
+            "hidden_features": self.hidden,
+            "radius": RADIUS,
+            "edge_input_features": self.bond_bins,
+            "triplet_input_features": self.angle_bins,
+            "alignn_layers": self.alignn_layers,
+            "gcn_layers": self.gcn_layers,
+            "classification": False,
+            "robust_regression": False,
+            "quantile_regression": True,
+            "num_quantiles": 1,
+            "use_layer_norm": True,
+            "additional_compound_features": True,
+            "add_feat_len": self.additional,
+        }
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter and buffer by key, without the prefix."""
@@ -134,11 +160,14 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return paths
 
 
-def read_networks(folders: Sequence[Sequence[Path]]) -> tuple[Architecture, list[list[Checkpoint]]]:
+def read_networks(
+    folders: Sequence[Sequence[Path]], additional: int = N_ADDITIONAL
+) -> tuple[Architecture, list[list[Checkpoint]]]:
     """Read the checkpoints of some ensembles, all of one architecture.
 
     Args:
         folders: the checkpoints of each ensemble.
+        additional: features beside the graph that they must take.
 
     Returns:
         The architecture, and the checkpoints of each ensemble.
@@ -149,7 +178,7 @@ def read_networks(folders: Sequence[Sequence[Path]]) -> tuple[Architecture, list
     """
     ensembles = [[read_checkpoint(path) for path in paths] for paths in folders]
     networks = [network for ensemble in ensembles for network in ensemble]
-    architecture = Architecture.of(networks[0])
+    architecture = Architecture.of(networks[0], additional)
     shapes = architecture.shapes()
     for network in networks:
         _same_arguments(networks[0], network)

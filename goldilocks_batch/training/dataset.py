@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, formula
+from goldilocks_batch.crystal import SYMBOLS, Crystal, formula
 from goldilocks_batch.errors import ErrorCode, InputError
 from goldilocks_batch.schema import failure_schema
 from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
@@ -35,6 +36,7 @@ class Dataset:
         kdist: ``(n,)`` float64, 1/Å; NaN where only a limit is known.
         at_most: ``(n,)`` float64, 1/Å, a limit that the true label does not exceed; infinite for a label.
         lattices: ``(n, 3, 3)`` float64, Å, primitive cells.
+        crystals: ``(n,)`` of :class:`~goldilocks_batch.crystal.Crystal`, primitive cells.
         n_sites: ``(n,)`` int64, of the primitive cell.
         n_elements: ``(n,)`` int64.
         systems: ``(n,)`` str, crystal systems.
@@ -49,6 +51,7 @@ class Dataset:
     kdist: NDArray[np.float64]
     at_most: NDArray[np.float64]
     lattices: NDArray[np.float64]
+    crystals: NDArray[np.object_]
     n_sites: NDArray[np.int64]
     n_elements: NDArray[np.int64]
     systems: NDArray[np.str_]
@@ -124,6 +127,7 @@ def load_dataset(
         raise InputError(ErrorCode.DATASET_INVALID, message)
     table = table.take(good)
     numbers = [np.array(found, dtype=np.int64) for found in table["numbers"].to_pylist()]
+    lattices = matrix(table["lattice"], 9).reshape(-1, 3, 3)
     ends = np.searchsorted(_SYSTEM_ENDS, table["space_group"].to_numpy())
     return Dataset(
         ids=np.array([labels.references[row].id for row in good]),
@@ -131,7 +135,8 @@ def load_dataset(
         features=matrix(table["features"], len(features.columns)),
         kdist=labels.kdist[good],
         at_most=labels.at_most[good],
-        lattices=matrix(table["lattice"], 9).reshape(-1, 3, 3),
+        lattices=lattices,
+        crystals=_crystals(lattices, table["frac"].to_pylist(), numbers, table["pbc"].to_pylist()),
         n_sites=np.array([len(found) for found in numbers]),
         n_elements=np.array([len(np.unique(found)) for found in numbers]),
         systems=np.array(SYSTEMS)[ends],
@@ -139,6 +144,18 @@ def load_dataset(
         failures=failures,
         labels=labels,
     )
+
+
+def _crystals(
+    lattices: NDArray[np.float64],
+    frac: Sequence[Sequence[float]],
+    numbers: Sequence[NDArray[np.int64]],
+    pbc: Sequence[Sequence[bool]],
+) -> NDArray[np.object_]:
+    found = np.empty(len(numbers), dtype=object)
+    for row, (lattice, flat, species, periodic) in enumerate(zip(lattices, frac, numbers, pbc, strict=True)):
+        found[row] = Crystal(lattice, np.array(flat).reshape(-1, 3), species, np.array(periodic))
+    return found
 
 
 def _failures(labels: Labels, table: pa.Table) -> pa.Table:

@@ -98,7 +98,7 @@ class Describer:
         Returns:
             A row for each reference, in order: ``key``, the digest of its content; ``stage``,
             ``error_code`` and ``error_message`` if it failed; of the primitive cell ``numbers`` (one a
-            site), ``lattice`` (flat, Å), ``space_group``; ``features``.
+            site), ``lattice`` (flat, Å), ``frac`` (flat), ``pbc``, ``space_group``; ``features``.
         """
         batch = Batch(references)
         batch.load(self._features.max_sites)
@@ -117,6 +117,8 @@ class Describer:
                 described[index] |= {
                     "numbers": crystals[row].numbers,
                     "lattice": crystals[row].lattice.ravel(),
+                    "frac": crystals[row].frac.ravel(),
+                    "pbc": crystals[row].pbc,
                     "space_group": symmetries[row].number,
                     "features": found.values[row],
                 }
@@ -242,6 +244,8 @@ def _schema(features: FeatureSet) -> pa.Schema:
             ("error_message", pa.string()),
             ("numbers", pa.list_(pa.uint8())),
             ("lattice", pa.list_(pa.float64(), 9)),
+            ("frac", pa.list_(pa.float64())),
+            ("pbc", pa.list_(pa.bool_(), 3)),
             ("space_group", pa.int16()),
             ("features", pa.list_(pa.float64(), n_columns(features.blocks))),
         ]
