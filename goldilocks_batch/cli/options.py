@@ -81,7 +81,11 @@ Device = Annotated[
 ]
 Artifacts = Annotated[
     Path | None,
-    typer.Option(help="Folder of model files: ORGANISATION/REPOSITORY/FILE.", rich_help_panel=_MODEL),
+    typer.Option(
+        help="Folder of model files, ORGANISATION/REPOSITORY/FILE; what is not there is looked for in the "
+        "project's cache.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Offline = Annotated[
     bool | None,

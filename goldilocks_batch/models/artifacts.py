@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.models.cache import LOCK_FILE, Pins, read_pins
 from goldilocks_batch.models.registry import (
     FileEntry,
@@ -221,8 +221,8 @@ def _located(entry: Entry, model: str, places: Places) -> Path:
     if places.fetch is not None and places.cache is not None:
         try:
             places.fetch(entry)
-        except ModelError as error:
-            if error.code != ErrorCode.ARTIFACT_MISSING:
+        except (ModelError, RunError) as error:
+            if error.code not in (ErrorCode.ARTIFACT_MISSING, ErrorCode.WRITE_FAILED):
                 raise
             reason = error.message
         else:

@@ -113,14 +113,17 @@ class Remote:
             ModelError: ARTIFACT_MISSING, with what the host answered, or there is no such file;
                 ARTIFACT_FORBIDDEN, a name would leave the folder.
         """
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, constants
 
         _refuse_offline()
         if entry.host == "github":
             raise ModelError(ErrorCode.ARTIFACT_MISSING, "GitHub's raw files have no listing of a folder")
         api = HfApi(endpoint=self.endpoint)
         where = f"{api.endpoint}/{entry.repository}"
-        info = self._patiently(where, lambda: api.model_info(entry.repository, revision=revision))
+        limit = constants.HF_HUB_ETAG_TIMEOUT
+        info = self._patiently(
+            where, lambda: api.model_info(entry.repository, revision=revision, timeout=limit)
+        )
         paths = [file.rfilename for file in info.siblings or ()]
         beginning = entry.path + "/"
         names = [

@@ -332,6 +332,14 @@ def test_what_cannot_be_had_says_where_was_looked_and_what_to_do(hub: Hub, tmp_p
     assert "--model starter needs no files" in refusal.value.message
 
 
+def test_a_cache_that_cannot_be_written_is_told_with_what_to_do(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the cache should be")
+    places = Places(None, tmp_path / "cache", fetcher(hub, tmp_path / "cache"))
+    with pytest.raises(ModelError, match="cannot write") as refusal:
+        resolve(registry(), "nets", 0.95, places)
+    assert "models pull nets --to" in refusal.value.message
+
+
 @pytest.mark.parametrize("name", ["../../evil.ckpt", "sub/c.ckpt", "c\n.ckpt", ".hidden.ckpt", "\\c.ckpt"])
 def test_a_listed_name_that_leaves_the_folder_is_refused(hub: Hub, tmp_path: Path, name: str) -> None:
     hub.files[f"org/nets/quantile95/{name}"] = b"evil"
