@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelError: ARTIFACT_MISSING, there is no such file; ARTIFACT_INVALID, it is not a checkpoint of a
             network with the prefix ``model.``, or a weight is not finite; ARTIFACT_FORBIDDEN, it holds more
-            than tensors and plain values.
+            than tensors and plain values, or claims more memory than it has bytes.
     """
     import torch
 
     if not path.is_file():
         raise ModelError(ErrorCode.ARTIFACT_MISSING, f"no checkpoint at {path}")
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -87,6 +89,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, _arrays(path, state), settings)
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it is: torch stores its records as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            ErrorCode.ARTIFACT_INVALID, f"{path} is not a torch checkpoint: {_first_line(error)}"
+        ) from error
+    claimed, size = sum(record.file_size for record in records), path.stat().st_size
+    if claimed > size or any(record.compress_type != zipfile.ZIP_STORED for record in records):
+        raise ModelError(
+            ErrorCode.ARTIFACT_FORBIDDEN,
+            f"{path} has {size} bytes and unpacks to {claimed}; a checkpoint's records are not compressed. "
+            "Nothing in it was read",
+        )
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -95,6 +115,7 @@ def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, NDArray[np.float3
     import torch
 
     weights = {}
+    left = path.stat().st_size
     for key, value in state.items():
         if not key.startswith(PREFIX):
             raise ModelError(
@@ -103,6 +124,12 @@ def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, NDArray[np.float3
         if not isinstance(value, torch.Tensor):
             raise ModelError(
                 ErrorCode.ARTIFACT_INVALID, f'{path}: "{key}" is not a tensor but {type(value).__name__}'
+            )
+        left -= value.numel() * value.element_size()
+        if value.layout != torch.strided or value.device.type != "cpu" or left < 0:
+            raise ModelError(
+                ErrorCode.ARTIFACT_FORBIDDEN,
+                f'{path}: "{key}" of shape {tuple(value.shape)} is no plain array of numbers in the file',
             )
         array = value.detach().float().numpy()
         if not np.isfinite(array).all():

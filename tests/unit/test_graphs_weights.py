@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,39 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path, monkeypatch: pytest.M
     torch.save({"state_dict": Payload()}, tmp_path / "a.ckpt")
     refused(tmp_path / "a.ckpt", ErrorCode.ARTIFACT_FORBIDDEN, "more than tensors")
     assert not Path("must-not-appear").exists()
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is(tmp_path: Path) -> None:
+    arguments = alignn_arguments()
+    path = write_checkpoint(tmp_path / "a.ckpt", arguments, alignn_state(arguments, 0))
+    bomb = tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        for record in whole.infolist():
+            packed.writestr(record.filename, whole.read(record))
+        packed.writestr("archive/data/999", bytes(50 * 2**20))
+    refused(bomb, ErrorCode.ARTIFACT_FORBIDDEN, "unpacks to")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(1).expand(2**40),
+        torch.zeros(1, dtype=torch.complex64).expand(2**40),
+        torch.empty(2**40, device="meta"),
+    ],
+    ids=["expanded", "complex", "meta"],
+)
+def test_tensors_that_are_larger_than_the_file(tmp_path: Path, tensor: torch.Tensor) -> None:
+    content = {"state_dict": {"model.x": tensor}, "hyper_parameters": {"model": {}}}
+    torch.save(content, tmp_path / "a.ckpt")
+    refused(tmp_path / "a.ckpt", ErrorCode.ARTIFACT_FORBIDDEN, "no plain array")
+
+
+def test_many_names_for_one_tensor(tmp_path: Path) -> None:
+    shared = torch.zeros(2**16)
+    content = {"state_dict": {f"model.{i}": shared for i in range(500)}, "hyper_parameters": {"model": {}}}
+    torch.save(content, tmp_path / "a.ckpt")
+    refused(tmp_path / "a.ckpt", ErrorCode.ARTIFACT_FORBIDDEN, "no plain array")
 
 
 def test_foreign_key_and_bad_weights(tmp_path: Path) -> None:
