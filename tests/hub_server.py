@@ -39,6 +39,7 @@ class Hub:
         files: content by ``<organisation>/<repository>/<path>``.
         sent: content that is sent in place of the true one.
         faults: used up in order.
+        commit: what files are said to be of, in place of the commit asked for.
         asked: method, path and headers of every request.
     """
 
@@ -46,6 +47,7 @@ class Hub:
     sent: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    commit: str = ""
     url: str = ""
 
     @property
@@ -96,8 +98,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             cut_at = fault.cut_at if fault else None
             if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/[^/]+)?", path):
                 return self._listing(found[1])
-            if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
-                return self._resolved(f"{found[1]}/{found[2]}", body)
+            if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+                commit = found[2] if re.fullmatch("[0-9a-f]{40}", found[2]) else COMMIT
+                return self._resolved(f"{found[1]}/{found[3]}", hub.commit or commit, body)
             if found := re.fullmatch(r"/cdn/(.+)", path):
                 return self._content(hub.sent.get(found[1]) or hub.files[found[1]], body, cut_at)
             if found := re.fullmatch(r"/raw/([^/]+/[^/]+)/[0-9a-f]{40}/(.+)", path):
@@ -112,18 +115,18 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             answer = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
             self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
-        def _resolved(self, key: str, body: bool) -> None:
+        def _resolved(self, key: str, commit: str, body: bool) -> None:
             if key not in hub.files:
-                return self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"")
+                return self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit}, b"")
             data = hub.files[key]
             if key.endswith(".json"):
                 git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-                return self._content(data, body, None, {"ETag": f'"{git}"', "X-Repo-Commit": COMMIT})
+                return self._content(data, body, None, {"ETag": f'"{git}"', "X-Repo-Commit": commit})
             headers = {
                 "Location": f"{hub.cdn}/cdn/{key}",
                 "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',
                 "X-Linked-Size": str(len(data)),
-                "X-Repo-Commit": COMMIT,
+                "X-Repo-Commit": commit,
             }
             return self._send(302, headers, b"")
 

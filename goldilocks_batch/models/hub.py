@@ -25,6 +25,8 @@ _GITHUB = "https://raw.githubusercontent.com"
 #: Answers that another try may change.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
+_COMMIT = r"[0-9a-f]{40}"
+
 _Answer = TypeVar("_Answer")
 
 
@@ -78,7 +80,8 @@ class Remote:
         """Ask for a file's commit, size, digest and address.
 
         Raises:
-            ModelError: ARTIFACT_MISSING, with what the host answered.
+            ModelError: ARTIFACT_MISSING, with what the host answered; ARTIFACT_DIGEST, it answers for
+                another commit than the one that is pinned.
         """
         _refuse_offline()
         if entry.host == "github":
@@ -93,9 +96,16 @@ class Remote:
         if found.commit_hash is None:
             what = "it does not answer as a Hub does; a proxy or a login page in between?"
             raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{url} did not give it: {what}")
+        if revision is not None and re.fullmatch(_COMMIT, revision) and found.commit_hash != revision:
+            raise ModelError(
+                ErrorCode.ARTIFACT_DIGEST,
+                f"{url} answers for another commit: {found.commit_hash}",
+            )
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         location = urljoin(url, found.location)
-        if urlsplit(location).netloc != urlsplit(url).netloc:  # a token is for the Hub, not for its CDN
+        if (
+            urlsplit(location)[:2] != urlsplit(url)[:2]
+        ):  # another scheme or host: a token is for the Hub, not for its CDN
             headers.pop("authorization", None)
         etag = found.etag or ""
         return Published(
@@ -162,7 +172,7 @@ class Remote:
                     resume_size=stream.tell(),
                     headers=published.headers,
                     expected_size=published.size,
-                    displayed_filename=part.name.split(".part")[0],
+                    displayed_filename=part.name.split(".part")[0].removeprefix("."),
                 )
 
         self._patiently(published.url, attempt)

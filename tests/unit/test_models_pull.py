@@ -161,6 +161,12 @@ def test_another_version_is_refused_before_it_is_fetched(hub: Hub, tmp_path: Pat
     assert [method for method, _, _ in hub.asked] == ["HEAD"]
 
 
+def test_another_commit_than_the_pinned_one_is_refused(hub: Hub, tmp_path: Path) -> None:
+    hub.commit = "d" * 40
+    entry = FileEntry(repository="org/repo", path="one.bin", revision=COMMIT)
+    refused(fetcher(hub, tmp_path), entry, ErrorCode.ARTIFACT_DIGEST, hub.commit)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "word"),
     [
