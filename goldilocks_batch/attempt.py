@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,6 +13,7 @@ from goldilocks_batch.cluster.executor import Lost
 from goldilocks_batch.cluster.worker import Job, Work
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.plan import Identity, Shard
 from goldilocks_batch.provenance import RunRecord, versions
 from goldilocks_batch.report import Report
@@ -63,11 +64,14 @@ class Assignment(Generic[W]):
         return report
 
 
-def prepared(config: RunConfig, *, check_ids: bool = True) -> tuple[Assignment[Screening], Identity]:
+def prepared(
+    config: RunConfig, say: Callable[[str], None] = say_nothing, *, check_ids: bool = True
+) -> tuple[Assignment[Screening], Identity]:
     """What a configuration asks for, with its model and inputs found; nothing is written.
 
     Args:
         config: of the run.
+        say: told of each model file that is fetched.
         check_ids: make sure that no id occurs twice in the inputs.
 
     Raises:
@@ -77,7 +81,7 @@ def prepared(config: RunConfig, *, check_ids: bool = True) -> tuple[Assignment[S
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
-    work = Screening.from_config(config)
+    work = Screening.from_config(config, say)
     sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
     described = sources.describe()
     identity = Identity(
@@ -95,13 +99,15 @@ def prepared(config: RunConfig, *, check_ids: bool = True) -> tuple[Assignment[S
 
 
 @contextlib.contextmanager
-def begun(config: RunConfig) -> Iterator[tuple[Assignment[Screening], RunRecord]]:
+def begun(
+    config: RunConfig, say: Callable[[str], None] = say_nothing
+) -> Iterator[tuple[Assignment[Screening], RunRecord]]:
     """An attempt at a run: its folder made and locked, its record begun.
 
     Raises:
         GoldilocksError: as :func:`run`.
     """
-    assignment, identity = prepared(config)
+    assignment, identity = prepared(config, say)
     with _locked(config.output, config.overwrite):
         record = _opened_record(config.output, identity, config.overwrite)
         record.begin(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +19,7 @@ from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names
 from goldilocks_batch.models.artifacts import resolve_files
-from goldilocks_batch.models.pull import places_for
+from goldilocks_batch.models.pull import places_for, say_nothing
 from goldilocks_batch.models.registry import load_registry
 from goldilocks_batch.models.resolved import ResolvedFile, file_of
 from goldilocks_batch.report import Report
@@ -82,15 +82,19 @@ class Featurization:
     blocks: tuple[str, ...] = ("composition", "structure", "soap", "lattice", "metallicity")
 
     @classmethod
-    def from_config(cls, config: RunConfig) -> Self:
+    def from_config(cls, config: RunConfig, say: Callable[[str], None] = say_nothing) -> Self:
         """Find and check the metallicity network's files.
+
+        Args:
+            config: says where they are looked for.
+            say: told of each file that is fetched, a line each.
 
         Raises:
             ModelError: they are missing or not the right ones.
         """
         registry = load_registry(config.registry)
         wanted = registry.model("rf").files
-        places = places_for(config.artifacts, offline=config.offline)
+        places = places_for(config.artifacts, offline=config.offline, say=say)
         files = resolve_files(registry, wanted, "rf", places)
         return cls(files, config.max_sites)
 

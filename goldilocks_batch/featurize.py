@@ -55,7 +55,8 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
         InputError, ModelError, RunError: as :func:`goldilocks_batch.run`.
         KeyboardInterrupt: on interruption, with the parts kept.
     """
-    work = Featurization.from_config(config)
+    observer = observer or Silent()
+    work = Featurization.from_config(config, observer.warned)
     sources = open_sources(config.inputs, allow_outside=config.allow_outside)
     digests = [str(entry["digest"]) for entry in sources.describe()]
     identity = Identity(
@@ -65,7 +66,7 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
     with executor_for(config) as executor:
         assignment = Assignment(work, sources, folder, identity.fingerprint)
         size = shard_size(config, "forest", sources.rows)
-        state = process(assignment, executor, size, observer or Silent())
+        state = process(assignment, executor, size, observer)
     if state == "interrupted":
         raise KeyboardInterrupt
     parts, _ = scan_parts(folder, identity.fingerprint)

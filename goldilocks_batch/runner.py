@@ -105,7 +105,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         RunError: the folder holds a different run, is in use, or cannot be written.
     """
     observer = observer or Silent()
-    with begun(config) as (assignment, record):
+    with begun(config, observer.warned) as (assignment, record):
         folder, fingerprint = config.output, assignment.fingerprint
         before = _total(folder / "results", fingerprint)
         began = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.models.convert import with_conversion
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.models.load import SingleSite, load_model
-from goldilocks_batch.models.pull import places_for
+from goldilocks_batch.models.pull import places_for, say_nothing
 from goldilocks_batch.models.registry import level_name, load_registry
 from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.report import Report
@@ -51,14 +51,18 @@ class Screening:
     device: str = "cpu"
 
     @classmethod
-    def from_config(cls, config: RunConfig) -> Self:
+    def from_config(cls, config: RunConfig, say: Callable[[str], None] = say_nothing) -> Self:
         """Find and check the model that a configuration asks for.
+
+        Args:
+            config: names the model.
+            say: told of each file that is fetched, a line each.
 
         Raises:
             ModelError: it is unknown, or its files are missing or not the right ones.
             ConfigError: it has no such bound as ``grid`` asks for.
         """
-        model = _resolved(config)
+        model = _resolved(config, say)
         if model.kind == "constant" and config.grid != "lower":
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
@@ -201,11 +205,12 @@ class Screener:
         return Answers(alive[good], bounds.values[good], spread)
 
 
-def _resolved(config: RunConfig) -> ResolvedModel:
+def _resolved(config: RunConfig, say: Callable[[str], None]) -> ResolvedModel:
     """The model of a name in the registry, of a folder, or the one in the package."""
     if config.model == STARTER:
         return resolve_trained(shipped_model(STARTER), config.confidence)
-    registry, places = load_registry(config.registry), places_for(config.artifacts, offline=config.offline)
+    registry = load_registry(config.registry)
+    places = places_for(config.artifacts, offline=config.offline, say=say)
     if Path(config.model).is_dir():
         return resolve_trained(Path(config.model), config.confidence, registry, places)
     found = resolve(registry, config.model, config.confidence, places)

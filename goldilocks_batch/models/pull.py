@@ -22,10 +22,10 @@ from goldilocks_batch.models.hub import Published, Remote
 from goldilocks_batch.models.registry import FileEntry, FolderEntry
 from goldilocks_batch.models.resolved import sha256_of
 
-__all__ = ["Fetcher", "places_for"]
+__all__ = ["Fetcher", "places_for", "say_nothing"]
 
 
-def _say_nothing(_line: str) -> None:
+def say_nothing(_line: str) -> None:
     """Nobody is listening."""
 
 
@@ -41,7 +41,7 @@ class Fetcher:
 
     folder: Path
     remote: Remote = field(default_factory=Remote.from_environment)
-    say: Callable[[str], None] = _say_nothing
+    say: Callable[[str], None] = say_nothing
 
     def __call__(self, entry: Entry) -> None:
         """Fetch a file, or every checkpoint of a folder.
@@ -154,15 +154,18 @@ def _make_room(part: Path, size: int | None) -> None:
         raise RunError(ErrorCode.WRITE_FAILED, f"cannot write to {part.parent}: {error}") from error
 
 
-def places_for(artifacts: Path | None, *, offline: bool = False) -> Places:
+def places_for(
+    artifacts: Path | None, *, offline: bool = False, say: Callable[[str], None] = say_nothing
+) -> Places:
     """Where a run looks for model files: the folder named, the project's cache, the Hub unless offline.
 
     Args:
         artifacts: the folder named by the user.
         offline: ask no host, whatever ``HF_HUB_OFFLINE`` says.
+        say: told of each file that is fetched, a line each.
     """
     cache = cache_folder()
-    return Places(artifacts, cache, None if offline else Fetcher(cache))
+    return Places(artifacts, cache, None if offline else Fetcher(cache, say=say))
 
 
 def _key(published: Published) -> str:

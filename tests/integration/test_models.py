@@ -159,6 +159,7 @@ def test_a_run_fetches_what_it_needs_once(hub: Hub, tmp_path: Path, shared: Path
     assert hub.asked == []
     first = command(hub, cache, "run", examples, *options, "-o", tmp_path / "first")
     assert first.returncode == 0, first.stderr
+    assert "QRF95.pkl: fetching 4.0 MB" in first.stderr
     asked = [path for method, path, _ in hub.asked if method == "HEAD"]
     assert [path.rsplit("/", 1)[1] for path in asked] == ["is_metal.ckpt", "atom_init.json", "QRF95.pkl"]
     before = len(hub.asked)
