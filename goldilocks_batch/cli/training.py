@@ -338,7 +338,7 @@ def _end(left_out: Mapping[str, int], folder: Path) -> None:
     if not left_out:
         raise typer.Exit(Exit.OK)
     out = console()
-    out.print(f"left out, without features: {sum(left_out.values()):,} structures")
+    out.print(f"structures left out, without features: {sum(left_out.values()):,}")
     for code, count in left_out.items():
         out.print(f"  {count:>8,}  {code}")
     out.print(f"they are listed in {folder / 'failures.parquet'}")

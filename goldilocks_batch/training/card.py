@@ -26,15 +26,17 @@ def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: S
     limits = f", of {censored} more only a limit" if censored else ""
     parts = [
         *remarks,
-        f"{evaluation.labelled} labels{limits}. MAE of the median {evaluation.mae:.4f} 1/Å (labels' own "
-        f"median: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
-        "Coverage, with 95 % error bars; width is upper minus lower bound:",
+        f"{evaluation.labelled} labels{limits}. MAE of the median {evaluation.mae:.4f} 1/Å (of the labels' own "
+        f"median as a constant: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
+        "Coverage, the share of structures for which a bound holds, with 95 % error bars. A lower bound holds "
+        "if it is no larger than the label: its mesh is converged. Width is upper minus lower bound.",
         _coverage_table(evaluation),
-        "Compute proxy, the model's lower bound beside the constant of equal coverage: k-points of full "
-        "meshes summed over all rows, and waste, the mean multiple of the k-points that the label's own mesh "
-        "has. The sum is ruled by the few densest meshes, the mean gives every structure the same weight.",
+        "What it costs to use the lower bound, beside the constant kdist that holds for as many structures: "
+        "k-points of the full meshes, summed over all rows, and waste, how many times the k-points of the "
+        "label's own mesh are spent, on average. The sum is ruled by the few densest meshes; the average gives "
+        "every structure the same weight.",
         _cost_table(evaluation),
-        "Constants in use on the same rows:",
+        "Constants in use, on the same rows:",
         _constant_table(evaluation),
     ]
     chosen = next((v for v in evaluation.levels if v.confidence == groups_at), evaluation.levels[0])
@@ -119,7 +121,7 @@ def margin_table(record: ModelRecord) -> str:
 
 
 def _coverage_table(evaluation: Evaluation) -> str:
-    header = ["confidence", "lower bound holds", "upper bound holds", "nominal between", "between"]
+    header = ["confidence", "lower bound holds", "upper bound holds", "both, nominal", "both hold"]
     rows = [
         [
             f"{v.confidence:.2f}",
@@ -139,10 +141,10 @@ def _cost_table(evaluation: Evaluation) -> str:
     header = [
         "confidence",
         "k-points",
-        "constant's",
+        "constant's k-points",
         "saved",
         "waste",
-        "constant's",
+        "constant's waste",
         "saved",
         "constant (1/Å)",
     ]

@@ -132,7 +132,7 @@ def _parquet(path: Path, target: Target) -> _Raw:
         schema = pq.read_schema(path)
         column = target.column or next((name for name in _TARGETS if name in schema.names), None)
         if column is None or column not in schema.names:
-            wanted = f"no column {column}" if column else "name its target column"
+            wanted = f"no column {column}" if column else "name its target column (--target)"
             raise _invalid(f"{path.name}: {wanted}; it has {', '.join(schema.names)}")
         if target.at_most is not None and target.at_most not in schema.names:
             raise _invalid(f"{path.name}: no column {target.at_most}; it has {', '.join(schema.names)}")

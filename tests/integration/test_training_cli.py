@@ -192,7 +192,7 @@ def test_structures_without_features_are_counted_and_listed(
     flags = ["-c", options, "--executor", "serial"]
     done = command("train", "rf", path, *flags, "-o", tmp_path / "model", cache=cache)
     assert done.returncode == 1, done.stderr
-    assert "left out, without features: 2 structures" in done.stdout
+    assert "structures left out, without features: 2" in done.stdout
     assert "1  SPECIES_UNKNOWN" in done.stdout
     failures = pq.read_table(tmp_path / "model" / "failures.parquet")
     assert failures["error_code"].to_pylist() == ["SPECIES_UNKNOWN", "SHAPE_MISMATCH"]
@@ -224,11 +224,41 @@ def test_an_interrupted_training_leaves_no_model_and_keeps_its_features(
     assert "Traceback" not in rest
     assert not folder.parent.exists()
     assert computed(cache) == ROWS
-    shutil.copy(labels, tmp_path / "labels.parquet")
     (tmp_path / "quick.yaml").write_text(yaml.safe_dump(SMALL))
     again = command("train", "rf", labels, "-c", tmp_path / "quick.yaml", "-o", folder, cache=cache)
     assert again.returncode == 0, again.stderr
     assert computed(cache) == ROWS
+
+
+def test_what_was_computed_before_an_interruption_is_not_computed_again(
+    options: Path, tmp_path: Path
+) -> None:
+    path, cache = write_labelled(tmp_path / "labels.parquet", 300), tmp_path / "cache"
+    flags = [
+        "-c",
+        options,
+        "--features",
+        "comp_struct_soap_lattice.v1",
+        "--workers",
+        "2",
+        "--shard-size",
+        "5",
+    ]
+    arguments = ["train", "rf", path, *flags, "-o", tmp_path / "model"]
+    with subprocess.Popen(
+        words(*arguments), stderr=subprocess.PIPE, text=True, env=environment(cache)
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not computed(cache) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert 0 < computed(cache) < 300
+    assert not (tmp_path / "model").exists()
+    again = command(*arguments, cache=cache)
+    assert again.returncode == 0, again.stderr
+    assert computed(cache) == 300
 
 
 def test_a_model_is_calibrated_and_judged_on_other_labels(model: Path, cache: Path, tmp_path: Path) -> None:
