@@ -26,15 +26,15 @@ def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: S
     limits = f", of {censored} more only a limit" if censored else ""
     parts = [
         *remarks,
-        f"{evaluation.labelled} labels{limits}. MAE of the median {evaluation.mae:.4f} 1/Å (of the labels' own "
-        f"median as a constant: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
-        "Coverage, the share of structures for which a bound holds, with 95 % error bars. A lower bound holds "
-        "if it is no larger than the label: its mesh is converged. Width is upper minus lower bound.",
+        f"{evaluation.labelled} labels{limits}. MAE of the median {evaluation.mae:.4f} 1/Å (of the labels' "
+        f"own median as a constant: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
+        "Coverage, the share of structures for which a bound holds, with 95 % error bars. A lower bound "
+        "holds if it is no larger than the label: its mesh is converged. Width is upper minus lower bound.",
         _coverage_table(evaluation),
         "What it costs to use the lower bound, beside the constant kdist that holds for as many structures: "
         "k-points of the full meshes, summed over all rows, and waste, how many times the k-points of the "
-        "label's own mesh are spent, on average. The sum is ruled by the few densest meshes; the average gives "
-        "every structure the same weight.",
+        "label's own mesh are spent, on average. The sum is ruled by the few densest meshes; the average "
+        "gives every structure the same weight.",
         _cost_table(evaluation),
         "Constants in use, on the same rows:",
         _constant_table(evaluation),

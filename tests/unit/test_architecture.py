@@ -115,7 +115,14 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["run", "--help"], ["inspect", "--help"], ["models", "pull", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["inspect", "--help"],
+        ["models", "pull", "--help"],
+        ["train", "rf", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_is_quick_to_load(command: list[str]) -> None:
     heavy = [
