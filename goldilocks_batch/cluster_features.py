@@ -97,17 +97,13 @@ def resources_for(
     """How a training's features are had, and its forests grown.
 
     Args:
-        config: execution options; ``artifacts`` if a metallicity network is wanted; ``max_sites``.
+        config: execution options, ``max_sites``, and where a metallicity network is looked for.
         cache: folder of the feature cache.
         observer: told of the features' progress.
         progress: told of the forests'.
-
-    Raises:
-        ModelError: the network's files are missing from ``artifacts``, or not the right ones.
     """
-    files = Featurization.from_config(config).files if config.artifacts else ()
     return Resources(
-        files=files,
+        find=lambda: Featurization.from_config(config).files,
         max_sites=config.max_sites,
         cache=cache,
         compute=ClusterFeatures(config, observer),

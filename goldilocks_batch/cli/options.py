@@ -217,8 +217,8 @@ FeatureSchema = Annotated[
     str | None,
     typer.Option(
         "--features",
-        help="comp_lattice.v1, comp_struct_lattice.v1, comp_struct_soap_lattice.v1; with the metallicity "
-        "network in --artifacts also comp_struct_soap_lattice_metal.v1.",
+        help="comp_lattice.v1, comp_struct_lattice.v1, comp_struct_soap_lattice.v1; or all that the "
+        "published forest takes, comp_struct_soap_lattice_metal.v1, with the metallicity network.",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -47,6 +47,7 @@ def rf(
     report: opt.TrainingReport = None,
     cache: opt.FeatureCache = None,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
     max_sites: opt.MaxSites = None,
     executor: opt.Executor = None,
@@ -88,6 +89,7 @@ def rf(
     settings = load_config(
         None,
         artifacts=artifacts,
+        offline=offline,
         registry=registry,
         max_sites=max_sites,
         executor=executor,
@@ -120,6 +122,7 @@ def calibrate(
     kind: opt.TargetKind = None,
     cache: opt.FeatureCache = None,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
     max_sites: opt.MaxSites = None,
     executor: opt.Executor = None,
@@ -144,6 +147,7 @@ def calibrate(
     settings = load_config(
         None,
         artifacts=artifacts,
+        offline=offline,
         registry=registry,
         max_sites=max_sites,
         executor=executor,
@@ -173,6 +177,7 @@ def evaluate(
     confidence: opt.JudgedConfidences = None,
     cache: opt.FeatureCache = None,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
     max_sites: opt.MaxSites = None,
     executor: opt.Executor = None,
@@ -199,6 +204,7 @@ def evaluate(
     settings = load_config(
         None,
         artifacts=artifacts,
+        offline=offline,
         registry=registry,
         max_sites=max_sites,
         executor=executor,
@@ -234,6 +240,7 @@ def suggest(
     features: opt.FeatureSchema = None,
     cache: opt.FeatureCache = None,
     artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
     registry: opt.Registry = None,
     executor: opt.Executor = None,
     workers: opt.Workers = None,
@@ -254,7 +261,13 @@ def suggest(
     from goldilocks_batch.training.suggest import suggest_next
 
     settings = load_config(
-        None, artifacts=artifacts, registry=registry, executor=executor, workers=workers, quiet=quiet
+        None,
+        artifacts=artifacts,
+        offline=offline,
+        registry=registry,
+        executor=executor,
+        workers=workers,
+        quiet=quiet,
     )
     with resources_of(settings, cache) as resources:
         count = suggest_next(

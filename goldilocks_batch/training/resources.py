@@ -32,6 +32,7 @@ class Resources:
         compute: does the feature work; None for this process.
         n_jobs: threads that grow trees; -1 for one a core.
         progress: told of every forest.
+        find: gets the network's files, if they are needed and not given.
     """
 
     files: tuple[ResolvedFile, ...] = ()
@@ -40,21 +41,24 @@ class Resources:
     compute: Compute | None = None
     n_jobs: int = 1
     progress: Progress | None = None
+    find: Callable[[], tuple[ResolvedFile, ...]] | None = None
 
     def features(self, schema: str, zeros: Zeros = "exact") -> FeatureSet:
         """The feature set of a schema.
 
         Raises:
             ConfigError: CONFIG_INVALID, it needs a network and there is none.
+            ModelError: the network's files cannot be found.
         """
         needed = "metallicity" in FEATURE_SCHEMAS[schema]
-        if needed and not self.files:
+        files = (self.files or (self.find() if self.find else ())) if needed else ()
+        if needed and not files:
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
                 f"feature schema {schema} needs the metallicity network: name the folder of model files with "
                 "--artifacts, or train with a schema that needs none, such as comp_struct_soap_lattice.v1",
             )
-        return FeatureSet(schema, zeros, self.files if needed else (), self.max_sites)
+        return FeatureSet(schema, zeros, files, self.max_sites)
 
     def features_of(self, record: ModelRecord) -> FeatureSet:
         """The feature set of a trained model.

@@ -334,11 +334,11 @@ def test_a_model_with_a_network_needs_that_network(
         yaml.safe_dump({**SMALL, "feature_schema": "comp_struct_soap_lattice_metal.v1"})
     )
     arguments = ["train", "rf", labels, "-c", tmp_path / "train.yaml", "-o", tmp_path / "model"]
-    refused(command(*arguments, cache=cache), "CONFIG_INVALID", "--artifacts")
+    refused(command(*arguments, "--offline", cache=cache), "ARTIFACT_MISSING", "--artifacts")
     network = ["--artifacts", shared / "hub", "--executor", "serial"]
     done = command(*arguments, *network, cache=cache)
     assert done.returncode == 0, done.stderr
-    screen = ["run", labels, "--model", tmp_path / "model", "-o", tmp_path / "run"]
+    screen = ["run", labels, "--model", tmp_path / "model", "-o", tmp_path / "run", "--offline"]
     refused(command(*screen, cache=cache), "ARTIFACT_MISSING", "--artifacts")
     done = command(*screen, *network, cache=cache)
     assert done.returncode == 0, done.stderr

@@ -11,12 +11,15 @@ import yaml
 from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
 
 from goldilocks_batch.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
-from goldilocks_batch.training.forest import ForestSettings
+from goldilocks_batch.models.artifacts import shipped_model
+from goldilocks_batch.training.dataset import load_dataset
+from goldilocks_batch.training.features import FeatureSet
+from goldilocks_batch.training.forest import ForestSettings, train_forest
 from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.recipes import Check, calibrate_model, evaluate_model, train_model
 from goldilocks_batch.training.record import read_model
 from goldilocks_batch.training.starter import STARTER
-from goldilocks_batch.training.train import CalibrationSettings, TrainConfig, load_train_config
+from goldilocks_batch.training.train import CalibrationSettings, TrainConfig, load_train_config, trainer_about
 
 TARGET = Target(column="k_dist")
 CROSS = TrainConfig(
@@ -188,3 +191,17 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
     assert config.target == Target(column="M", kind="kpoint_length")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_train_config(tmp_path / "absent.yaml")
+
+
+@pytest.mark.shared
+def test_the_shipped_forest_is_what_its_recipe_grows(shared: Path) -> None:
+    shipped = read_model(shipped_model("starter"))
+    if shipped.record.trainer != trainer_about(STARTER):
+        pytest.skip("grown by other library versions than are installed")
+    features = FeatureSet(STARTER.feature_schema)
+    labels = load_dataset(shared / "data" / "jarvis_kpoint_length.parquet", STARTER.target, features)
+    assert labels.labels.sha256 == shipped.record.training.dataset_sha256
+    grown = train_forest(labels.features, labels.kdist, STARTER.forest).to_arrays()
+    kept = shipped.forest.to_arrays()
+    assert set(grown) == set(kept)
+    assert all(grown[name].tobytes() == kept[name].tobytes() for name in grown)
