@@ -34,7 +34,7 @@ def costs_of(few: Path, many: Path, row: float) -> Costs:
         client_shard=cpu["client"][0] + cpu["scheduler"][0],
         plan_row=large["planning"] / large["rows"],
         end_part=1.3e-3,  # `scale plan`, wall time
-        end_row=1e-5,  # `scale compact` after shards of 5,000 rows
+        end_row=5.2e-6,  # `scale compact` after shards of 5,000 rows
         part_bytes=part_bytes,
         row_bytes=max(row_bytes, 60.0),  # the stub's equal rows compress better than real ones
         manifest_row=285.0,  # examples/make_manifest.py, row groups of 1,000
