@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from goldilocks_batch.config import RunConfig, load_config
 from goldilocks_batch.errors import ConfigError
+from goldilocks_batch.models.registry import load_registry
 from goldilocks_batch.plan import cut_shards, remaining_shards
+from goldilocks_batch.shard import Screening
 from goldilocks_batch.sizing import shard_rows, shard_size, typical_seconds
 
 KINDS = ("constant", "forest", "trained", "alignn")
@@ -64,6 +66,13 @@ def test_the_processes_are_those_of_the_configuration(
     config = RunConfig.model_validate({"device": "cpu", **options})
     rows = 600_000 if seats is None or seats > 20 else 200_000
     assert shard_size(config, "forest", rows, array=array) == shard_rows(rows, 0.003, seats)
+
+
+def test_every_kind_of_model_has_a_cost() -> None:
+    kinds = {entry.kind for entry in load_registry().models.values()}
+    kinds |= {Screening.from_config(RunConfig(model=name)).model.kind for name in ("starter", "baseline")}
+    assert kinds == set(KINDS)
+    assert all(typical_seconds(RunConfig(device="cpu"), kind) > 0 for kind in kinds)
 
 
 def test_networks_on_a_gpu_get_larger_shards() -> None:
