@@ -22,6 +22,9 @@ _TYPICAL_GPU = {"alignn": 0.005}
 #: as typical ones stay within the default time limit.  Shards are cut at row groups of the inputs, so that
 #: some come out smaller, by half at most.
 _SHORTEST, _LONGEST = 10.0, 20.0
+#: Work of a shard for each process there is, s: client and scheduler take half of it for the shard
+#: (``benchmarks/scale.py``), so that thousands of processes do not wait for them.
+_SHORTEST_PER_SEAT = 0.016
 #: Shards that each process should get, so that none waits long for the last one.
 _SHARES = 4
 
@@ -43,15 +46,19 @@ def shard_size(config: RunConfig, kind: str, rows: int, *, array: bool = False) 
 def shard_rows(rows: int, seconds: float, seats: int | None) -> int:
     """Rows of a shard of 10 to 20 s of work, the smaller the fewer rows there are for each process.
 
+    With more than 625 processes, and work for all of them, 10 s become 16 ms a process, and 20 s no less.
+
     Args:
         rows: of all inputs.
         seconds: process-seconds a row.
         seats: processes; None if that is not known, which gives the smallest.
     """
-    shortest, longest = (math.ceil(work / seconds) for work in (_SHORTEST, _LONGEST))
+    known = seats or 1
+    least = max(_SHORTEST, min(_SHORTEST_PER_SEAT * known, rows * seconds / known))
+    shortest, longest = (math.ceil(work / seconds) for work in (least, max(_LONGEST, least)))
     if seats is None:
         return shortest
-    return min(max(math.ceil(rows / (_SHARES * seats)), shortest), longest)
+    return min(max(math.ceil(rows / (_SHARES * known)), shortest), longest)
 
 
 def typical_seconds(config: RunConfig, kind: str, *, array: bool = False) -> float:
