@@ -75,7 +75,7 @@ def test_the_processes_are_those_of_the_configuration(
 
 
 def test_every_kind_of_model_has_a_cost() -> None:
-    kinds = {entry.kind for entry in load_registry().models.values()}
+    kinds: set[str] = {entry.kind for entry in load_registry().models.values()}
     kinds |= {Screening.from_config(RunConfig(model=name)).model.kind for name in ("starter", "baseline")}
     assert kinds == set(KINDS)
     assert all(typical_seconds(RunConfig(device="cpu"), kind) > 0 for kind in kinds)
