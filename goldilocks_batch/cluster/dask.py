@@ -13,12 +13,14 @@ import os
 import queue
 import socket
 import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Protocol, Self, cast
 
 from distributed import Client, get_worker
-from distributed.client import Future
+from distributed.client import ClosedClientError, Future
 from distributed.scheduler import KilledWorker
 
 from goldilocks_batch.cluster.executor import Lost, Outcome
@@ -168,15 +170,14 @@ class DaskExecutor:
 
     def _workers(self) -> dict[str, int]:
         """Threads of each worker, by its address."""
-        try:
+        with _asking():
             found: dict[str, int] = self._client.nthreads()
-        except OSError as error:
-            raise _scheduler_lost() from error
         return found
 
     def submit(self, job: Job) -> None:
         """Send a job; earlier rows come first."""
-        self._await(self._send(job), job)
+        with _asking():
+            self._await(self._send(job), job)
 
     def _await(self, future: Future, job: Job) -> None:
         self._jobs[future.key] = job
@@ -217,7 +218,8 @@ class DaskExecutor:
         job = self._jobs.pop(future.key)
         if future.status == "finished":
             try:
-                outcome: Outcome | Blind = future.result(timeout=_FETCHING)
+                with _asking():
+                    outcome: Outcome | Blind = future.result(timeout=_FETCHING)
             except TimeoutError:  # its worker was lost with the answer: the scheduler lets it be done again
                 self._await(future, job)
                 return None
@@ -234,7 +236,8 @@ class DaskExecutor:
                 raise _scheduler_lost()
             self.submit(job)
             return None
-        error = future.exception()
+        with _asking():
+            error = future.exception()
         if isinstance(error, GoldilocksError):
             raise error
         if isinstance(error, KilledWorker):
@@ -256,7 +259,8 @@ class DaskExecutor:
                 f"workers do not see the files of the run: {found}. Inputs and output must lie on a file "
                 "system that all nodes share",
             )
-        self._client.retire_workers([blind.worker])
+        with _asking():
+            self._client.retire_workers([blind.worker])
 
     def __enter__(self) -> Self:
         return self
@@ -286,6 +290,21 @@ def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
         return None
     server = cluster.scheduler.http_server
     return f"http://{server.address}:{server.port}/status"
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """What a scheduler that goes in the middle of a question raises, as that; a time-out is left as it is.
+
+    Raises:
+        RunError: CLUSTER_FAILED.
+    """
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (OSError, CancelledError, ClosedClientError) as error:  # a closed connection is an OSError
+        raise _scheduler_lost() from error
 
 
 def _scheduler_lost() -> RunError:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed.client import Future
 
 from goldilocks_batch import read_results
 from goldilocks_batch.cluster.dask import DaskExecutor, Ration
 from goldilocks_batch.cluster.executor import Done
 from goldilocks_batch.cluster.joined import JoinedPool
+from goldilocks_batch.errors import RunError
 from goldilocks_batch.plan import Shard
 from goldilocks_batch.runner import Assignment
 from goldilocks_batch.shard import Screening
@@ -89,6 +91,36 @@ def test_a_killed_scheduler_ends_the_run_in_order(
     again = subprocess.run(command(manifest, output), capture_output=True, check=False)
     assert again.returncode in (0, 1), again.stderr
     assert read_results(output).equals(read_results(undisturbed))
+
+
+def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_gone(
+    site: Site, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(manifest, tmp_path / "run")
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    assignment = Assignment(
+        Screening.from_config(settings), open_sources(settings.inputs), results, "fingerprint"
+    )
+    site.add_worker()
+    asked: list[Future] = []
+    fetch = Future.result
+
+    def fetch_from_the_dead(future: Future, timeout: float | None = None) -> object:
+        asked.append(future)
+        site.scheduler.kill()
+        site.scheduler.wait()
+        return fetch(future, timeout=timeout)
+
+    monkeypatch.setattr(Future, "result", fetch_from_the_dead)
+    with DaskExecutor(JoinedPool(str(site.file), plain_tcp=False), Ration(60.0, None)) as executor:
+        executor.submit(assignment.job(Shard(0, 10)))
+        with pytest.raises(RunError, match="scheduler is gone"):
+            executor.wait()
+        with pytest.raises(RunError, match="scheduler is gone"):
+            executor.submit(assignment.job(Shard(10, 20)))
+            executor.wait()
+    assert len(asked) == 1
 
 
 class TendedPool(JoinedPool):
