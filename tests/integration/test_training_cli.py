@@ -47,7 +47,7 @@ def command(*arguments: object, cache: Path) -> subprocess.CompletedProcess[str]
 
 
 def environment(cache: Path) -> dict[str, str]:
-    return {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "GOLDILOCKS_CACHE": str(cache), "PYTHONUNBUFFERED": "1"}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -56,7 +56,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def computed(cache: Path) -> int:
     """Structures that have been described, over all attempts."""
-    parts = (cache / "goldilocks-batch" / "features").glob("*/*/part-*.parquet")
+    parts = (cache / "features").glob("*/*/part-*.parquet")
     return sum(pq.read_metadata(path).num_rows for path in parts)
 
 
