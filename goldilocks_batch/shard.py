@@ -111,7 +111,7 @@ class Screening:
     @property
     def splits(self) -> bool:
         """Whether networks decide, which a GPU answers faster, and graphs and features come before them."""
-        return self.model.kind == "alignn"
+        return self.model.kind in ("alignn", "trained_alignn")
 
     def without_device(self) -> Self:
         """The same for a worker that prepares structures but never asks a network: no GPU is touched."""

@@ -13,9 +13,9 @@ from goldilocks_batch.config import RunConfig
 __all__ = ["shard_rows", "shard_size", "typical_seconds"]
 
 #: Process-seconds a structure of each kind of model, measured on crystals of some ten atoms.
-_TYPICAL = {"constant": 0.002, "forest": 0.003, "trained": 0.003, "alignn": 0.01}
+_TYPICAL = {"constant": 0.002, "forest": 0.003, "trained": 0.003, "alignn": 0.01, "trained_alignn": 0.01}
 #: The same where networks run on a GPU: what is left is mostly the CPU's part.  An estimate.
-_TYPICAL_GPU = {"alignn": 0.005}
+_TYPICAL_GPU = {"alignn": 0.005, "trained_alignn": 0.005}
 
 #: Work of a shard, s: what it costs to hand one out and to write its file stays far below the first, what
 #: is done again when a worker is lost below the second, and even structures that take fifty times as long
@@ -34,7 +34,7 @@ def shard_size(config: RunConfig, kind: str, rows: int, *, array: bool = False) 
 
     Args:
         config: of the run.
-        kind: of the model: ``constant``, ``forest``, ``trained`` or ``alignn``.
+        kind: of the model: ``constant``, ``forest``, ``alignn``, ``trained`` or ``trained_alignn``.
         rows: of all inputs.
         array: for a job array; then the answer is the same on every machine.
     """

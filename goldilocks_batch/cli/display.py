@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 from rich.console import Console
@@ -178,13 +178,21 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
+class _Piped(Console):
+    """A console whose lines of text keep their length: paths and commands in them are there to be copied."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As a console does."""
+        if all(isinstance(text, str) for text in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
+
+
 def console() -> Console:
-    """Standard output; when piped, plain and wide enough not to wrap."""
-    return (
-        Console(highlight=False)
-        if sys.stdout.isatty()
-        else Console(highlight=False, width=120, no_color=True)
-    )
+    """Standard output; plain when piped, tables then 120 columns wide."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return _Piped(highlight=False, width=120, no_color=True)
 
 
 def print_summary(summary: RunSummary) -> None:

@@ -70,9 +70,9 @@ def print_trained(folder: Path) -> None:
     Raises:
         ModelError: it cannot be read.
     """
-    from goldilocks_batch.training.record import read_model
+    from goldilocks_batch.training.trained import read_trained
 
-    model = read_model(folder)
+    model = read_trained(folder)
     record, out = model.record, console()
     about, training = record.calibration, record.training
     largest = f", cells of up to {training.sites['largest']} sites" if "largest" in training.sites else ""

@@ -191,6 +191,7 @@ ReportFolder = Annotated[
 TrainingConfig = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file of training options; flags override it.")
 ]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, at most. [default: 300]")]
 TargetColumn = Annotated[
     str | None,
     typer.Option(

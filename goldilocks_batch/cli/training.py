@@ -113,6 +113,86 @@ def rf(
     _end(judged.dataset.left_out, output)
 
 
+@train_app.command()
+@guarded
+def alignn(
+    dataset: opt.Dataset,
+    output: opt.ModelFolder,
+    config: opt.TrainingConfig = None,
+    target: opt.TargetColumn = None,
+    kind: opt.TargetKind = None,
+    features: opt.FeatureSchema = None,
+    name: opt.ModelName = None,
+    epochs: opt.Epochs = None,
+    seed: opt.Seed = None,
+    device: opt.Device = None,
+    report: opt.TrainingReport = None,
+    cache: opt.FeatureCache = None,
+    artifacts: opt.Artifacts = None,
+    registry: opt.Registry = None,
+    max_sites: opt.MaxSites = None,
+    executor: opt.Executor = None,
+    workers: opt.Workers = None,
+    overwrite: opt.ReplaceModel = False,
+    quiet: opt.Quiet = None,
+) -> None:
+    """Train an ensemble of ALIGNN networks, calibrate its bounds, and judge it on rows that it never saw.
+
+    Interrupted or killed, the same command goes on after the last finished epoch.
+
+    **Examples**
+
+    `goldilocks-batch train alignn labels.parquet --target k_dist -o model/ --device cuda`
+
+    `goldilocks-batch train alignn labels.parquet -c configs/train-alignn.yaml -o model/ --epochs 50`
+    """
+    from goldilocks_batch.cli.display import console, observer_for
+    from goldilocks_batch.config import load_config
+    from goldilocks_batch.training.alignn import load_train_alignn_config, train_alignn
+    from goldilocks_batch.training.card import report as tables
+    from goldilocks_batch.training.judged import write_judged
+
+    options = load_train_alignn_config(
+        config,
+        target={"column": target, "kind": kind},
+        feature_schema=features,
+        name=name,
+        fit={"epochs": epochs},
+        seed=seed,
+    )
+    settings = load_config(
+        None,
+        artifacts=artifacts,
+        registry=registry,
+        max_sites=max_sites,
+        executor=executor,
+        workers=workers,
+        device=device,
+        quiet=quiet,
+    )
+    with (
+        resources_of(settings, cache) as resources,
+        observer_for(settings.quiet, "fitting networks", "epochs") as epochs_observer,
+    ):
+        trained, judged = train_alignn(
+            dataset,
+            options,
+            output,
+            resources=resources,
+            device=settings.device,
+            progress=_epochs_told(epochs_observer),
+            overwrite=overwrite,
+        )
+    if report is not None:
+        write_judged(judged, report)
+    out = console()
+    out.print(trained.record.evaluation["kind"], style="bold")
+    _print_markdown(tables(judged.evaluation))
+    out.print(f"{trained.record.trainer['epochs']} epochs; model: {output}")
+    out.print(f"screen with it: goldilocks-batch run STRUCTURES --model {output}")
+    _end(judged.dataset.left_out, output)
+
+
 @guarded
 def calibrate(
     model: opt.TrainedModel,
@@ -327,6 +407,22 @@ def _told(observer: Observer) -> Any:
             observer.advanced(Report(1, 1))
         else:
             observer.started(total, 0, None)
+
+    return progress
+
+
+def _epochs_told(observer: Observer) -> Any:
+    """An observer of parts as one of epochs."""
+    from goldilocks_batch.report import Report
+
+    begun = False
+
+    def progress(epoch: int, most: int, _loss: float) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            observer.started(most, epoch - 1, None)
+        observer.advanced(Report(1, 1))
 
     return progress
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.crystal import SYMBOLS, Crystal
 from goldilocks_batch.errors import ErrorCode, FeatureError, Stage
 
-__all__ = ["composition_block", "composition_labels", "untabulated_element"]
+__all__ = ["composition_block", "composition_labels", "element_properties", "untabulated_element"]
 
 _NORMS = (2, 3, 5, 7, 10)
 _STATISTICS = 6
@@ -131,3 +131,12 @@ def _statistics(
     mode = np.where((most & present)[:, :, None], values, np.inf).min(axis=1)
     stacked = np.stack([low, high, high - low, mean, deviation, mode], axis=2)
     return stacked.reshape(len(values), _STATISTICS * values.shape[2])
+
+
+def element_properties() -> NDArray[np.float64]:
+    """``(119, 27)`` Magpie's 22 properties and the s, p, d, f and all valence electrons, by atomic number.
+
+    Gaps in the data are filled as matminer fills them, with the mean over all elements; row 0 is NaN.
+    """
+    tables = _tables()
+    return np.concatenate([tables.magpie, tables.orbitals], axis=1)

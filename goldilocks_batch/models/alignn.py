@@ -21,13 +21,13 @@ from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.graphs.bonds import CrystalGraph, crystal_graph
 from goldilocks_batch.graphs.classes import BondClasses, bond_classes
 from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
-from goldilocks_batch.graphs.weights import read_element_table
+from goldilocks_batch.graphs.weights import Checkpoint, read_element_table
 from goldilocks_batch.models.alignn_cpu import CpuEnsemble
-from goldilocks_batch.models.alignn_weights import N_ADDITIONAL, read_networks
+from goldilocks_batch.models.alignn_weights import N_ADDITIONAL, Architecture, read_networks
 from goldilocks_batch.models.devices import resolved_device
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 
-__all__ = ["Alignn", "Ensemble", "PreparedGraphs", "SingleSite", "supercell"]
+__all__ = ["Alignn", "Ensemble", "Graph", "PreparedGraphs", "SingleSite", "build_graphs", "supercell"]
 
 #: What to do with a cell of one atom, which has no line graph.
 SingleSite = Literal["skip", "supercell"]
@@ -94,7 +94,7 @@ class Alignn:
     def __init__(
         self,
         ensemble: Ensemble,
-        sizes: tuple[int, int, int],
+        sizes: tuple[int, ...],
         tabulated: NDArray[np.bool_],
         depth: int,
         *,
@@ -146,6 +146,30 @@ class Alignn:
                 f"{elements} has {table.shape[1]} numbers an element,"
                 f" the checkpoints expect {architecture.atom_inputs}",
             )
+        return cls.of(architecture, ensembles, table, single_site=single_site, device=device)
+
+    @classmethod
+    def of(
+        cls,
+        architecture: Architecture,
+        ensembles: Sequence[Sequence[Checkpoint]],
+        table: NDArray[np.float32],
+        *,
+        single_site: SingleSite = "skip",
+        device: str = "cpu",
+    ) -> Self:
+        """Networks that have been read.
+
+        Args:
+            architecture: of all of them.
+            ensembles: each gives a column of the answer, the mean over its networks.
+            table: ``(119, atom_inputs)`` numbers of each element.
+            single_site: what to do with a cell of one atom.
+            device: ``cpu``, ``cuda`` or ``auto``.
+
+        Raises:
+            ModelError: there is no GPU where one was asked for.
+        """
         networks = [network for ensemble in ensembles for network in ensemble]
         on_cpu = CpuEnsemble(architecture, networks, table)
         ensemble: Ensemble = on_cpu
@@ -155,13 +179,13 @@ class Alignn:
             ensemble = TorchEnsemble(architecture, networks, table, "cuda")
         return cls(
             ensemble,
-            (len(lower), len(median), len(upper)),
+            tuple(map(len, ensembles)),
             ~np.isnan(table[:, 0]),
             architecture.alignn_layers,
             single_site=single_site,
             fallback=None if ensemble is on_cpu else on_cpu,
             line_edges=CPU_LINE_EDGES if ensemble is on_cpu else GPU_LINE_EDGES,
-            additional=additional,
+            additional=architecture.additional,
         )
 
     def predict(self, inputs: ModelInputs) -> RawBounds:
@@ -180,15 +204,7 @@ class Alignn:
 
     def prepare(self, crystals: Sequence[Crystal]) -> PreparedGraphs:
         """Build the graphs of some primitive cells; needs no GPU."""
-        prepared = PreparedGraphs([None] * len(crystals), {}, {})
-        for row, crystal in enumerate(crystals):
-            try:
-                prepared.graphs[row], flags = self._graph(crystal)
-                if flags:
-                    prepared.flags[row] = flags
-            except FeatureError as error:
-                prepared.failures[row] = error
-        return prepared
+        return build_graphs(crystals, self._tabulated, self._depth, self._single_site)
 
     def infer(self, prepared: PreparedGraphs, features: NDArray[np.float64]) -> RawBounds:
         """Evaluate the networks on prepared graphs.
@@ -213,23 +229,6 @@ class Alignn:
                     halves = np.array_split(batch, 2)
                     pending += halves[::-1]
         return self._bounds(prepared, progress)
-
-    def _graph(self, crystal: Crystal) -> tuple[Graph, tuple[str, ...]]:
-        unknown = np.unique(crystal.numbers[~self._tabulated[crystal.numbers]])
-        if len(unknown):
-            raise FeatureError(
-                ErrorCode.ELEMENT_NOT_TABULATED,
-                f"the ALIGNN networks do not know {', '.join(SYMBOLS[z] for z in unknown)};"
-                f" their table holds {int(self._tabulated.sum())} elements",
-                stage=Stage.GRAPH,
-            )
-        flags: tuple[str, ...] = ()
-        if len(crystal) == 1 and self._single_site == "supercell":
-            crystal, flags = supercell(crystal), ("single_site_supercell",)
-        graph = crystal_graph(crystal)
-        if graph.n_line_edges == 0:
-            flags = (*flags, "single_site" if len(crystal) == 1 else "no_line_graph")
-        return (graph, bond_classes(graph, self._depth if graph.n_line_edges else 0)), flags
 
     def _evaluated(
         self,
@@ -265,6 +264,48 @@ class Alignn:
         for row in sorted(progress.fallen_back):
             flags[row] = (*flags.get(row, ()), "cpu_fallback")
         return RawBounds(values, spread, flags, dict(prepared.failures))
+
+
+def build_graphs(
+    crystals: Sequence[Crystal], tabulated: NDArray[np.bool_], depth: int, single_site: SingleSite
+) -> PreparedGraphs:
+    """Graphs of primitive cells.
+
+    Args:
+        crystals: n.
+        tabulated: ``(119,)`` elements that the networks know, by atomic number.
+        depth: layers on the line graph.
+        single_site: what to do with a cell of one atom.
+    """
+    prepared = PreparedGraphs([None] * len(crystals), {}, {})
+    for row, crystal in enumerate(crystals):
+        try:
+            prepared.graphs[row], flags = _graph(crystal, tabulated, depth, single_site)
+            if flags:
+                prepared.flags[row] = flags
+        except FeatureError as error:
+            prepared.failures[row] = error
+    return prepared
+
+
+def _graph(
+    crystal: Crystal, tabulated: NDArray[np.bool_], depth: int, single_site: SingleSite
+) -> tuple[Graph, tuple[str, ...]]:
+    unknown = np.unique(crystal.numbers[~tabulated[crystal.numbers]])
+    if len(unknown):
+        raise FeatureError(
+            ErrorCode.ELEMENT_NOT_TABULATED,
+            f"the ALIGNN networks do not know {', '.join(SYMBOLS[z] for z in unknown)};"
+            f" their table holds {int(tabulated.sum())} elements",
+            stage=Stage.GRAPH,
+        )
+    flags: tuple[str, ...] = ()
+    if len(crystal) == 1 and single_site == "supercell":
+        crystal, flags = supercell(crystal), ("single_site_supercell",)
+    graph = crystal_graph(crystal)
+    if graph.n_line_edges == 0:
+        flags = (*flags, "single_site" if len(crystal) == 1 else "no_line_graph")
+    return (graph, bond_classes(graph, depth if graph.n_line_edges else 0)), flags
 
 
 def _fits(

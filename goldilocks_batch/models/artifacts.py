@@ -154,12 +154,12 @@ def resolve_trained(
         ModelError: a file is missing, altered or not acceptable, or the record asks for what is not known.
         ConfigError: too few calibration rows for this confidence.
     """
-    from goldilocks_batch.training.record import read_model
+    from goldilocks_batch.training.trained import read_trained
 
-    model = read_model(folder)
-    model.at(confidence)
+    model = read_trained(folder)
+    model.calibration.margins(confidence)
     record = model.record
-    names = ["manifest.json", "model.json", record.artifacts.estimator, record.artifacts.calibration]
+    names = ["manifest.json", "model.json", *record.artifacts.names]
     files = [digested(name.split(".")[0], folder / name, None) for name in names]
     if "metallicity" in record.feature_blocks:
         wanted = {required.name: required.sha256 for required in record.requires_artifacts}
@@ -167,7 +167,7 @@ def resolve_trained(
     calibration = record.calibration
     return ResolvedModel(
         name=record.name,
-        kind="trained",
+        kind="trained" if record.role == "quantile_forest" else "trained_alignn",
         confidence=confidence,
         revision=f"sha256 {model.digest[:12]}",
         correction=0.0,

@@ -58,7 +58,8 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
 
     Args:
         resolved: its files.
-        single_site: what graph networks do with a cell of one atom.
+        single_site: what the published networks do with a cell of one atom; models trained here do what
+            they were trained with.
         device: where networks run: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
@@ -79,6 +80,11 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
         from goldilocks_batch.training.record import read_model
 
         return read_model(resolved.file("manifest").parent).at(resolved.confidence)
+    if resolved.kind == "trained_alignn":
+        from goldilocks_batch.training.alignn_model import read_networks_of
+
+        model = read_networks_of(resolved.file("manifest").parent)
+        return model.at(resolved.confidence, device=device)
     from goldilocks_batch.models.alignn import Alignn
 
     return Alignn.load(

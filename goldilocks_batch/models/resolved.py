@@ -54,7 +54,7 @@ class ResolvedModel:
 
     Attributes:
         name: in the registry.
-        kind: ``forest``, ``alignn`` or ``constant``.
+        kind: ``forest``, ``alignn``, ``constant``; of models trained here ``trained`` or ``trained_alignn``.
         confidence: one-sided.
         revision: of the files that decide the bounds.
         correction: 1/Å, and where it comes from.

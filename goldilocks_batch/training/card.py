@@ -13,6 +13,8 @@ from goldilocks_batch.training.model_record import ModelRecord
 
 __all__ = ["describe_training", "margin_table", "model_card", "report"]
 
+_KINDS = {"quantile_forest": "A quantile forest", "alignn_ensemble": "An ensemble of ALIGNN networks"}
+
 
 def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: Sequence[str] = ()) -> str:
     """Tables of an evaluation.
@@ -81,8 +83,9 @@ def model_card(
     meaning = "kdist" if target["kind"] == "kdist" else "kdist = 2π/L of the k-point length L"
     parts = [
         f"# {record.name}",
-        "A quantile forest that predicts the k-point distance (1/Å, with the 2π) at which the total energy "
-        "of a crystal is converged: a median, and bounds at any one-sided confidence between 0.5 and 1.",
+        f"{_KINDS[record.role]} that predicts the k-point distance (1/Å, with the 2π) at which the total "
+        "energy of a crystal is converged: a median, and bounds at any one-sided confidence between 0.5 and "
+        "1.",
         "\n".join(f"- {remark}" for remark in record.remarks),
         "## Labels",
         f"`{about['dataset']}` (sha256 `{about['dataset_sha256'][:16]}…`), column `{target['column']}`, "
@@ -96,9 +99,7 @@ def model_card(
         "## Model",
         f"Features `{record.feature_schema}` ({len(record.feature_columns)} columns"
         f"{', no downloaded network' if not record.requires_artifacts else ''}). "
-        f"{record.trainer['settings']['forest']['n_estimators']} trees, quantiles from Meinshausen's "
-        f"weights. Grown by {record.trainer['library']} {record.trainer['version']}, seed {record.seed}; the "
-        "same data and versions give the same bytes.",
+        f"{_making(record)}",
         "## Calibration",
         f"Conformalized quantile regression in log kdist, {record.calibration.kind}, "
         f"{record.calibration.rows} rows. {record.calibration.guarantee}",
@@ -109,6 +110,23 @@ def model_card(
     for title, evaluation in (checks or {}).items():
         parts += [f"## {title}", report(evaluation).rstrip()]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _making(record: ModelRecord) -> str:
+    """What it is made of, and how."""
+    trainer = record.trainer
+    by = f"{trainer['library']} {trainer['version']}, seed {record.seed}"
+    same = "the same data and versions give the same bytes" if record.deterministic else "on a GPU"
+    if record.role == "quantile_forest":
+        trees = trainer["settings"]["forest"]["n_estimators"]
+        return f"{trees} trees, quantiles from Meinshausen's weights. Grown by {by}; {same}."
+    network = trainer["settings"]["network"]
+    return (
+        f"{network['members']} networks for each of the quantiles "
+        f"{', '.join(f'{quantile:g}' for quantile in network['quantiles'])}; a quantile is their mean. Width "
+        f"{network['hidden']}, {network['alignn_layers']} + {network['gcn_layers']} layers. Fitted by {by}, "
+        f"{trainer['epochs']} epochs, the best of each network kept; {same}."
+    )
 
 
 def margin_table(record: ModelRecord) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import SYMBOLS, Crystal, formula
-from goldilocks_batch.errors import ErrorCode, InputError
+from goldilocks_batch.errors import ErrorCode, GoldilocksError, InputError
 from goldilocks_batch.schema import failure_schema
 from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
 from goldilocks_batch.training.labels import Labels, Target, read_labels
@@ -68,6 +68,11 @@ class Dataset:
         return dict(sorted(Counter(self.failures["error_code"].to_pylist()).items()))
 
     @property
+    def cells(self) -> list[Crystal]:
+        """The primitive cells as a list."""
+        return list(self.crystals)
+
+    @property
     def censored(self) -> NDArray[np.bool_]:
         """``(n,)`` rows of which only a limit is known."""
         return np.isfinite(self.at_most)
@@ -77,6 +82,32 @@ class Dataset:
         names = [f.name for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)]
         changed: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
         return replace(self, **changed)
+
+    def without(self, failures: Mapping[int, GoldilocksError]) -> Self:
+        """Itself without the rows that have failed since, which join ``failures``.
+
+        Raises:
+            InputError: DATASET_INVALID, no row is left.
+        """
+        if not failures:
+            return self
+        left = np.setdiff1d(np.arange(len(self)), list(failures))
+        if not len(left):
+            first = next(iter(failures.values()))
+            raise InputError(ErrorCode.DATASET_INVALID, f"no structure can be used; first: {first}")
+        source = {reference.id: reference.source for reference in self.labels.references}
+        rows = [
+            {
+                "id": str(self.ids[row]),
+                "source": source.get(str(self.ids[row])),
+                "stage": str(error.stage),
+                "error_code": str(error.code),
+                "error_message": error.message,
+            }
+            for row, error in failures.items()
+        ]
+        more = pa.Table.from_pylist(rows, schema=failure_schema())
+        return replace(self.take(left), failures=pa.concat_tables([self.failures, more]))
 
     def for_training(self) -> Self:
         """Itself, if every row has a label.

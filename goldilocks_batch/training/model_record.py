@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from goldilocks_batch.features.table import SCHEMA_ID
 from goldilocks_batch.models.folder import PLAIN_NAME, SHA256, RecordPart
 from goldilocks_batch.training.conformal import Kind
 
-__all__ = ["COLUMN_DIGESTS", "FEATURE_SCHEMAS", "ModelRecord"]
+__all__ = ["COLUMN_DIGESTS", "FEATURE_SCHEMAS", "Artifacts", "ModelRecord", "NetworkArtifacts"]
 
 #: Feature schemas and their blocks; only the last needs a downloaded network.
 FEATURE_SCHEMAS: dict[str, tuple[str, ...]] = {
@@ -19,6 +19,7 @@ FEATURE_SCHEMAS: dict[str, tuple[str, ...]] = {
     "comp_struct_lattice.v1": ("composition", "structure", "lattice"),
     "comp_struct_soap_lattice.v1": ("composition", "structure", "soap", "lattice"),
     SCHEMA_ID: ("composition", "structure", "soap", "lattice", "metallicity"),
+    "comp_struct_lattice_metal.v1": ("composition", "structure", "lattice", "metallicity"),
 }
 
 #: Sha256 of each schema's column names, one a line: another name or order is another schema.
@@ -27,6 +28,7 @@ COLUMN_DIGESTS = {
     "comp_struct_lattice.v1": "6e318b30c75a64ff43d7816d067850538d731a3902293e3964676d6c5cb1c122",
     "comp_struct_soap_lattice.v1": "e0d80da3feab0e45b7f9bb65911afb277cb872e8cfd171c776dcad12cbdce7af",
     SCHEMA_ID: "58e5a2a1e6e60a953094f6621dea46dc62c743dccd282ec258613c697010fbc1",
+    "comp_struct_lattice_metal.v1": "713da4dbc314a22b6aeee620552c425af075b57bc7dbc08b508035722f9fc239",
 }
 
 
@@ -37,6 +39,34 @@ class Artifacts(RecordPart):
     estimator_sha256: str = Field(pattern=SHA256)
     calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
     calibration_sha256: str = Field(pattern=SHA256)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files."""
+        return self.estimator, self.calibration
+
+
+class NetworkArtifacts(RecordPart):
+    """The files that make an ensemble of networks.
+
+    Attributes:
+        networks: checkpoints by the quantile they predict, ascending, as ``0.05``.
+    """
+
+    networks: dict[str, tuple[str, ...]] = Field(min_length=2)
+    elements: Literal["elements.json"] = "elements.json"
+    calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
+    calibration_sha256: str = Field(pattern=SHA256)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files."""
+        return *(name for group in self.networks.values() for name in group), self.elements, self.calibration
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Predicted ones, ascending."""
+        return tuple(float(quantile) for quantile in self.networks)
 
 
 class CalibrationAbout(RecordPart):
@@ -105,14 +135,16 @@ class ModelRecord(RecordPart):
     record_origin: str
     name: str = Field(pattern=PLAIN_NAME)
     task: Literal["k_distance"] = "k_distance"
-    role: Literal["quantile_forest"] = "quantile_forest"
-    artifacts: Artifacts
+    role: Literal["quantile_forest", "alignn_ensemble"] = "quantile_forest"
+    artifacts: Artifacts | NetworkArtifacts
     calibration: CalibrationAbout
     feature_schema: str
     feature_columns: tuple[str, ...]
     feature_parameters: dict[str, Any]
     quantiles: tuple[float, ...]
-    quantile_rule: Literal["meinshausen_weights.linear.v1"] = "meinshausen_weights.linear.v1"
+    quantile_rule: Literal["meinshausen_weights.linear.v1", "network_mean.v1"] = (
+        "meinshausen_weights.linear.v1"
+    )
     requires_artifacts: tuple[Required, ...] = ()
     runtime: Runtime
     seed: int
@@ -129,6 +161,12 @@ class ModelRecord(RecordPart):
         if schema not in FEATURE_SCHEMAS:
             raise ValueError(f"feature schema '{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
         return schema
+
+    @model_validator(mode="after")
+    def _role_fits_files(self) -> ModelRecord:
+        if (self.role == "alignn_ensemble") != isinstance(self.artifacts, NetworkArtifacts):
+            raise ValueError(f"a model of role {self.role} is not made of such files")
+        return self
 
     @property
     def feature_blocks(self) -> tuple[str, ...]:

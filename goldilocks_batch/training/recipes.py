@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.training.card import describe_training, model_card
-from goldilocks_batch.training.conformal import LEVELS, Calibration, Kind
+from goldilocks_batch.training.conformal import Calibration, Kind
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.features import FeatureSet
@@ -32,8 +33,16 @@ from goldilocks_batch.training.train import (
     forests_to_grow,
     trainer_about,
 )
+from goldilocks_batch.training.trained import Trained, read_trained
 
-__all__ = ["Check", "calibrate_model", "evaluate_model", "train_model"]
+__all__ = [
+    "Check",
+    "about_model",
+    "calibrate_model",
+    "evaluate_model",
+    "judged_bounds",
+    "train_model",
+]
 
 _GUARANTEES: dict[Kind, str] = {
     "split": "If the calibration rows and a new structure are exchangeable, a bound holds with at least its "
@@ -41,6 +50,18 @@ _GUARANTEES: dict[Kind, str] = {
     "cross": "Each row was predicted by a forest that saw no row of its composition; the final forest saw "
     "all. Coverage is then close to the stated one, measured below, but no finite-sample proof covers it.",
 }
+
+
+class Named(Protocol):
+    """What the options of every kind of training have in common."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a run with it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +133,8 @@ def train_model(
         title = f"Cross-validated ({config.validation_folds} folds by composition, calibration included)"
         judged_rows, bounds = data, cross_validate(data, config, n_jobs=resources.n_jobs, grown=grown)
     own = evaluate(judged_rows, bounds)
-    about = _about(kept, features, config, calibration, {"kind": title, **own.to_dict()})
+    about = about_model(kept, features, config, calibration, trainer_about(config), config.forest.seed)
+    about["evaluation"] = {"kind": title, **own.to_dict()}
     found = {}
     for check in checks:
         other = resources.load(check.path, check.target, features)
@@ -135,8 +157,8 @@ def calibrate_model(
     *,
     resources: Resources | None = None,
     overwrite: bool = False,
-) -> TrainedModel:
-    """Calibrate a model's forest anew, on labels it was not trained on.
+) -> Trained:
+    """Calibrate a model anew, on labels it was not trained on.
 
     Structures without features are listed in the new model's ``failures.parquet``.
 
@@ -158,24 +180,25 @@ def calibrate_model(
     """
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
-    old = read_model(folder_of(model))
+    old = read_trained(folder_of(model))
     features = resources.features_of(old.record)
     data = resources.load(dataset, target, features).for_training()
+    data = data.without(old.failures(data.cells))
     if data.labels.sha256 == old.record.training.dataset_sha256:
         raise ConfigError(
             ErrorCode.DATASET_INVALID,
             f"{dataset} is what the model was trained on; a calibration needs labels that it never saw",
         )
-    predictions = old.forest.predict(data.features, LEVELS)
-    calibration = Calibration(np.array(LEVELS), predictions, data.kdist.astype(np.float32), "split")
+    predictions = old.predict(data.features, data.cells, old.levels)
+    calibration = Calibration(np.array(old.levels), predictions, data.kdist.astype(np.float32), "split")
     calibration.margins(max(CONFIDENCES))  # too few rows are refused here
     about = old.record.model_dump(mode="json", exclude={"artifacts"})
     about["calibration"] = _calibration_about(calibration) | {"dataset": describe_training(data)}
     # figures of another calibration say nothing of this one
     about["evaluation"] = {}
     with placed(output) as folder:
-        write_model(folder, old.forest, calibration, about, failures_file(data))
-    return read_model(output)
+        old.write_anew(folder, calibration, about, failures_file(data))
+    return read_trained(output)
 
 
 def evaluate_model(
@@ -203,9 +226,10 @@ def evaluate_model(
         RunError: WRITE_FAILED.
     """
     resources = resources or Resources()
-    trained = read_model(folder_of(model))
+    trained = read_trained(folder_of(model))
     data = resources.load(dataset, target, resources.features_of(trained.record))
-    bounds = bounds_of(trained.forest, trained.calibration, data.features, confidences)
+    data = data.without(trained.failures(data.cells))
+    bounds = judged_bounds(trained, data, confidences)
     remarks: tuple[str, ...] = ()
     if data.labels.sha256 in _seen(trained.record):
         remarks = ("The model was made with these very labels: the figures flatter it.",)
@@ -220,13 +244,36 @@ def _seen(record: ModelRecord) -> set[str]:
     return {record.training.dataset_sha256, calibrated.get("dataset_sha256", "")}
 
 
-def _about(
+def judged_bounds(
+    trained: Trained, data: Dataset, confidences: Sequence[float] = CONFIDENCES
+) -> dict[float, NDArray[np.float64]]:
+    """Calibrated bounds of a dataset's rows by confidence, each ``(n, 3)``, 1/Å; one pass for all."""
+    margins = [trained.calibration.margins(confidence) for confidence in confidences]
+    wanted = sorted({quantile for m in margins for quantile in m.quantiles})
+    raw = trained.predict(data.features, data.cells, wanted)
+    return {m.confidence: m.apply(raw[:, [wanted.index(q) for q in m.quantiles]]) for m in margins}
+
+
+def about_model(
     data: Dataset,
     features: FeatureSet,
-    config: TrainConfig,
+    config: Named,
     calibration: Calibration,
-    evaluation: dict[str, Any],
+    trainer: Mapping[str, Any],
+    seed: int,
+    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
 ) -> dict[str, Any]:
+    """The fields of a model's record that do not follow from its files, but for its evaluation.
+
+    Args:
+        data: what it was trained on.
+        features: what it takes.
+        config: its name and remarks.
+        calibration: its held-out rows.
+        trainer: what trained it, and how.
+        seed: of all draws.
+        quantiles: what it predicts unless asked otherwise.
+    """
     version = versions()["goldilocks-batch"]
     return {
         "record_origin": f"goldilocks-batch {version}",
@@ -235,16 +282,15 @@ def _about(
         "feature_schema": features.schema,
         "feature_columns": features.columns,
         "feature_parameters": {"soap_zeros": features.zeros} if "soap" in features.blocks else {},
-        "quantiles": (0.05, 0.5, 0.95),
+        "quantiles": tuple(quantiles),
         "requires_artifacts": [
             {"name": file.role, "file": file.path.name, "record_id": file.role, "sha256": file.sha256}
             for file in features.files
         ],
         "runtime": {"version": version},
-        "seed": config.forest.seed,
-        "trainer": trainer_about(config),
+        "seed": seed,
+        "trainer": trainer,
         "training": describe_training(data),
-        "evaluation": evaluation,
         "remarks": config.remarks,
     }
 

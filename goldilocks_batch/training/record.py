@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import n_columns
 from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, folder_files, packed, sha256_of_bytes
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
-from goldilocks_batch.training.conformal import Calibration
-from goldilocks_batch.training.model_record import COLUMN_DIGESTS, ModelRecord
+from goldilocks_batch.training.conformal import LEVELS, Calibration
+from goldilocks_batch.training.model_record import COLUMN_DIGESTS, Artifacts, ModelRecord
 
-__all__ = ["CalibratedForest", "TrainedModel", "listed_files", "read_model", "write_model"]
+__all__ = ["CalibratedForest", "TrainedModel", "check_columns", "listed_files", "read_model", "write_model"]
 
 _FOREST, _CALIBRATION = "forest.safetensors", "calibration.safetensors"
 
@@ -73,6 +76,30 @@ class TrainedModel:
     forest: Forest
     calibration: Calibration
     digest: str
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Quantiles that a calibration is made of."""
+        return LEVELS
+
+    def failures(self, crystals: Sequence[Crystal]) -> dict[int, GoldilocksError]:  # noqa: ARG002 - see predict
+        """Rows that it can't predict, and why: none that have features."""
+        return {}
+
+    def write_anew(
+        self, folder: Path, calibration: Calibration, about: Mapping[str, Any], extra: Mapping[str, bytes]
+    ) -> ModelRecord:
+        """Write it with another calibration; see :func:`write_model`."""
+        return write_model(folder, self.forest, calibration, about, extra)
+
+    def predict(
+        self,
+        features: NDArray[np.floating],
+        crystals: Sequence[Crystal],  # noqa: ARG002 - networks take them
+        levels: Sequence[float],
+    ) -> NDArray[np.float32]:
+        """Quantiles of ``(n, k)`` rows, ``(n, len(levels))``, 1/Å."""
+        return self.forest.predict(features, levels)
 
     def at(self, confidence: float) -> CalibratedForest:
         """The model at a one-sided confidence, any in (0.5, 1) that its calibration rows allow.
@@ -129,8 +156,10 @@ def read_model(folder: Path) -> TrainedModel:
     """
     files = ModelFolder(folder)
     record = files.record(ModelRecord)
-    _check_columns(folder, record)
     artifacts = record.artifacts
+    if not isinstance(artifacts, Artifacts):
+        raise cannot_be_used(folder / "model.json", "it is an ensemble of networks, not a forest")
+    check_columns(folder, record)
     named = {_FOREST: artifacts.estimator_sha256, _CALIBRATION: artifacts.calibration_sha256}
     for name, sha256 in named.items():
         if files.sha256(name) not in (None, sha256):
@@ -155,7 +184,12 @@ def listed_files(folder: Path) -> set[str]:
     return ModelFolder(folder).names
 
 
-def _check_columns(folder: Path, record: ModelRecord) -> None:
+def check_columns(folder: Path, record: ModelRecord) -> None:
+    """Refuse a record whose columns are not those of its feature schema.
+
+    Raises:
+        ModelError: ARTIFACT_INVALID.
+    """
     digest = sha256_of_bytes("\n".join(record.feature_columns).encode())
     if digest != COLUMN_DIGESTS[record.feature_schema]:
         raise cannot_be_used(

@@ -31,8 +31,8 @@ from goldilocks_batch.structures import load
 from goldilocks_batch.training.dataset import matrix
 from goldilocks_batch.training.features import FeatureSet, cached_features
 from goldilocks_batch.training.labels import Target
-from goldilocks_batch.training.record import read_model
 from goldilocks_batch.training.resources import Resources, checked_schema, folder_of
+from goldilocks_batch.training.trained import read_trained
 
 __all__ = ["Suggestions", "Whitening", "suggest", "suggest_next"]
 
@@ -206,7 +206,7 @@ def _features(record: RunRecord, schema: str | None, resources: Resources) -> Fe
         return resources.features(checked_schema(schema))
     model = folder_of(Path(record.values["config"]["model"]))
     if (model / "manifest.json").is_file():
-        return resources.features_of(read_model(model).record)
+        return resources.features_of(read_trained(model).record)
     return resources.features(_WITHOUT_NETWORK)
 
 

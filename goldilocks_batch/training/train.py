@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,15 @@ __all__ = [
     "cross_validate",
     "fit",
     "forests_to_grow",
+    "load_options",
     "load_train_config",
 ]
 
 #: Levels that every model is judged at: the three published ones and 0.80.
 CONFIDENCES = (0.95, 0.90, 0.85, 0.80)
 
+
+Options = TypeVar("Options", bound=BaseModel)
 
 #: Called after each forest that has been grown.
 Grown = Callable[[], None]
@@ -88,6 +91,11 @@ def load_train_config(path: Path | None = None, **overrides: object) -> TrainCon
         ConfigError: CONFIG_INVALID, the file is missing or no mapping, an option is unknown or has a value it
             does not take.
     """
+    return load_options(TrainConfig, path, overrides)
+
+
+def load_options(kind: type[Options], path: Path | None, overrides: Mapping[str, object]) -> Options:
+    """Options of any kind of training; see :func:`load_train_config`."""
     values: dict[str, Any] = read_yaml(path) if path else {}
     for name, value in overrides.items():
         if isinstance(value, Mapping):
@@ -96,7 +104,7 @@ def load_train_config(path: Path | None = None, **overrides: object) -> TrainCon
             values[name] = {**(section if isinstance(section, Mapping) else {}), **given}
         elif value is not None:
             values[name] = value
-    return TrainConfig(**checked(TrainConfig, values))
+    return kind(**checked(kind, values))
 
 
 def fit(

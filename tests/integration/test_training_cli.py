@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -373,3 +374,54 @@ def test_a_model_trained_on_jarvis_screens_mc3d(cache: Path, tmp_path: Path, sha
     # labels reach from 0.05 to 0.5 1/Å, and a forest cannot leave them by more than its margins
     assert (bounds > 0.03).all()
     assert (bounds < 0.7).all()
+
+
+NETWORKS = {
+    "name": "nets",
+    "feature_schema": "comp_lattice.v1",
+    "network": {"hidden": 8, "alignn_layers": 1, "gcn_layers": 1, "members": 2},
+    "fit": {"epochs": 12, "patience": 12},
+}
+
+
+def test_networks_are_trained_killed_gone_on_with_and_screen(cache: Path, tmp_path: Path) -> None:
+    labels = write_labelled(tmp_path / "labels.parquet", 110)
+    (tmp_path / "nets.yaml").write_text(yaml.safe_dump(NETWORKS))
+    flags = ["-c", tmp_path / "nets.yaml", "--device", "cpu", "--workers", "2"]
+    arguments = ["train", "alignn", labels, *flags, "-o"]
+    whole = command(*arguments, tmp_path / "whole", cache=cache)
+    assert whole.returncode == 0, whole.stderr
+    assert "12 epochs, 0 done already" in whole.stderr
+    for text in ("Held-out rows (10%", "| confidence", "12 epochs", f"--model {tmp_path / 'whole'}"):
+        assert text in whole.stdout.replace("\n", " ")
+    model, state = tmp_path / "model", tmp_path / "model.training"
+    with subprocess.Popen(
+        words(*arguments, model), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment(cache)
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not state.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert state.exists()
+    assert not model.exists()
+    again = command(*arguments, model, "--report", tmp_path / "report", cache=cache)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"12 epochs, [1-9]\d* done already", again.stderr)
+    assert digests(model) == digests(tmp_path / "whole")
+    assert not state.exists()
+    assert {path.name for path in (tmp_path / "report").iterdir()} >= PLOTS
+
+    pool = write_labelled(tmp_path / "pool.parquet", 40, seed=3)
+    screen = ["run", pool, "--model", model, "--confidence", "0.9", "-o"]
+    done = command(*screen, tmp_path / "run", "--workers", "2", cache=cache)
+    assert done.returncode == 0, done.stderr
+    alone = command(*screen, tmp_path / "alone", "--executor", "serial", cache=cache)
+    assert alone.returncode == 0, alone.stderr
+    table = read_results(tmp_path / "run")
+    assert table.equals(read_results(tmp_path / "alone"))
+    assert set(table["model"].to_pylist()) == {"nets"}
+    done = command("suggest", tmp_path / "run", "-n", "5", "-o", tmp_path / "next.parquet", cache=cache)
+    assert done.returncode == 0, done.stderr
+    shown = command("models", "show", model, cache=cache)
+    assert shown.returncode == 0, shown.stderr
+    assert "alignn_ensemble" in shown.stdout
