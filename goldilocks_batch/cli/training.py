@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from goldilocks_batch.config import RunConfig
     from goldilocks_batch.runner import Observer
     from goldilocks_batch.training.labels import Target
-    from goldilocks_batch.training.resources import Resources
+    from goldilocks_batch.training.resources import Progress, Resources
 
 __all__ = ["mount", "resources_of", "target_of", "train_app"]
 
@@ -180,7 +180,7 @@ def alignn(
             output,
             resources=resources,
             device=settings.device,
-            progress=_epochs_told(epochs_observer),
+            progress=_told(epochs_observer),
             overwrite=overwrite,
         )
     if report is not None:
@@ -398,31 +398,19 @@ def resources_of(settings: RunConfig, cache: Path | None) -> Iterator[Resources]
         yield resources_for(settings, cache or default_cache(), features, progress=_told(forests))
 
 
-def _told(observer: Observer) -> Any:
-    """An observer of parts as one of forests."""
-    from goldilocks_batch.report import Report
-
-    def progress(done: int, total: int) -> None:
-        if done:
-            observer.advanced(Report(1, 1))
-        else:
-            observer.started(total, 0, None)
-
-    return progress
-
-
-def _epochs_told(observer: Observer) -> Any:
-    """An observer of parts as one of epochs."""
+def _told(observer: Observer) -> Progress:
+    """An observer of parts as one of forests or epochs."""
     from goldilocks_batch.report import Report
 
     begun = False
 
-    def progress(epoch: int, most: int, _loss: float) -> None:
+    def progress(done: int, total: int) -> None:
         nonlocal begun
-        if not begun:
+        if begun:
+            observer.advanced(Report(1, 1))
+        else:
+            observer.started(total, done, None)
             begun = True
-            observer.started(most, epoch - 1, None)
-        observer.advanced(Report(1, 1))
 
     return progress
 

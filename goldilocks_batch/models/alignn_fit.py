@@ -153,7 +153,7 @@ def fit_networks(
     device: str = "cpu",
     state: Path | None = None,
     identity: str = "",
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Fitted:
     """Fit networks side by side; on the CPU, the same arguments give the same weights.
 
@@ -170,7 +170,7 @@ def fit_networks(
         state: a file that keeps how far the training is, after every epoch; a training that finds one of
             its own goes on from there and ends as if it had not been interrupted.
         identity: of the data and options; a state of another training is refused.
-        progress: told of each epoch: its number, the largest there can be, the mean stopping loss.
+        progress: told of how many epochs are done, and how many there can be, at first and after each.
 
     Raises:
         ConfigError: CONFIG_INVALID, the state is another training's.
@@ -179,11 +179,13 @@ def fit_networks(
     with _deterministic(device):
         training_run = _Run(over, starts, architecture, elements, settings, device)
         training_run.resume(state, identity)
+        if progress is not None:
+            progress(len(training_run.losses), settings.epochs)
         while not training_run.finished:
             training_run.epoch(training, stopping, seed)
             training_run.save(state, identity)
             if progress is not None:
-                progress(len(training_run.losses), settings.epochs, float(training_run.losses[-1].mean()))
+                progress(len(training_run.losses), settings.epochs)
         return training_run.fitted()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from goldilocks_batch.training.judged import Judged, failures_file
 from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.recipes import about_model, judged_bounds
-from goldilocks_batch.training.resources import Resources
+from goldilocks_batch.training.resources import Progress, Resources
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import CONFIDENCES, load_options
 
@@ -45,9 +45,6 @@ __all__ = ["NetworkSettings", "TrainAlignnConfig", "load_train_alignn_config", "
 
 #: Schemas without SOAP, which graphs take the place of; the last has the published networks' 231 columns.
 _SCHEMAS = ("comp_lattice.v1", "comp_struct_lattice.v1", "comp_struct_lattice_metal.v1")
-
-#: Told of each epoch: its number, the largest there can be, the mean loss on the stopping rows, 1/Å.
-Progress = Callable[[int, int, float], None]
 
 
 class NetworkSettings(BaseModel):
@@ -127,7 +124,7 @@ def train_alignn(
         output: the model's folder, missing or empty; it appears when the model is whole.
         resources: how features are had.
         device: ``cpu``, ``cuda`` or ``auto``.
-        progress: told of each epoch.
+        progress: told of how many epochs are done, and how many there can be.
         overwrite: replace a model that is there.
 
     Returns:

@@ -17,7 +17,7 @@ from goldilocks_batch.training.model_record import FEATURE_SCHEMAS, ModelRecord
 
 __all__ = ["Progress", "Resources", "checked_schema", "folder_of"]
 
-#: Told of forests: how many have been grown, of how many.
+#: Told of forests or epochs: how many are done, of how many.
 Progress = Callable[[int, int], None]
 
 

@@ -148,7 +148,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path) -> N
     class StoppedError(Exception):
         pass
 
-    def stop(epoch: int, _most: int, _loss: float) -> None:
+    def stop(epoch: int, _most: int) -> None:
         if epoch == 3:
             raise StoppedError
 
@@ -162,9 +162,9 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path) -> N
         seed=5,
         state=state,
         identity="this",
-        progress=lambda epoch, _most, _loss: seen.append(epoch),
+        progress=lambda epoch, _most: seen.append(epoch),
     )
-    assert seen == [4, 5, 6]
+    assert seen == [3, 4, 5, 6]
     assert same(went_on, fitted())
 
 
