@@ -240,10 +240,16 @@ def calibrate(
             model, dataset, target_of(target, kind), output, resources=resources, overwrite=overwrite
         )
     calibration, out = made.record.calibration, console()
+    labels = calibration.dataset or {}
     out.print(f"calibrated on {calibration.rows:,} labels. {calibration.guarantee}")
+    if labels["known_compositions"]:
+        out.print(
+            f"{labels['known_compositions']:,} of their structures share their composition with the training "
+            "set: expect somewhat less coverage for new compositions"
+        )
     _print_markdown(margin_table(made.record))
     out.print(f"model: {output}")
-    _end((calibration.dataset or {})["left_out"], output)
+    _end(labels["left_out"], output)
 
 
 @guarded

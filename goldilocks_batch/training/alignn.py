@@ -38,6 +38,7 @@ from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.recipes import about_model, judged_bounds
 from goldilocks_batch.training.resources import Progress, Resources
+from goldilocks_batch.training.seen import Seen
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import CONFIDENCES, load_options
 
@@ -152,8 +153,9 @@ def train_alignn(
     state = output.absolute().with_name(output.absolute().name + ".training")
     fitted = _fitted(data, graphs, sets, config, architecture, table, device, state, progress)
     calibration = _calibration(data.take(sets["calibration"]), fitted, config, architecture, table)
+    learned = data.take(sets["training"] | sets["stopping"])
     about = about_model(
-        data.take(sets["training"] | sets["stopping"]),
+        learned,
         features,
         config,
         calibration,
@@ -174,7 +176,8 @@ def train_alignn(
         about["evaluation"] = {"kind": title, **own.to_dict()}
         draft = read_networks_of(folder).record
         card = {"card.md": model_card(draft, own, title).encode()}
-        write_networks(*everything, about, {**card, **failures_file(data)})
+        seen = Seen.of(learned).calibrated_on(data.take(sets["calibration"])).file()
+        write_networks(*everything, about, {**card, **seen, **failures_file(data)})
     state.unlink(missing_ok=True)
     return read_networks_of(output), Judged(own, judged_rows, bounds)
 

@@ -41,7 +41,7 @@ from goldilocks_batch.sources.columns import string_column
 from goldilocks_batch.sources.dialects import id_column
 from goldilocks_batch.sources.files import digest_of_file, reference_to_file
 
-__all__ = ["Labels", "Target", "read_labels"]
+__all__ = ["Labels", "Target", "read_labels", "some"]
 
 #: How many ids an error names.
 _NAMED = 5
@@ -229,7 +229,7 @@ def _cif_references(raw: _Raw) -> tuple[Reference, ...]:
     if outside:
         raise InputError(
             ErrorCode.PATH_FORBIDDEN,
-            f"{_some(outside, len(raw.ids), 'structures')} lie outside the folder {folder}; move them there",
+            f"{some(outside, len(raw.ids), 'structures')} lie outside the folder {folder}; move them there",
         )
     return tuple(reference_to_file(i, path) for i, path in zip(raw.ids, paths, strict=True))
 
@@ -246,7 +246,7 @@ def _refuse_duplicates(raw: _Raw) -> None:
     if repeated:
         raise InputError(
             ErrorCode.DUPLICATE_ID,
-            f"{_some(repeated, len(counts), 'ids')} of {raw.table.name} occur more than once; "
+            f"{some(repeated, len(counts), 'ids')} of {raw.table.name} occur more than once; "
             "every row needs an id of its own",
         )
 
@@ -284,17 +284,17 @@ def _numbers(raw: _Raw, cells: Sequence[object]) -> NDArray[np.float64]:
         except ValueError:
             text.append(f"{raw.ids[row]} ({cell!r})")
     if text:
-        raise _invalid(f"{_some(text, len(cells), 'targets')} in column {raw.column} are text, not numbers")
+        raise _invalid(f"{some(text, len(cells), 'targets')} in column {raw.column} are text, not numbers")
     return values
 
 
 def _complain(raw: _Raw, wrong: NDArray[np.bool_], what: str) -> None:
     if wrong.any():
         named = [f"{raw.ids[row]} ({raw.targets[row]})" for row in np.flatnonzero(wrong)]
-        raise _invalid(f"{_some(named, len(wrong), 'targets')} in column {raw.column} are {what}")
+        raise _invalid(f"{some(named, len(wrong), 'targets')} in column {raw.column} are {what}")
 
 
-def _some(names: Sequence[str], count: int, what: str) -> str:
+def some(names: Sequence[str], count: int, what: str) -> str:
     """``3 of 100 targets: a, b, c``, not more than some names."""
     shown = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
     return f"{len(names)} of {count} {what} [{shown}]"

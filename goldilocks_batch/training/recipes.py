@@ -18,11 +18,12 @@ from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.judged import Judged, failures_file, write_judged
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.labels import Target, some
 from goldilocks_batch.training.model_record import ModelRecord
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.record import TrainedModel, read_model, write_model
 from goldilocks_batch.training.resources import Resources, folder_of
+from goldilocks_batch.training.seen import Seen, overlap_with
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import (
     CONFIDENCES,
@@ -143,7 +144,8 @@ def train_model(
     draft = ModelRecord.model_validate(
         {**about, "artifacts": {"estimator_sha256": "0" * 64, "calibration_sha256": "0" * 64}}
     )
-    extra = {"card.md": model_card(draft, own, title, found).encode(), **failures_file(data)}
+    card = {"card.md": model_card(draft, own, title, found).encode()}
+    extra = {**card, **Seen.of(kept).file(), **failures_file(data)}
     with placed(output) as folder:
         write_model(folder, forest, calibration, about, extra)
     return read_model(output), Judged(own, judged_rows, bounds)
@@ -175,29 +177,36 @@ def calibrate_model(
 
     Raises:
         ModelError: the model cannot be read.
-        InputError, ConfigError: the dataset is unusable, too small, or the one that it was trained on.
+        InputError, ConfigError: the dataset is unusable, too small, or has structures that trained the model.
         RunError: OUTPUT_EXISTS or WRITE_FAILED.
     """
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
-    old = read_trained(folder_of(model))
+    origin = folder_of(model)
+    old = read_trained(origin)
     features = resources.features_of(old.record)
     data = resources.load(dataset, target, features).for_training()
     data = data.without(old.failures(data.cells))
-    if data.labels.sha256 == old.record.training.dataset_sha256:
+    known = overlap_with(origin, old.record.training.dataset_sha256, data)
+    if known.trained.any():
+        which = some(data.ids[known.trained].tolist(), len(data), "structures")
         raise ConfigError(
             ErrorCode.DATASET_INVALID,
-            f"{dataset} is what the model was trained on; a calibration needs labels that it never saw",
+            f"{which} of {dataset} are what the model was trained on; a calibration needs labels that it "
+            "never saw: drop them",
         )
     predictions = old.predict(data.features, data.cells, old.levels)
     calibration = Calibration(np.array(old.levels), predictions, data.kdist.astype(np.float32), "split")
     calibration.margins(max(CONFIDENCES))  # too few rows are refused here
     about = old.record.model_dump(mode="json", exclude={"artifacts"})
-    about["calibration"] = _calibration_about(calibration) | {"dataset": describe_training(data)}
+    labels = describe_training(data) | {"known_compositions": int(known.compositions.sum())}
+    about["calibration"] = _calibration_about(calibration) | {"dataset": labels}
     # figures of another calibration say nothing of this one
     about["evaluation"] = {}
+    seen = Seen.read(origin)
+    extra = {**(seen.calibrated_on(data).file() if seen else {}), **failures_file(data)}
     with placed(output) as folder:
-        old.write_anew(folder, calibration, about, failures_file(data))
+        old.write_anew(folder, calibration, about, extra)
     return read_trained(output)
 
 
@@ -226,22 +235,15 @@ def evaluate_model(
         RunError: WRITE_FAILED.
     """
     resources = resources or Resources()
-    trained = read_trained(folder_of(model))
+    folder = folder_of(model)
+    trained = read_trained(folder)
     data = resources.load(dataset, target, resources.features_of(trained.record))
     data = data.without(trained.failures(data.cells))
     bounds = judged_bounds(trained, data, confidences)
-    remarks: tuple[str, ...] = ()
-    if data.labels.sha256 in _seen(trained.record):
-        remarks = ("The model was made with these very labels: the figures flatter it.",)
-    judged = Judged(evaluate(data, bounds), data, bounds, remarks)
+    known = overlap_with(folder, trained.record.training.dataset_sha256, data)
+    judged = Judged(evaluate(data, bounds), data, bounds, known.remarks)
     write_judged(judged, output)
     return judged
-
-
-def _seen(record: ModelRecord) -> set[str]:
-    """Digests of the datasets that a model was trained and calibrated on."""
-    calibrated = record.calibration.dataset or {}
-    return {record.training.dataset_sha256, calibrated.get("dataset_sha256", "")}
 
 
 def judged_bounds(

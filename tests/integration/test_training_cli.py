@@ -289,7 +289,7 @@ def test_what_a_model_was_made_with_does_not_calibrate_it_and_flatters_it(
         "what the model was trained on",
     )
     done = command("evaluate", model, labels, "-o", tmp_path / "report", "-q", cache=cache)
-    assert done.stdout.startswith("The model was made with these very labels")
+    assert done.stdout.startswith(f"The model was made with {ROWS} of these {ROWS} structures")
 
 
 def test_suggestions_of_a_run_are_a_manifest_that_can_be_screened(

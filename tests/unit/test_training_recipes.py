@@ -108,7 +108,7 @@ def test_a_model_is_calibrated_anew_on_other_labels(model: Path, tmp_path: Path)
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text())["rows"] == 60
     assert {path.name for path in (tmp_path / "report").iterdir()} == REPORT
     text = (tmp_path / "report" / "evaluation.md").read_text()
-    assert text.startswith("The model was made with these very labels")
+    assert text.startswith("The model was made with 60 of these 60 structures")
     assert "\n| 0.90 " in text
 
 

@@ -154,7 +154,7 @@ def test_a_missing_file_is_named(model: Path, name: str) -> None:
         (lambda r: r["calibration"].update(scale="linear"), ["calibration.scale"]),
         (lambda r: r["feature_columns"].reverse(), ["feature columns", "161"]),
         (lambda r: r["feature_columns"].pop(), ["160 feature columns"]),
-        (lambda r: r["artifacts"].update(estimator="../forest.safetensors"), ["artifacts.estimator"]),
+        (lambda r: r["artifacts"].update(estimator="../forest.safetensors"), ["Artifacts.estimator"]),
         (lambda r: r["artifacts"].update(estimator_sha256="0" * 64), ["another sha256"]),
         (lambda r: r.pop("target"), []),
     ],
