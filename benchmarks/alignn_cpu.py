@@ -124,12 +124,12 @@ def growth(model: Alignn, crystals: list[Crystal], features: NDArray[np.float64]
                 f" {line_edges / len(rows):8.0f} line-graph edges a cell"
             )
     print("\ncost against batch size (line-graph edges packed together)")
-    usual = model.line_edges
+    usual = model.edges
     for limit in (1, 3_000, 6_000, 12_000, 24_000, 48_000, 96_000):
-        model.line_edges = limit
+        model.edges = limit
         seconds, _ = _repeated(model, crystals, features)
         print(f"  {limit:>6} {1e3 * seconds / len(crystals):8.2f} ms a structure")
-    model.line_edges = usual
+    model.edges = usual
 
 
 def _repeated(model: Alignn, crystals: list[Crystal], features: NDArray[np.float64]) -> tuple[float, int]:

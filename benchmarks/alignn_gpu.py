@@ -112,7 +112,7 @@ class Workload:
         graphs = [graph for graph in self.prepared.graphs if graph is not None]
         costs = np.array([graph[0].n_line_edges for graph in graphs], dtype=np.int64)
         for rows in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
-            for chosen in pack(costs[rows], self.model.line_edges):
+            for chosen in pack(costs[rows], self.model.edges):
                 yield collate([graphs[row] for row in rows[chosen]])
 
     def infer(self, model: Alignn, rows: slice = slice(None)) -> NDArray[np.float64]:

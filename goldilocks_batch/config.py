@@ -22,6 +22,7 @@ __all__ = ["RunConfig", "checked", "load_config", "nearest", "read_yaml"]
 
 Grid = Literal["lower", "median", "upper"]
 SingleSite = Literal["skip", "supercell"]
+Precision = Literal["float32", "tf32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 ExecutorName = Literal["local", "serial", "slurm"]
 
@@ -51,6 +52,7 @@ class RunConfig(BaseModel):
 
     # execution options
     device: Device = Field("auto", description="where networks run: a GPU if there is one, or as named")
+    precision: Precision = Field("float32", description="of networks' matrix products on a GPU")
     artifacts: Path | None = Field(None, description="folder of model files, <org>/<repository>/<file>")
     offline: bool = Field(False, description="fetch no model files; the project's cache is still used")
     executor: ExecutorName = Field("local", description="a local Dask cluster, or this process alone")
@@ -100,7 +102,7 @@ class RunConfig(BaseModel):
 
 
 #: Options that enter a run's identity (model and registry do so by the digests of the model's files).
-SCIENTIFIC = ("confidence", "grid", "equal_axes", "single_site", "max_sites", "allow_outside")
+SCIENTIFIC = ("confidence", "grid", "equal_axes", "single_site", "precision", "max_sites", "allow_outside")
 
 
 def nearest(name: str, known: Mapping[str, object] | set[str] | list[str]) -> str:

@@ -20,6 +20,7 @@ from goldilocks_batch.models.artifacts import STARTER, resolve, resolve_trained,
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.models.convert import with_conversion
+from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.models.load import SingleSite, load_model
 from goldilocks_batch.models.pull import places_for, say_nothing
@@ -42,6 +43,7 @@ class Screening:
         meshes: how bounds become meshes.
         single_site: what graph networks do with a cell of one atom.
         device: where networks run.
+        precision: of their matrix products on a GPU.
     """
 
     model: ResolvedModel
@@ -49,6 +51,7 @@ class Screening:
     meshes: MeshOptions
     single_site: SingleSite = "skip"
     device: str = "cpu"
+    precision: Precision = "float32"
 
     @classmethod
     def from_config(cls, config: RunConfig, say: Callable[[str], None] = say_nothing) -> Self:
@@ -73,7 +76,7 @@ class Screening:
         if baseline is not None and baseline.kdist is not None:
             constants += (("constant", baseline.kdist),)
         meshes = MeshOptions(config.grid, config.equal_axes, constants)
-        return cls(model, config.max_sites, meshes, config.single_site, config.device)
+        return cls(model, config.max_sites, meshes, config.single_site, config.device, config.precision)
 
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
@@ -149,7 +152,9 @@ class Screener:
 
     def __init__(self, work: Screening) -> None:
         self._work = work
-        self._model = load_model(work.model, single_site=work.single_site, device=work.device)
+        self._model = load_model(
+            work.model, single_site=work.single_site, device=work.device, precision=work.precision
+        )
         self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks, self._model.zeros)
 
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:

@@ -79,6 +79,14 @@ Device = Annotated[
     str | None,
     typer.Option(help="Where networks run: auto, cpu or cuda. [default: auto]", rich_help_panel=_WORK),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Of networks' matrix products on a GPU: float32, or faster and rounded, tf32 or bf16. "
+        "[default: float32]",
+        rich_help_panel=_WORK,
+    ),
+]
 Artifacts = Annotated[
     Path | None,
     typer.Option(

@@ -26,6 +26,8 @@ __all__ = [
 
 #: What Lightning puts before the key of every parameter.
 PREFIX = "model."
+#: No width or depth of a network is larger; what follows from them is made only then.
+_LARGEST = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,17 +169,20 @@ def check_keys(checkpoint: Checkpoint, expected: Mapping[str, tuple[int, ...]]) 
         )
 
 
-def constructor_number(checkpoint: Checkpoint, name: str, default: int | None = None) -> int:
-    """A positive whole number among the constructor arguments.
+def constructor_number(
+    checkpoint: Checkpoint, name: str, default: int | None = None, *, least: int = 1
+) -> int:
+    """A whole number among the constructor arguments, from ``least`` to 4,096.
 
     Raises:
         ModelError: ARTIFACT_INVALID, it is missing and has no default, or is no such number.
     """
     value = checkpoint.arguments.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST:
         raise ModelError(
             ErrorCode.ARTIFACT_INVALID,
-            f'{checkpoint.path}: constructor argument "{name}" is {value!r}, expected a whole number',
+            f'{checkpoint.path}: constructor argument "{name}" is {value!r}, expected a whole number'
+            f" from {least} to {_LARGEST}",
         )
     return value
 

@@ -24,21 +24,32 @@ from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
 from goldilocks_batch.graphs.weights import Checkpoint, read_element_table
 from goldilocks_batch.models.alignn_cpu import CpuEnsemble
 from goldilocks_batch.models.alignn_weights import N_ADDITIONAL, Architecture, read_networks
-from goldilocks_batch.models.devices import resolved_device
+from goldilocks_batch.models.devices import Precision, resolved_device
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 
-__all__ = ["Alignn", "Ensemble", "Graph", "PreparedGraphs", "SingleSite", "build_graphs", "supercell"]
+__all__ = [
+    "Alignn",
+    "Ensemble",
+    "Graph",
+    "PreparedGraphs",
+    "SingleSite",
+    "build_graphs",
+    "edges_of",
+    "supercell",
+]
 
 #: What to do with a cell of one atom, which has no line graph.
 SingleSite = Literal["skip", "supercell"]
 Graph = tuple[CrystalGraph, BondClasses]
 
-#: Line-graph edges of a batch on the CPU; see `benchmarks/alignn_cpu.py`.
-CPU_LINE_EDGES = 24_000
-#: Line-graph edges of a batch on a GPU to begin with; some 12 KB each with 9 networks of width 64.
-GPU_LINE_EDGES = 1_000_000
+#: Edges of a batch, those of its line graphs and its bonds, on the CPU; see `benchmarks/alignn_cpu.py`.
+CPU_EDGES = 26_000
+#: The same on a GPU to begin with; some 12 KB each with 9 networks of width 64.
+GPU_EDGES = 1_000_000
 #: A bound is flagged where its networks' standard deviation exceeds this share of it.
 DISAGREEMENT = 0.25
+#: How a device says that it has no memory left.
+_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED")
 
 
 class Ensemble(Protocol):
@@ -84,7 +95,8 @@ class Alignn:
         single_site: see `SingleSite`; the published application skips the ALIGNN layers.
         fallback: the same networks on the CPU, for what does not fit the device; None if `ensemble` is on
             the CPU.
-        line_edges: line-graph edges of a batch, at most; lowered when a batch has not fitted.
+        edges: of a batch at most, those of its line graphs and its bonds; lowered when a batch has not
+            fitted.
         additional: features beside the graph.
     """
 
@@ -100,7 +112,7 @@ class Alignn:
         *,
         single_site: SingleSite = "skip",
         fallback: Ensemble | None = None,
-        line_edges: int = CPU_LINE_EDGES,
+        edges: int = CPU_EDGES,
         additional: int = N_ADDITIONAL,
     ) -> None:
         self._ensemble = ensemble
@@ -109,7 +121,7 @@ class Alignn:
         self._depth = depth
         self._single_site = single_site
         self._fallback = fallback
-        self.line_edges = line_edges
+        self.edges = edges
         self._additional = additional
 
     @classmethod
@@ -122,6 +134,8 @@ class Alignn:
         *,
         single_site: SingleSite = "skip",
         device: str = "cpu",
+        precision: Precision = "float32",
+        confidence: float | None = None,
         additional: int = N_ADDITIONAL,
     ) -> Self:
         """Load the checkpoints of each bound and the table of elements.
@@ -133,12 +147,15 @@ class Alignn:
             elements: path of ``atom_init_with_sssp_cutoffs.json``.
             single_site: what to do with a cell of one atom.
             device: ``cpu``, ``cuda`` or ``auto``, which is ``cuda`` where there is a GPU.
+            precision: of matrix products on a GPU.
+            confidence: one-sided, which the checkpoints must be of; None for any.
             additional: features beside the graph that they take.
 
         Raises:
             ModelError: a file is missing or not acceptable; there is no GPU where one was asked for.
         """
-        architecture, ensembles = read_networks([lower, median, upper], additional)
+        over = None if confidence is None else (confidence, 0.5, 1.0 - confidence)
+        architecture, ensembles = read_networks([lower, median, upper], additional, over=over)
         table = read_element_table(elements)
         if table.shape[1] != architecture.atom_inputs:
             raise ModelError(
@@ -146,7 +163,9 @@ class Alignn:
                 f"{elements} has {table.shape[1]} numbers an element,"
                 f" the checkpoints expect {architecture.atom_inputs}",
             )
-        return cls.of(architecture, ensembles, table, single_site=single_site, device=device)
+        return cls.of(
+            architecture, ensembles, table, single_site=single_site, device=device, precision=precision
+        )
 
     @classmethod
     def of(
@@ -157,6 +176,7 @@ class Alignn:
         *,
         single_site: SingleSite = "skip",
         device: str = "cpu",
+        precision: Precision = "float32",
     ) -> Self:
         """Networks that have been read.
 
@@ -166,6 +186,7 @@ class Alignn:
             table: ``(119, atom_inputs)`` numbers of each element.
             single_site: what to do with a cell of one atom.
             device: ``cpu``, ``cuda`` or ``auto``.
+            precision: of matrix products on a GPU.
 
         Raises:
             ModelError: there is no GPU where one was asked for.
@@ -176,7 +197,7 @@ class Alignn:
         if resolved_device(device) == "cuda":
             from goldilocks_batch.models.alignn_torch import TorchEnsemble
 
-            ensemble = TorchEnsemble(architecture, networks, table, "cuda")
+            ensemble = TorchEnsemble(architecture, networks, table, "cuda", precision)
         return cls(
             ensemble,
             tuple(map(len, ensembles)),
@@ -184,7 +205,7 @@ class Alignn:
             architecture.alignn_layers,
             single_site=single_site,
             fallback=None if ensemble is on_cpu else on_cpu,
-            line_edges=CPU_LINE_EDGES if ensemble is on_cpu else GPU_LINE_EDGES,
+            edges=CPU_EDGES if ensemble is on_cpu else GPU_EDGES,
             additional=architecture.additional,
         )
 
@@ -219,16 +240,29 @@ class Alignn:
         progress = _Progress(
             np.full((len(prepared.graphs), sum(map(len, self._columns))), np.nan, np.float32)
         )
-        costs = np.array([g[0].n_line_edges if g else -1 for g in prepared.graphs], dtype=np.int64)
-        for rows in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
-            pending = [rows[batch] for batch in pack(costs[rows], self.line_edges)][::-1]
-            while pending:
-                batch = pending.pop()
-                if not self._evaluated(batch, prepared, features, progress):
-                    self.line_edges = max(int(costs[batch].sum()) // 2, 1)
-                    halves = np.array_split(batch, 2)
-                    pending += halves[::-1]
+        costs = np.array([edges_of(g) if g else 0 for g in prepared.graphs], dtype=np.int64)
+        lined = np.array([g is not None and g[0].n_line_edges > 0 for g in prepared.graphs], dtype=bool)
+        for rows in (np.flatnonzero(lined), np.flatnonzero(~lined & (costs > 0))):
+            self._infer(rows, costs, prepared, features, progress)
         return self._bounds(prepared, progress)
+
+    def _infer(
+        self,
+        rows: NDArray[np.int64],
+        costs: NDArray[np.int64],
+        prepared: PreparedGraphs,
+        features: NDArray[np.float64],
+        progress: _Progress,
+    ) -> None:
+        """Evaluate rows that all have a line graph, or none; one batch too large has the rest packed anew."""
+        while len(rows):
+            done = np.zeros(len(costs), dtype=bool)
+            for batch in pack(costs[rows], self.edges):
+                if not self._evaluated(rows[batch], prepared, features, progress):
+                    self.edges = min(self.edges, max(int(costs[rows[batch]].sum()) // 2, 1))
+                    break
+                done[rows[batch]] = True
+            rows = rows[~done[rows]]
 
     def _evaluated(
         self,
@@ -308,6 +342,11 @@ def _graph(
     return (graph, bond_classes(graph, depth if graph.n_line_edges else 0)), flags
 
 
+def edges_of(graph: Graph) -> int:
+    """What a structure costs: the edges of its line graph and its bonds."""
+    return graph[0].n_line_edges + graph[0].n_bonds
+
+
 def _fits(
     ensemble: Ensemble,
     batch: GraphBatch,
@@ -321,7 +360,9 @@ def _fits(
 
     try:
         outputs[rows] = ensemble(batch, features, skip_alignn=skip)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:  # torch's own is one; cuBLAS and the driver say it in words
+        if not any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise
         fitted = False
     else:
         fitted = True
@@ -331,7 +372,12 @@ def _fits(
 
 
 def supercell(crystal: Crystal) -> Crystal:
-    """The crystal doubled along every periodic axis, copies of a site in order of their cell (i, j, k)."""
+    """The crystal doubled along every periodic axis, copies of a site in order of their cell (i, j, k).
+
+    Coordinates are halved exactly.  pymatgen's supercell goes through Cartesian coordinates and back, and its
+    last bits choose others among neighbours at the same distance: of 191 one-atom cells of MC3D 70 graphs
+    differ, and outputs of untrained networks by up to 2e-3 1/Å.
+    """
     repeats = np.where(crystal.pbc, 2, 1)
     cells = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1).reshape(-1, 3)
     frac = (crystal.frac[:, None, :] + cells) / repeats

@@ -5,7 +5,8 @@ Weights are stacked along a first axis of length k, the networks; every operatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from goldilocks_batch.graphs.collate import GraphBatch
 from goldilocks_batch.graphs.radial import RadialBasis
 from goldilocks_batch.graphs.weights import Checkpoint
 from goldilocks_batch.models.alignn_weights import Architecture
+from goldilocks_batch.models.devices import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +32,7 @@ class TorchEnsemble:
         checkpoints: their weights.
         elements: ``(119, atom_inputs)`` numbers of each element, NaN where there are none.
         device: where to run, as torch names it.
+        precision: of matrix products; sums and norms are float32 in any case.
     """
 
     def __init__(
@@ -38,9 +41,11 @@ class TorchEnsemble:
         checkpoints: Sequence[Checkpoint],
         elements: NDArray[np.float32],
         device: str,
+        precision: Precision = "float32",
     ) -> None:
         import torch
 
+        self._precision = precision
         self._architecture = architecture
         self._device = torch.device(device)
         self._weights = {
@@ -62,9 +67,22 @@ class TorchEnsemble:
         """
         import torch
 
-        with torch.inference_mode():
-            outputs: NDArray[np.float32] = self._forward(batch, additional, skip_alignn).cpu().numpy()
+        with torch.inference_mode(), self._rounded():
+            outputs: NDArray[np.float32] = self._forward(batch, additional, skip_alignn).float().cpu().numpy()
         return outputs
+
+    @contextlib.contextmanager
+    def _rounded(self) -> Iterator[None]:
+        """Matrix products as precise as was asked for, whatever the process's environment says."""
+        import torch
+
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if self._precision == "tf32" else "highest")
+        try:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     def forward(
         self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
@@ -182,7 +200,7 @@ class TorchEnsemble:
         message = silu(gate, inplace=not gate.requires_grad)
         message = message * self._linear(f"{layer}.dst_update", x).index_select(1, source)
         total = self._linear(f"{layer}.src_update", x).index_select(1, own)
-        total.index_add_(1, target, message)
+        total = total.to(x.dtype).index_add_(1, target, message.to(x.dtype))
         return x.index_select(1, own) + silu(self._normalised(f"{layer}.norm", total))
 
     def _head(self, x: Tensor, batch: GraphBatch, additional: NDArray[np.float64]) -> Tensor:

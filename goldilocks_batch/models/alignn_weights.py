@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,10 @@ __all__ = ["N_ADDITIONAL", "RADIUS", "Architecture", "checkpoints_in", "read_net
 N_ADDITIONAL = 231
 #: Å, the longest distance that the published networks tell from others.
 RADIUS = 10.0
+#: Nearest neighbours of an atom in the graphs that they were trained on.
+NEIGHBOURS = 12
+#: Values of a pooling argument that mean what these networks do.
+_MEAN = (None, "mean", "mean_pool", "global_mean_pool")
 #: The five linear maps of an edge-gated convolution.
 LINEAR = ("src_gate", "dst_gate", "edge_gate", "src_update", "dst_update")
 
@@ -69,20 +74,25 @@ class Architecture:
             "use_layer_norm": True,
             "additional_compound_features": True,
             "add_feat_len": additional,
+            "radius": RADIUS,
         }
         required = ("additional_compound_features", "add_feat_len")
         for name, value in wanted.items():
             found = arguments.get(name, None if name in required else value)
             if found != value:
-                raise ModelError(
-                    ErrorCode.ARTIFACT_INVALID,
-                    f'{checkpoint.path}: constructor argument "{name}" is {found!r}, expected {value!r}',
-                )
+                raise _unlike(checkpoint, f'constructor argument "{name}"', found, value)
+        for name, found in arguments.items():
+            if "pool" in name and found not in _MEAN:
+                raise _unlike(checkpoint, f'constructor argument "{name}"', found, "mean")
+        for name, value in {"radius": RADIUS, "max_neighbors": NEIGHBOURS}.items():
+            found = _graph_settings(checkpoint).get(name, value)
+            if found != value:
+                raise _unlike(checkpoint, f'the graphs\' "{name}"', found, value)
         return cls(
             atom_inputs=constructor_number(checkpoint, "atom_input_features"),
             hidden=constructor_number(checkpoint, "hidden_features", 64),
-            alignn_layers=constructor_number(checkpoint, "alignn_layers", 4),
-            gcn_layers=constructor_number(checkpoint, "gcn_layers", 4),
+            alignn_layers=constructor_number(checkpoint, "alignn_layers", 4, least=0),
+            gcn_layers=constructor_number(checkpoint, "gcn_layers", 4, least=0),
             bond_bins=constructor_number(checkpoint, "edge_input_features", 40),
             angle_bins=constructor_number(checkpoint, "triplet_input_features", 20),
             additional=additional,
@@ -143,6 +153,18 @@ class Architecture:
         return alignn + [f"gcn_layers.{k}" for k in range(self.gcn_layers)]
 
 
+def _unlike(checkpoint: Checkpoint, what: str, found: object, expected: object) -> ModelError:
+    message = f"{checkpoint.path}: {what} is {found!r}, expected {expected!r}"
+    return ModelError(ErrorCode.ARTIFACT_INVALID, message)
+
+
+def _graph_settings(checkpoint: Checkpoint) -> Mapping[str, object]:
+    """How the graphs were made that a network was trained on, as far as the checkpoint says."""
+    data = checkpoint.settings.get("data")
+    settings = data.get("graph_params") if isinstance(data, dict) else None
+    return settings if isinstance(settings, dict) else {}
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints of one quantile, sorted by name.
 
@@ -161,20 +183,25 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def read_networks(
-    folders: Sequence[Sequence[Path]], additional: int = N_ADDITIONAL
+    folders: Sequence[Sequence[Path]],
+    additional: int = N_ADDITIONAL,
+    *,
+    over: Sequence[float] | None = None,
 ) -> tuple[Architecture, list[list[Checkpoint]]]:
     """Read the checkpoints of some ensembles, all of one architecture.
 
     Args:
         folders: the checkpoints of each ensemble.
         additional: features beside the graph that they must take.
+        over: the weight on over-prediction that each ensemble must have been trained with; None for any.  A
+            checkpoint that does not say is taken at its folder's word.
 
     Returns:
         The architecture, and the checkpoints of each ensemble.
 
     Raises:
-        ModelError: a file is missing or not acceptable, constructor arguments differ, or an ensemble mixes
-        quantiles.
+        ModelError: a file is missing or not acceptable, constructor arguments differ, an ensemble mixes
+        quantiles, has another one than it should, or holds a network twice.
     """
     ensembles = [[read_checkpoint(path) for path in paths] for paths in folders]
     networks = [network for ensemble in ensembles for network in ensemble]
@@ -184,8 +211,9 @@ def read_networks(
         _same_arguments(networks[0], network)
         check_keys(network, shapes)
         _same_centers(networks[0], network)
-    for ensemble in ensembles:
-        _one_quantile(ensemble)
+    for number, ensemble in enumerate(ensembles):
+        _one_quantile(ensemble, None if over is None else over[number])
+        _no_twins(ensemble)
     return architecture, ensembles
 
 
@@ -204,21 +232,34 @@ def _same_arguments(first: Checkpoint, other: Checkpoint) -> None:
 
 
 def _same_centers(first: Checkpoint, other: Checkpoint) -> None:
-    for key in ("edge_rbf.centers", "angle_rbf.centers"):
+    for key, (low, high) in {"edge_rbf.centers": (0.0, RADIUS), "angle_rbf.centers": (-1.0, 1.0)}.items():
         centers = other.weights[key]
         if not np.array_equal(first.weights[key], centers):
             raise ModelError(
                 ErrorCode.ARTIFACT_INVALID, f'"{PREFIX}{key}" differs between {first.path} and {other.path}'
             )
-        steps = np.diff(centers.astype(np.float64))
-        if len(steps) == 0 or steps.min() <= 0 or np.ptp(steps) > 1e-3 * steps.max():
+        if not np.allclose(centers, np.linspace(low, high, len(centers)), rtol=0, atol=1e-4 * (high - low)):
             raise ModelError(
                 ErrorCode.ARTIFACT_INVALID,
-                f'{other.path}: "{PREFIX}{key}" are not evenly spaced ascending centres',
+                f'{other.path}: "{PREFIX}{key}" are not evenly spaced from {low:g} to {high:g}',
             )
 
 
-def _one_quantile(ensemble: Sequence[Checkpoint]) -> None:
+def _no_twins(ensemble: Sequence[Checkpoint]) -> None:
+    """A network that counts twice makes the spread smaller than it is."""
+    seen: dict[bytes, Path] = {}
+    for network in ensemble:
+        content = b"".join(network.weights[key].tobytes() for key in sorted(network.weights))
+        digest = hashlib.sha256(content).digest()
+        if digest in seen:
+            raise ModelError(
+                ErrorCode.ARTIFACT_INVALID,
+                f"{seen[digest]} and {network.path} are the same network; an ensemble is of different ones",
+            )
+        seen[digest] = network.path
+
+
+def _one_quantile(ensemble: Sequence[Checkpoint], over: float | None) -> None:
     quantiles = {network.path: network.quantile for network in ensemble}
     if len(set(quantiles.values())) > 1:
         listed = ", ".join(f"{path.name}: {value}" for path, value in quantiles.items())
@@ -227,3 +268,10 @@ def _one_quantile(ensemble: Sequence[Checkpoint]) -> None:
             f"{ensemble[0].path.parent} mixes checkpoints of different quantiles ({listed});"
             " a bound is the mean over networks of one",
         )
+    for path, found in quantiles.items():
+        if over is not None and isinstance(found, float) and abs(found - over) > 1e-6:
+            raise ModelError(
+                ErrorCode.ARTIFACT_INVALID,
+                f"{path} was trained with weight {found:g} on over-prediction, expected {over:g}: it belongs"
+                " to another bound or level",
+            )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from goldilocks_batch.errors import ErrorCode, ModelError
 
-__all__ = ["resolved_device", "usable_gpus"]
+__all__ = ["Precision", "resolved_device", "usable_gpus"]
+
+#: Of matrix products on a GPU: ``tf32`` and ``bf16`` round their factors to 10 and 7 bits.
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 def usable_gpus() -> int:

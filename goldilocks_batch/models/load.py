@@ -10,6 +10,7 @@ import numpy as np
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
+from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
 from goldilocks_batch.models.resolved import ResolvedModel
@@ -48,12 +49,18 @@ def _expect_level(forest: Forest, resolved: ResolvedModel) -> None:
     if not np.allclose(forest.quantiles, [1 - c, 0.5, c], atol=1e-9):
         raise ModelError(
             ErrorCode.ARTIFACT_INVALID,
-            f"{resolved.file('forest')} predicts the quantiles {forest.quantiles.tolist()}, level {c:.2f} "
+            f"{resolved.source.path} predicts the quantiles {forest.quantiles.tolist()}, level {c:.2f} "
             f"needs {1 - c:.2f}, 0.50 and {c:.2f}: it is the file of another level",
         )
 
 
-def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", device: str = "cpu") -> Model:
+def load_model(
+    resolved: ResolvedModel,
+    *,
+    single_site: SingleSite = "skip",
+    device: str = "cpu",
+    precision: Precision = "float32",
+) -> Model:
     """Load a model.
 
     Args:
@@ -61,6 +68,7 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
         single_site: what the published networks do with a cell of one atom; models trained here do what
             they were trained with.
         device: where networks run: ``cpu``, ``cuda`` or ``auto``.
+        precision: of their matrix products on a GPU.
 
     Raises:
         ModelError: a file has changed or gone, or is not what its role asks for.
@@ -84,7 +92,7 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
         from goldilocks_batch.training.alignn_model import read_networks_of
 
         model = read_networks_of(resolved.file("manifest").parent)
-        return model.at(resolved.confidence, device=device)
+        return model.at(resolved.confidence, device=device, precision=precision)
     from goldilocks_batch.models.alignn import Alignn
 
     return Alignn.load(
@@ -94,4 +102,6 @@ def load_model(resolved: ResolvedModel, *, single_site: SingleSite = "skip", dev
         resolved.file("atoms"),
         single_site=single_site,
         device=device,
+        precision=precision,
+        confidence=resolved.confidence,
     )

@@ -23,6 +23,7 @@ from goldilocks_batch.graphs.weights import read_element_table
 from goldilocks_batch.models.alignn import Alignn, SingleSite
 from goldilocks_batch.models.alignn_weights import read_networks
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
+from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, folder_files, packed, sha256_of_bytes
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.training.conformal import Calibration
@@ -45,11 +46,11 @@ class CalibratedNetworks:
         margins: what the networks' quantiles are moved by.
     """
 
-    def __init__(self, model: TrainedNetworks, confidence: float, device: str) -> None:
+    def __init__(self, model: TrainedNetworks, confidence: float, device: str, precision: Precision) -> None:
         self.feature_blocks = model.record.feature_blocks
         self.zeros: Zeros = "library"
         self.margins = model.calibration.margins(confidence)
-        self._networks = model.load(self.margins.quantiles, device=device)
+        self._networks = model.load(self.margins.quantiles, device=device, precision=precision)
         self._largest = model.record.largest_cell
 
     def prepare(self, crystals: Sequence[Crystal]) -> object:
@@ -84,31 +85,45 @@ class TrainedNetworks:
     calibration: Calibration
     digest: str
 
-    def at(self, confidence: float, *, device: str = "cpu") -> CalibratedNetworks:
+    def at(
+        self, confidence: float, *, device: str = "cpu", precision: Precision = "float32"
+    ) -> CalibratedNetworks:
         """The model at a one-sided confidence, any in (0.5, 1) that its calibration rows allow.
 
         Args:
             confidence: one-sided.
             device: ``cpu``, ``cuda`` or ``auto``.
+            precision: of matrix products on a GPU.
 
         Raises:
             ConfigError: see :meth:`~goldilocks_batch.training.conformal.Calibration.margins`.
             ModelError: a checkpoint is not acceptable.
         """
-        return CalibratedNetworks(self, confidence, device)
+        return CalibratedNetworks(self, confidence, device, precision)
 
-    def load(self, levels: Sequence[float], *, device: str = "cpu") -> Alignn:
+    def load(
+        self, levels: Sequence[float], *, device: str = "cpu", precision: Precision = "float32"
+    ) -> Alignn:
         """The networks of some of the quantiles that were trained, in this order."""
         by_level = dict(zip(self.artifacts.quantiles, self.artifacts.networks.values(), strict=True))
         paths = [[self.folder / name for name in by_level[level]] for level in levels]
-        architecture, ensembles = read_networks(paths, len(self.record.feature_columns))
+        architecture, ensembles = read_networks(
+            paths, len(self.record.feature_columns), over=[1.0 - level for level in levels]
+        )
         table = read_element_table(self.folder / self.artifacts.elements)
         if table.shape[1] != architecture.atom_inputs:
             raise cannot_be_used(
                 self.folder / self.artifacts.elements,
                 f"it has {table.shape[1]} numbers an element, the networks take {architecture.atom_inputs}",
             )
-        return Alignn.of(architecture, ensembles, table, single_site=self.single_site, device=device)
+        return Alignn.of(
+            architecture,
+            ensembles,
+            table,
+            single_site=self.single_site,
+            device=device,
+            precision=precision,
+        )
 
     @property
     def single_site(self) -> SingleSite:

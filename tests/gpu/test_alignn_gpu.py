@@ -55,7 +55,7 @@ def test_the_gpu_gives_the_numbers_of_the_cpu(inputs: ModelInputs, tmp_path: Pat
 def test_what_does_not_fit_is_halved_and_falls_back(inputs: ModelInputs, tmp_path: Path) -> None:
     expected = load(tmp_path, "cpu").predict(inputs)
     model = load(tmp_path, "cuda")
-    before = model.line_edges
+    before = model.edges
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(2e6 / total)
@@ -65,4 +65,4 @@ def test_what_does_not_fit_is_halved_and_falls_back(inputs: ModelInputs, tmp_pat
         torch.cuda.set_per_process_memory_fraction(1.0)
     np.testing.assert_allclose(found.values, expected.values, atol=2e-5, rtol=0)
     assert any("cpu_fallback" in flags for flags in found.flags.values())
-    assert model.line_edges < before
+    assert model.edges < before

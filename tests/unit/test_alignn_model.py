@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.errors import ErrorCode, ModelError, Stage
-from goldilocks_batch.graphs.collate import GraphBatch
+from goldilocks_batch.graphs.collate import GraphBatch, collate
 from goldilocks_batch.graphs.weights import read_element_table
-from goldilocks_batch.models.alignn import Alignn, supercell
+from goldilocks_batch.models.alignn import Alignn, edges_of, supercell
 from goldilocks_batch.models.alignn_cpu import CpuEnsemble
 from goldilocks_batch.models.alignn_torch import TorchEnsemble
 from goldilocks_batch.models.alignn_weights import checkpoints_in, read_networks
+from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.models.interface import ModelInputs
 from tests.random_networks import (
     alignn_arguments,
@@ -93,7 +96,7 @@ def test_batch_equals_single_and_keeps_order(folder: Path) -> None:
         assert part.spread is not None
         assert answer.spread is not None
         np.testing.assert_allclose(part.spread, answer.spread[order], atol=1e-6)
-    model.line_edges = 1
+    model.edges = 1
     np.testing.assert_allclose(model.predict(given).values, answer.values, atol=1e-6)
 
 
@@ -189,7 +192,7 @@ class SmallDevice:
     def __call__(
         self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
     ) -> NDArray[np.float32]:
-        edges = len(batch.line_source)
+        edges = len(batch.line_source) + len(batch.bonds.source)
         self.tried.append((len(batch), edges <= self.most))
         if edges > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -210,7 +213,7 @@ def small_device(folder: Path) -> Callable[[int], tuple[Alignn, SmallDevice]]:
             ~np.isnan(elements[:, 0]),
             architecture.alignn_layers,
             fallback=CpuEnsemble(architecture, checkpoints, elements),
-            line_edges=10**6,
+            edges=10**6,
         )
         return model, device
 
@@ -233,19 +236,89 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_limit_learns(
 ) -> None:
     given = inputs(CRYSTALS)
     wanted = load(folder).predict(given)
-    sizes = [len(graph[0].cosine) for graph in load(folder).prepare(CRYSTALS).graphs if graph]
+    sizes = [edges_of(graph) for graph in load(folder).prepare(CRYSTALS).graphs if graph]
     model, device = small_device(max(sizes))
     answer = model.predict(given)
     np.testing.assert_allclose(answer.values, wanted.values, atol=2e-6)
     assert (4, False) in device.tried
     assert not any("cpu_fallback" in flags for flags in answer.flags.values())
-    assert model.line_edges < sum(sizes)
-    device.tried.clear()
-    for _ in range(3):
-        model.predict(given)
+    assert model.edges < sum(sizes)
     device.tried.clear()
     np.testing.assert_allclose(model.predict(given).values, wanted.values, atol=2e-6)
     assert all(fitted for _, fitted in device.tried), "the limit has not settled on what fits"
+
+
+def test_the_limit_is_learned_within_one_call(
+    folder: Path, small_device: Callable[[int], tuple[Alignn, SmallDevice]]
+) -> None:
+    crystals = [random_crystal(seed, 2 + seed % 5) for seed in range(60)]
+    sizes = [edges_of(graph) for graph in load(folder).prepare(crystals).graphs if graph]
+    model, device = small_device(2 * max(sizes))
+    model.edges = 4 * sum(sizes)
+    answer = model.predict(inputs(crystals))
+    np.testing.assert_allclose(answer.values, load(folder).predict(inputs(crystals)).values, atol=2e-6)
+    failed = [size for size, fitted in device.tried if not fitted]
+    assert len(failed) <= math.ceil(math.log2(sum(sizes) / max(sizes))) + 1
+    assert failed == sorted(failed, reverse=True)
+    assert sum(size for size, fitted in device.tried if fitted) == len(crystals)
+
+
+def test_cells_without_a_line_graph_teach_no_limit_that_hinders_others(
+    folder: Path, small_device: Callable[[int], tuple[Alignn, SmallDevice]]
+) -> None:
+    most = max(edges_of(graph) for graph in load(folder).prepare(CRYSTALS).graphs if graph)
+    crystals = [FCC] * (most // 10)  # of 12 bonds each: too many for one batch
+    model, device = small_device(most)
+    wanted = load(folder).predict(inputs(crystals))
+    np.testing.assert_allclose(model.predict(inputs(crystals)).values, wanted.values, atol=2e-6)
+    assert any(not fitted for _, fitted in device.tried)
+    assert model.edges >= most // 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"],
+)
+def test_other_words_for_no_memory(
+    folder: Path,
+    small_device: Callable[[int], tuple[Alignn, SmallDevice]],
+    monkeypatch: pytest.MonkeyPatch,
+    message: str,
+) -> None:
+    model, _ = small_device(0)
+
+    def full(*_: object, **__: object) -> NDArray[np.float32]:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(model, "_ensemble", full)
+    answer = model.predict(inputs(CRYSTALS))
+    assert all("cpu_fallback" in answer.flags[row] for row in range(len(CRYSTALS)))
+    np.testing.assert_allclose(answer.values, load(folder).predict(inputs(CRYSTALS)).values, atol=1e-6)
+
+
+def test_rounded_products_are_near_and_only_when_asked_for(folder: Path) -> None:
+    architecture, ensembles = read_networks([checkpoints_in(folder / bound) for bound in BOUNDS])
+    checkpoints = [network for ensemble in ensembles for network in ensemble]
+    elements = read_element_table(folder / "elements.json")
+    graphs = [graph for graph in load(folder).prepare([CRYSTALS[0], CRYSTALS[2]]).graphs if graph]
+    batch, features = collate(graphs), np.random.default_rng(7).normal(size=(2, 231))
+    exact = CpuEnsemble(architecture, checkpoints, elements)(batch, features)
+    outputs = {
+        precision: TorchEnsemble(architecture, checkpoints, elements, "cpu", precision)(batch, features)
+        for precision in get_args(Precision)
+    }
+    np.testing.assert_allclose(outputs["float32"], exact, atol=2e-6)
+    apart = np.abs(outputs["bf16"] - exact).max()
+    assert 1e-4 < apart < 0.1
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")  # as some containers' environment has it
+    try:
+        seen = TorchEnsemble(architecture, checkpoints, elements, "cpu")
+        with seen._rounded():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_one_structure_too_large_falls_back_to_the_cpu_and_says_so(
@@ -253,7 +326,7 @@ def test_one_structure_too_large_falls_back_to_the_cpu_and_says_so(
 ) -> None:
     given = inputs(CRYSTALS)
     wanted = load(folder).predict(given)
-    sizes = [len(graph[0].cosine) if graph else 0 for graph in load(folder).prepare(CRYSTALS).graphs]
+    sizes = [edges_of(graph) if graph else 0 for graph in load(folder).prepare(CRYSTALS).graphs]
     model, device = small_device(sorted(sizes)[-2])
     answer = model.predict(given)
     np.testing.assert_allclose(answer.values, wanted.values, atol=2e-6)
@@ -321,6 +394,10 @@ def test_different_constructor_arguments(folder: Path) -> None:
         ({"name": "cgcnn"}, "\"name\" is 'cgcnn'"),
         ({"add_feat_len": 483}, '"add_feat_len" is 483, expected 231'),
         ({"hidden_features": "wide"}, "\"hidden_features\" is 'wide', expected a whole number"),
+        ({"hidden_features": 0}, '"hidden_features" is 0, expected a whole number from 1'),
+        ({"alignn_layers": 10**7}, '"alignn_layers" is 10000000, expected a whole number from 0 to 4096'),
+        ({"radius": 8.0}, r'"radius" is 8\.0, expected 10\.0'),
+        ({"pooling_type": "max_pool"}, "\"pooling_type\" is 'max_pool', expected 'mean'"),
     ],
 )
 def test_networks_of_another_purpose(folder: Path, changes: dict[str, Any], pattern: str) -> None:
@@ -347,6 +424,53 @@ def test_keys_that_do_not_fit(folder: Path) -> None:
     centers = "model.angle_rbf.centers"
     write_checkpoint(path, arguments, state | {centers: state[centers] ** 3})
     refused(folder, ErrorCode.ARTIFACT_INVALID, f'"{centers}" differs between')
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change every checkpoint."""
+    for path in paths_of(folder):
+        content = torch.load(path, weights_only=True)
+        change(content)
+        torch.save(content, path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pattern"),
+    [({"max_neighbors": 16}, '"max_neighbors" is 16, expected 12'), ({"radius": 8.0}, r'"radius" is 8\.0')],
+)
+def test_networks_of_other_graphs(folder: Path, settings: dict[str, Any], pattern: str) -> None:
+    rewritten(folder, lambda content: content["hyper_parameters"].update(data={"graph_params": settings}))
+    refused(folder, ErrorCode.ARTIFACT_INVALID, f"graphs' {pattern}")
+
+
+def test_gaussians_of_another_reach(folder: Path) -> None:
+    centers = torch.linspace(0, 8, 40)
+    rewritten(folder, lambda content: content["state_dict"].update({"model.edge_rbf.centers": centers}))
+    refused(folder, ErrorCode.ARTIFACT_INVALID, r"edge_rbf\.centers\" are not evenly spaced from 0 to 10")
+
+
+def test_networks_of_another_bound_or_level(folder: Path) -> None:
+    assert load(folder, confidence=0.95)
+    with pytest.raises(ModelError, match=r"lower/0\.ckpt was trained with weight 0\.95.*expected 0\.9"):
+        load(folder, confidence=0.9)
+    (folder / "lower").rename(folder / "spare")
+    (folder / "upper").rename(folder / "lower")
+    (folder / "spare").rename(folder / "upper")
+    with pytest.raises(ModelError, match=r"lower/0\.ckpt was trained with weight 0\.05.*expected 0\.95"):
+        load(folder, confidence=0.95)
+
+
+def test_networks_that_do_not_say_are_taken_at_their_folders_word(folder: Path) -> None:
+    wanted = load(folder).predict(inputs(CRYSTALS))
+    rewritten(folder, lambda content: content["hyper_parameters"].pop("loss"))
+    np.testing.assert_array_equal(
+        load(folder, confidence=0.95).predict(inputs(CRYSTALS)).values, wanted.values
+    )
+
+
+def test_the_same_network_under_two_names(folder: Path) -> None:
+    shutil.copy(folder / "upper" / "0.ckpt", folder / "upper" / "copy.ckpt")
+    refused(folder, ErrorCode.ARTIFACT_INVALID, r"upper/0\.ckpt and .*copy\.ckpt are the same network")
 
 
 def test_elements_of_another_length(folder: Path) -> None:
