@@ -9,18 +9,21 @@ do without and the bytes that gathered rows move, against what the device can do
 ``--bandwidth``; the defaults are those of NVIDIA's data sheet for the H100 SXM: 67 float32 TFLOP/s,
 3.35 TB/s).
 
-With ``--device cpu`` it measures the same on the CPU, but for the shares.
+With ``--device cpu`` it measures the same on the CPU, but for the shares and tf32.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -33,8 +36,11 @@ from goldilocks_batch.batch import Batch
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
-from goldilocks_batch.models.alignn import Alignn, PreparedGraphs
+from goldilocks_batch.graphs.weights import read_element_table
+from goldilocks_batch.models.alignn import Alignn, PreparedGraphs, edges_of
+from goldilocks_batch.models.alignn_torch import TorchEnsemble
 from goldilocks_batch.models.alignn_weights import Architecture, checkpoints_in, read_networks
+from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.sources import open_sources
 
 FOLDERS = ("quantile95", "quantile50", "quantile5")
@@ -86,7 +92,9 @@ class Workload:
         repository = artifacts / "STFC-SCD" / "kpoints-goldilocks-ALIGNNd"
         elements = artifacts / "stfc/goldilocks_kpoints/embeddings/atom_init_with_sssp_cutoffs.json"
         checkpoints = [checkpoints_in(repository / folder) for folder in FOLDERS]
-        self.architecture, _ = read_networks(checkpoints)
+        self.architecture, ensembles = read_networks(checkpoints)
+        self._networks = [network for ensemble in ensembles for network in ensemble]
+        self._elements = read_element_table(elements)
         self.networks = sum(map(len, checkpoints))
         lower, median, upper = checkpoints
         self.model, self.on_cpu = (
@@ -110,10 +118,15 @@ class Workload:
     def batches(self) -> Iterator[GraphBatch]:
         """As the model packs them."""
         graphs = [graph for graph in self.prepared.graphs if graph is not None]
-        costs = np.array([graph[0].n_line_edges for graph in graphs], dtype=np.int64)
-        for rows in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
+        costs = np.array([edges_of(graph) for graph in graphs], dtype=np.int64)
+        lined = np.array([graph[0].n_line_edges > 0 for graph in graphs], dtype=bool)
+        for rows in (np.flatnonzero(lined), np.flatnonzero(~lined)):
             for chosen in pack(costs[rows], self.model.edges):
                 yield collate([graphs[row] for row in rows[chosen]])
+
+    def torch(self, device: str, precision: Precision) -> TorchEnsemble:
+        """The networks in torch."""
+        return TorchEnsemble(self.architecture, self._networks, self._elements, device, precision)
 
     def infer(self, model: Alignn, rows: slice = slice(None)) -> NDArray[np.float64]:
         """Means of the three ensembles, ``(n, 3)``."""
@@ -144,6 +157,49 @@ def shares(work: Workload) -> None:
     print(f"  the GPU computes {busy:.0%} of the time, data travels {travel:.0%}")
 
 
+def rounding(work: Workload, device: str) -> None:
+    """Print how far bounds lie from exact ones when matrix products are rounded, and what that saves."""
+    few = slice(0, 200)
+    exact = work.infer(work.on_cpu, few)
+    seconds = {}
+    for precision in get_args(Precision):
+        if precision == "tf32" and device == "cpu":
+            continue
+        work.on_cpu._ensemble, usual = work.torch(device, precision), work.on_cpu._ensemble
+        try:
+            rounded = work.infer(work.on_cpu, few)  # compiles
+            began = time.perf_counter()
+            rounded = work.infer(work.on_cpu, few)
+            seconds[precision] = time.perf_counter() - began
+        finally:
+            work.on_cpu._ensemble = usual
+        apart = np.abs(rounded - exact)
+        ratio = seconds["float32"] / seconds[precision]
+        speed = "" if precision == "float32" else f"{ratio:.2f} times as fast as float32, "
+        print(
+            f"  {precision}: {speed}bounds {np.nanmax(apart):.1e} 1/Å from the CPU's kernels at most, "
+            f"{np.nanmedian(apart):.1e} in the middle"
+        )
+
+
+@contextlib.contextmanager
+def utilization(device: str) -> Iterator[list[int]]:
+    """Readings of the GPU's use, %, every half second, as ``nvidia-smi`` has them."""
+    readings: list[int] = []
+    program = shutil.which("nvidia-smi")
+    if device == "cpu" or program is None:
+        yield readings
+        return
+    query = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "500"]
+    with subprocess.Popen(query, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield readings
+        finally:
+            process.terminate()
+            lines, _ = process.communicate()
+            readings += [int(line) for line in lines.split() if line.isdigit()]
+
+
 def pipeline(options: argparse.Namespace, table: pa.Table, atoms: int) -> None:
     """Print the rate of a whole run, with a process a core and one a GPU."""
     with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +215,10 @@ def pipeline(options: argparse.Namespace, table: pa.Table, atoms: int) -> None:
             "shard_size": options.shard_size,
             "dashboard": None,
         }
-        summary = run(RunConfig.model_validate(values))
+        with utilization(options.device) as readings:
+            summary = run(RunConfig.model_validate(values))
+    if readings:
+        print(f"the GPU was in use {statistics.mean(readings):.0f} % of the time of the whole run")
     print(
         f"whole run: {summary.seconds:.1f} s, {summary.rate:.0f} structures/s, "
         f"{atoms / summary.seconds:.0f} atoms/s, start and end included; {summary.report.failed} failed"
@@ -189,7 +248,7 @@ def main() -> None:
     device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     print(f"{work.count} structures, {work.atoms / work.count:.1f} atoms on average, on {device}")
 
-    found = work.infer(work.model)  # compiles, fills caches, learns how much fits
+    work.infer(work.model)  # compiles, fills caches, learns how much fits
     times = []
     for _ in range(3):
         began = time.perf_counter()
@@ -202,9 +261,7 @@ def main() -> None:
     )
     if options.device == "cuda":
         shares(work)
-        few = slice(0, 200)
-        apart = np.abs(work.infer(work.on_cpu, few) - found[few])
-        print(f"  furthest from the CPU's numbers: {np.nanmax(apart):.1e} 1/Å")
+    rounding(work, options.device)
     needs = np.array([floor(batch, work.architecture, work.networks) for batch in work.batches()]).sum(axis=0)
     least = max(needs[0] / (options.tflops * 1e12), needs[1] / (options.bandwidth * 1e9))
     print(

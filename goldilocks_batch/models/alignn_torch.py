@@ -105,6 +105,9 @@ class TorchEnsemble:
         x = self._embedded("atom_embedding", self._elements[self._tensor(batch.numbers)])
         y = self._embedded("edge_embedding", self._tensor(edges(batch.bonds.distance[batch.example[0]])))
         angle = self._embedded("angle_embedding", self._tensor(angles(batch.cosine)))
+        atoms = np.arange(len(batch.numbers))
+        everyone, source = self._tensor(atoms), self._tensor(batch.bonds.source)
+        target = self._tensor(np.repeat(atoms, np.diff(batch.bonds.into)))
         atom_layers = architecture.atom_layers()
         level = 0
         if skip_alignn:
@@ -113,7 +116,9 @@ class TorchEnsemble:
             if not skip_alignn and k < architecture.alignn_layers:
                 y = self._line_layer(architecture.bond_layers()[k], k, y, angle, batch)
                 level = k + 1
-            x = self._atom_layer(layer, level, x, y, batch)
+            kind = self._tensor(batch.kind[level].astype(np.int64))
+            edge_gate = self._linear(f"{layer}.edge_gate", y)
+            x = self._convolved(layer, x, everyone, target, source, edge_gate, kind)
         return self._head(x, batch, additional)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
@@ -154,20 +159,6 @@ class TorchEnsemble:
             source,
             angle_gate,
             self._tensor(batch.angle_kind[edge].astype(np.int64)),
-        )
-
-    def _atom_layer(self, layer: str, level: int, x: Tensor, y: Tensor, batch: GraphBatch) -> Tensor:
-        """Features of the atoms after a layer, ``(k, n_atoms, width)``."""
-        bonds = batch.bonds
-        n_atoms = len(batch.numbers)
-        return self._convolved(
-            layer,
-            x,
-            self._tensor(np.arange(n_atoms)),
-            self._tensor(np.repeat(np.arange(n_atoms), np.diff(bonds.into))),
-            self._tensor(bonds.source),
-            self._linear(f"{layer}.edge_gate", y),
-            self._tensor(batch.kind[level].astype(np.int64)),
         )
 
     def _convolved(
