@@ -31,8 +31,8 @@ def predict(structures: Iterable[Any], **options: Any) -> pa.Table:
         structures: pymatgen ``Structure``, ASE ``Atoms`` or :class:`~goldilocks_batch.crystal.Crystal`
             objects, mixed as you like.
         **options: those of :class:`~goldilocks_batch.config.RunConfig` about the model and the meshes:
-            ``model``, ``confidence``, ``grid``, ``equal_axes``, ``max_sites``, ``artifacts``, ``offline``,
-            ``registry``.
+            ``model``, ``confidence``, ``grid``, ``equal_axes``, ``single_site``, ``max_sites``,
+            ``artifacts``, ``offline``, ``registry``, ``device``, ``precision``.
 
     Returns:
         A table in the result schema, one row for every structure in order; ids are the positions.  A

@@ -113,9 +113,9 @@ FLAGS: dict[str, str] = {
     "outside_training_cells": "more sites than the largest cell that the model was trained on",
     "mesh_very_dense": "the recommended mesh has more than 100 divisions along an axis: check the structure",
     "single_site": "one atom in the primitive cell: no line graph, the bond-angle layers were skipped",
-    "single_site_supercell": "one atom in the primitive cell: a 2x2x2 supercell was made for the graph",
+    "single_site_supercell": "one atom in the primitive cell: for its graph, periodic axes were doubled",
     "no_line_graph": "no two bonds share an atom: the bond-angle layers were skipped",
-    "ensemble_disagrees": "the networks of the ensemble differ by more than usual",
+    "ensemble_disagrees": "the networks of a bound differ: their standard deviation exceeds a quarter of it",
     "cpu_fallback": "the structure did not fit the GPU and was computed on the CPU",
 }
 

@@ -15,6 +15,7 @@ import pytest
 
 from goldilocks_batch.errors import ErrorCode
 from goldilocks_batch.schema import COLUMNS, FLAGS
+from goldilocks_batch.sink import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "tests" / "registry-standins.toml"
@@ -188,3 +189,24 @@ def test_a_signal_ends_a_run_in_order_and_it_goes_on_later(
     assert record["state"] == "completed"
     assert [attempt["state"] for attempt in record["attempts"]] == ["interrupted", "completed"]
     assert sum(attempt["rows"] for attempt in record["attempts"]) == 600
+
+
+@pytest.mark.shared
+def test_cells_of_one_atom_as_asked_for(examples: Path, tmp_path: Path, shared: Path) -> None:
+    flags = {}
+    for choice in ("skip", "supercell"):
+        output = tmp_path / choice
+        arguments = ["--model", "alignn", "--artifacts", shared / "hub", "--registry", REGISTRY]
+        arguments += ["--executor", "serial", "--device", "cpu", "--single-site", choice, "-o", output]
+        done = command("run", examples / "Al-fcc.cif", examples / "GaAs.cif", *arguments)
+        assert done.returncode == 0, done.stderr
+        table = read_results(output)
+        assert min(table["spread_lower"].to_pylist()) > 0
+        flags[choice] = [
+            set(row) & {"single_site", "single_site_supercell"} for row in table["flags"].to_pylist()
+        ]
+    assert flags == {"skip": [{"single_site"}, set()], "supercell": [{"single_site_supercell"}, set()]}
+    arguments[-3:-1] = ["skip", "-o"]
+    done = command("run", examples / "Al-fcc.cif", examples / "GaAs.cif", *arguments)
+    assert done.returncode == 2
+    assert "single_site" in done.stderr

@@ -15,6 +15,7 @@ from pymatgen.core.structure import Structure
 from goldilocks_batch import RunConfig, predict
 from goldilocks_batch.batch import Batch
 from goldilocks_batch.featurization import Featurization
+from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
 from goldilocks_batch.sources import ArraysPayload, Reference
@@ -29,6 +30,7 @@ BLOCKS = {
     "lattice": slice(404, 419),
     "metallicity": slice(419, 483),
 }
+BOUNDS = ("lower", "median", "upper")
 #: Largest deviation allowed, of the largest entry of the block.
 ROUNDING = {"composition": 1e-8, "structure": 1e-8, "soap": 2e-6, "lattice": 1e-8, "metallicity": 1e-5}
 
@@ -114,6 +116,29 @@ def test_bounds(
             block = next(name for name, place in BLOCKS.items() if place.start <= column < place.stop)
             scale = np.abs(expected[row, BLOCKS[block]]).max()
             assert abs(features[row, column] - expected[row, column]) <= ROUNDING[block] * scale
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.90, 0.85])
+def test_bounds_of_networks(shared: Path, structures: list[Structure], confidence: float) -> None:
+    table = predict(
+        structures, model="alignn", artifacts=shared / "hub", registry=REGISTRY, confidence=confidence
+    )
+    ids = pq.read_table(shared / "golden" / "features.parquet")["id"].to_pylist()
+    reference = {row["id"]: row for row in pq.read_table(shared / "golden" / "alignn.parquet").to_pylist()}
+    level = f"{confidence:.2f}"[2:]
+    compared = 0
+    for name, row in zip(ids, table.to_pylist(), strict=True):
+        assert row["status"] == "ok"
+        if name not in reference:
+            continue
+        wanted = [reference[name][f"c{level}_{bound}"] for bound in BOUNDS]
+        if {"crossed_bounds_repaired", "bound_clipped"} & set(row["flags"]):
+            wanted = [max(value, SMALLEST_KDIST) for value in sorted(wanted)]
+        found = [row[f"kdist_{bound}"] for bound in BOUNDS]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5, err_msg=name)
+        assert all(row[f"spread_{bound}"] > 0 for bound in BOUNDS)
+        compared += 1
+    assert compared == len(reference)
 
 
 def diverging_splits(forest: Forest, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> list[int]:

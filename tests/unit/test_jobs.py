@@ -113,6 +113,6 @@ def test_one_partition_of_several_is_enough() -> None:
     check_kind(JobKind(), [MAIN])
 
 
-@pytest.mark.parametrize("name", ["slurm-cpu.yaml", "slurm-gpu.yaml", "local.yaml"])
+@pytest.mark.parametrize("name", ["gpu.yaml", "slurm-cpu.yaml", "slurm-gpu.yaml", "local.yaml"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     assert isinstance(load_config(ROOT / "configs" / name), RunConfig)
