@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--column", help="target column, if not kpoint_length")
     parser.add_argument("--kind", choices=["kdist", "kpoint_length"], default="kdist", help="of that column")
+    parser.add_argument("--name", help="of the model, for other labels than JARVIS's")
     parser.add_argument("--check", type=Path, help="convergence studies to judge it on")
     parser.add_argument("--plots", type=Path, help="folder of plots")
     parser.add_argument("--cache", type=Path, help="folder of the feature cache")
@@ -39,7 +40,9 @@ def main() -> None:
     checks = [Check(f"Never seen: {options.check.name}", options.check, studies)] if options.check else []
     resources = Resources(cache=options.cache)
     began = time.perf_counter()
-    _, own = train_starter(options.dataset, options.output, target=target, checks=checks, resources=resources)
+    _, own = train_starter(
+        options.dataset, options.output, target=target, name=options.name, checks=checks, resources=resources
+    )
     print((options.output / "card.md").read_text(encoding="utf-8"))
     print(f"trained and judged in {time.perf_counter() - began:.0f} s")
     began = time.perf_counter()

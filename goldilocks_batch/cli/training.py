@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from goldilocks_batch.training.labels import Target
     from goldilocks_batch.training.resources import Progress, Resources
 
+_Remarks = Annotated[
+    list[str] | None,
+    typer.Option("--remark", help="A sentence that a run with the model shows; may be repeated."),
+]
+
 __all__ = ["mount", "resources_of", "target_of", "train_app"]
 
 train_app = typer.Typer(
@@ -42,6 +47,7 @@ def rf(
     kind: opt.TargetKind = None,
     features: opt.FeatureSchema = None,
     name: opt.ModelName = None,
+    remark: _Remarks = None,
     test_share: opt.TestShare = None,
     seed: opt.Seed = None,
     report: opt.TrainingReport = None,
@@ -82,10 +88,11 @@ def rf(
         config,
         target={"column": target, "kind": kind},
         feature_schema=features,
-        name=name,
         test_share=test_share,
         seed=seed,
+        remarks=tuple(remark) if remark else None,
     )
+    options = options.renamed(name, remark or (() if options.describes else options.remarks))
     settings = load_config(
         None,
         artifacts=artifacts,

@@ -45,6 +45,8 @@ __all__ = ["Labels", "Target", "read_labels", "some"]
 
 #: How many ids an error names.
 _NAMED = 5
+#: k-distances that a label may have, 1/Å: some ten times beyond all that convergence studies have found.
+_SMALLEST, _LARGEST = 0.005, 5.0
 _IDS = ("id", "material_id", "mc3d_id", "structure_id", "name")
 _CIFS = ("cif", "cif_path", "cif_file", "path", "file", "filename")
 _TARGETS = ("k_dist", "kdist", "k_distance", "kpoints_distance", "k_spacing", "kspacing")
@@ -258,11 +260,16 @@ def _checked(raw: _Raw, target: Target) -> tuple[NDArray[np.float64], NDArray[np
     if not len(values):
         raise _invalid(f"{raw.table.name} has no rows")
     censored = np.isnan(values) & ~np.isnan(limits)
-    _complain(raw, np.isnan(values) & ~censored, "missing: fill them or drop the rows")
+    advice = (
+        "" if target.at_most else "; to judge by limits of unfinished studies, name theirs: --at-most COLUMN"
+    )
+    _complain(raw, np.isnan(values) & ~censored, f"missing: fill them or drop the rows{advice}")
     given = np.where(censored, limits, values)
     wrong = ~(np.isfinite(given) & (given > 0))
     _complain(raw, wrong, "not positive finite numbers, which a k-distance or length is")
-    kdist = 2 * np.pi / given if target.kind == "kpoint_length" else given
+    with np.errstate(over="ignore"):
+        kdist = 2 * np.pi / given if target.kind == "kpoint_length" else given
+    _complain(raw, (kdist < _SMALLEST) | (kdist > _LARGEST), _implausible(target))
     labels = np.where(censored, np.nan, kdist)
     if len(np.unique(labels[~censored])) < 2:
         raise _invalid(
@@ -270,6 +277,14 @@ def _checked(raw: _Raw, target: Target) -> tuple[NDArray[np.float64], NDArray[np
             f"({values[~censored][:1].tolist()}); there is nothing to learn"
         )
     return labels, np.where(censored, kdist, np.inf)
+
+
+def _implausible(target: Target) -> str:
+    other = "kpoint_length" if target.kind == "kdist" else "kdist"
+    return (
+        f"read as {target.kind}, k-distances outside {_SMALLEST:g} to {_LARGEST:g} 1/Å, where no mesh of a "
+        f"crystal is: are they of the other kind (--kind {other}), or in other units?"
+    )
 
 
 def _numbers(raw: _Raw, cells: Sequence[object]) -> NDArray[np.float64]:

@@ -112,6 +112,7 @@ def train_model(
     refuse_occupied(output, overwrite)
     features = resources.features(config.feature_schema)
     data = resources.load(dataset, config.target, features).for_training()
+    config.check_described(data.labels.name, data.labels.sha256)
     held = np.zeros(len(data), dtype=bool)
     if config.test_share:
         held = holdout(data.formulas.tolist(), config.test_share, config.seed + 2)

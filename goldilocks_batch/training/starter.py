@@ -30,6 +30,7 @@ STARTER = TrainConfig(
         "It shows what a screening looks like without any download; for production use a published model, or "
         "one trained on labels of your own protocol.",
     ),
+    describes="353c355e1f2725000d3302ea1eab91771259d55fbb3d68bb537e0504445bdbe1",
 )
 
 
@@ -38,6 +39,7 @@ def train_starter(
     output: Path,
     *,
     target: Target | None = None,
+    name: str | None = None,
     checks: Sequence[Check] = (),
     resources: Resources | None = None,
 ) -> tuple[TrainedModel, Judged]:
@@ -46,12 +48,13 @@ def train_starter(
     Args:
         dataset: any labelled dataset; by default read as a manifest with a column ``kpoint_length``, in Å.
         output: the model's folder.
-        target: another column or another kind of label; remarks about JARVIS are then left out.
+        target: another column or another kind of label.
+        name: of the model; needed for other labels than JARVIS's, whose remarks are then left out.
         checks: datasets that it is judged on besides, for its card.
         resources: how features are had.
 
     Raises:
         as :func:`~goldilocks_batch.training.recipes.train_model`.
     """
-    config = STARTER if target is None else STARTER.model_copy(update={"target": target, "remarks": ()})
+    config = STARTER.renamed(name).model_copy(update={"target": target or STARTER.target})
     return train_model(dataset, config, output, checks=checks, resources=resources)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from goldilocks_batch.config import checked, read_yaml
+from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.models.folder import SHA256
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.training.conformal import LEVELS, Calibration, conformal_rank
 from goldilocks_batch.training.dataset import Dataset
@@ -71,6 +73,11 @@ class TrainConfig(BaseModel):
     validation_folds: int = Field(5, ge=2, description="folds of that cross-validation")
     seed: int = Field(0, ge=0, description="of all splits")
     remarks: tuple[str, ...] = Field((), description="sentences that a run with this model shows")
+    describes: str | None = Field(
+        None,
+        pattern=SHA256,
+        description="sha256 of the labels that name and remarks are about; others are refused under them",
+    )
 
     @field_validator("feature_schema")
     @classmethod
@@ -78,6 +85,26 @@ class TrainConfig(BaseModel):
         if schema not in FEATURE_SCHEMAS:
             raise ValueError(f"'{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
         return schema
+
+    def renamed(self, name: str | None, remarks: Sequence[str] = ()) -> Self:
+        """The same recipe under a name of its own, with remarks of its own; itself without a name."""
+        if name is None:
+            return self
+        return type(self)(**dict(self) | {"name": name, "remarks": tuple(remarks), "describes": None})
+
+    def check_described(self, dataset: str, sha256: str) -> None:
+        """Refuse labels that name and remarks are not about.
+
+        Raises:
+            ConfigError: CONFIG_INVALID.
+        """
+        if self.describes not in (None, sha256):
+            raise ConfigError(
+                ErrorCode.CONFIG_INVALID,
+                f"the name '{self.name}' and its remarks describe labels of sha256 {self.describes[:12]}…, "
+                f"{dataset} has {sha256[:12]}…: name this model with --name, and say with --remark what a "
+                "run with it should show",
+            )
 
 
 def load_train_config(path: Path | None = None, **overrides: object) -> TrainConfig:
@@ -214,5 +241,5 @@ def trainer_about(config: TrainConfig) -> Mapping[str, Any]:
         "library": "quantile-forest",
         "version": importlib.metadata.version("quantile-forest"),
         "scikit_learn": importlib.metadata.version("scikit-learn"),
-        "settings": config.model_dump(mode="json", exclude={"remarks"}),
+        "settings": config.model_dump(mode="json", exclude={"remarks", "describes"}),
     }

@@ -34,6 +34,7 @@ SMALL = {
     "calibration": {"kind": "cross", "folds": 3},
     "validation_folds": 2,
 }
+STARTER = Path(__file__).resolve().parents[2] / "configs" / "train-starter.yaml"
 PLOTS = {f"{name}.png" for name in ("parity", "coverage", "width", "waste")}
 
 
@@ -201,6 +202,21 @@ def test_structures_without_features_are_counted_and_listed(
     assert "2 structures were left out" in (tmp_path / "model" / "card.md").read_text()
     # they are part of the model, and do not hinder its use
     assert read_model(tmp_path / "model").record.training.labels == 38
+
+
+def test_the_starters_recipe_makes_a_model_of_another_name(cache: Path, tmp_path: Path) -> None:
+    labels = write_labelled(tmp_path / "labels.parquet", 40)
+    recipe = yaml.safe_load(STARTER.read_text(encoding="utf-8")) | {
+        name: SMALL[name] for name in ("forest", "calibration", "validation_folds")
+    }
+    (tmp_path / "starter.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    flags = ["-c", tmp_path / "starter.yaml", "--target", "k_dist", "--kind", "kdist", "--executor", "serial"]
+    arguments = ["train", "rf", labels, *flags, "-o", tmp_path / "model"]
+    refused(command(*arguments, cache=cache), "CONFIG_INVALID", "--name")
+    done = command(*arguments, "--name", "mine", "--remark", "my own labels", cache=cache)
+    assert done.returncode == 0, done.stderr
+    record = read_model(tmp_path / "model").record
+    assert (record.name, record.remarks) == ("mine", ("my own labels",))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

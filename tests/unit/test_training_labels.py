@@ -103,6 +103,28 @@ def test_targets_that_are_no_distance(tmp_path: Path, bad: float) -> None:
     refused(path, ErrorCode.DATASET_INVALID, "1 of 3", "positive", str(labelled_rows(3)[1]["id"]))
 
 
+@pytest.mark.parametrize("bad", [40.0, 1e-300, 0.004])
+def test_targets_that_no_crystal_has(tmp_path: Path, bad: float) -> None:
+    path = write_labelled(tmp_path / "a.parquet", 3, k_dist=[0.1, bad, 0.2])
+    named = f"{labelled_rows(3)[1]['id']} ({bad})"
+    refused(path, ErrorCode.DATASET_INVALID, "1 of 3", named, "0.005 to 5 1/Å", "--kind kpoint_length")
+
+
+@pytest.mark.parametrize("bad", [0.2, 2000.0, 5e-324])
+def test_lengths_that_no_mesh_has(tmp_path: Path, bad: float) -> None:
+    path = write_labelled(tmp_path / "a.parquet", 3, L=[20.0, bad, 30.0])
+    target = Target(column="L", kind="kpoint_length")
+    refused(path, ErrorCode.DATASET_INVALID, "1 of 3", f"({bad})", "--kind kdist", target=target)
+
+
+def test_limits_are_as_plausible_as_labels(tmp_path: Path) -> None:
+    path = write_labelled(tmp_path / "a.parquet", 3, k=[0.2, None, 0.3], most=[None, 15.0, None])
+    refused(
+        path, ErrorCode.DATASET_INVALID, "1 of 3", "0.005 to 5", target=Target(column="k", at_most="most")
+    )
+    refused(path, ErrorCode.DATASET_INVALID, "missing", "--at-most COLUMN", target=Target(column="k"))
+
+
 def test_a_target_column_of_text(tmp_path: Path) -> None:
     path = write_labelled(tmp_path / "a.parquet", 3, k_dist=["fine", "0.2", "coarse"])
     refused(path, ErrorCode.DATASET_INVALID, "all 3", "string", "'fine'")

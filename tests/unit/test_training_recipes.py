@@ -166,6 +166,20 @@ def test_the_starter_can_be_trained_from_its_file() -> None:
     assert load_train_config(CONFIGS / "train-starter.yaml") == STARTER
 
 
+def test_name_and_remarks_of_other_labels_are_refused(labels: Path, tmp_path: Path) -> None:
+    about = CROSS.model_copy(update={"name": "theirs", "describes": 64 * "0"})
+    with pytest.raises(ConfigError, match=r"'theirs' and its remarks describe .*--name") as refusal:
+        train_model(labels, about, tmp_path / "model")
+    assert refusal.value.code == ErrorCode.CONFIG_INVALID
+    assert not (tmp_path / "model").exists()
+    trained, _ = train_model(labels, about.renamed("mine", ("of mine",)), tmp_path / "model")
+    assert (trained.record.name, trained.record.remarks) == ("mine", ("of mine",))
+    assert "labels are made up" not in (tmp_path / "model" / "card.md").read_text()
+    own = about.model_copy(update={"describes": trained.record.training.dataset_sha256})
+    own.check_described("labels.parquet", trained.record.training.dataset_sha256)
+    assert own.renamed(None) is own
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
