@@ -13,7 +13,10 @@ from goldilocks_batch.cluster.executor import Lost
 from goldilocks_batch.cluster.worker import Job, Work
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.pull import say_nothing
+from goldilocks_batch.models.registry import STARTER
+from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.plan import Identity, Shard
 from goldilocks_batch.provenance import RunRecord, versions
 from goldilocks_batch.report import Report
@@ -65,13 +68,13 @@ class Assignment(Generic[W]):
 
 
 def prepared(
-    config: RunConfig, say: Callable[[str], None] = say_nothing, *, check_ids: bool = True
+    config: RunConfig, find: Callable[[RunConfig], ResolvedModel] = chosen_model, *, check_ids: bool = True
 ) -> tuple[Assignment[Screening], Identity]:
-    """What a configuration asks for, with its model and inputs found; nothing is written.
+    """What a configuration asks for, with its inputs and then its model found.
 
     Args:
         config: of the run.
-        say: told of each model file that is fetched.
+        find: finds the model.
         check_ids: make sure that no id occurs twice in the inputs.
 
     Raises:
@@ -81,8 +84,8 @@ def prepared(
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
-    work = Screening.from_config(config, say)
     sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
+    work = Screening.of(find(config), config)
     described = sources.describe()
     identity = Identity(
         {
@@ -107,29 +110,31 @@ def begun(
     Raises:
         GoldilocksError: as :func:`run`.
     """
-    assignment, identity = prepared(config, say)
+    assignment, identity = prepared(config, lambda config: chosen_model(config, say))
+    model = assignment.work.model
     with _locked(config.output, config.overwrite):
         record = _opened_record(config.output, identity, config.overwrite)
         record.begin(
             fingerprint=identity.fingerprint,
             identity=dict(identity.parts),
-            config=_findable(config).model_dump(mode="json"),
+            config=_findable(config, model).model_dump(mode="json"),
             inputs=assignment.sources.describe(),
             rows=assignment.sources.rows,
             model=assignment.work.describe(),
+            resolved=model.to_json(),
             versions=versions(),
         )
         yield assignment, record
 
 
-def _findable(config: RunConfig) -> RunConfig:
+def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
     """The configuration with absolute paths, for who takes it up from another folder."""
     changes: dict[str, object] = {}
     for name in ("artifacts", "registry"):
         path: Path | None = getattr(config, name)
         if path is not None:
             changes[name] = path.absolute()
-    if Path(config.model).is_dir():
+    if model.kind.startswith("trained") and config.model != STARTER:
         changes["model"] = str(Path(config.model).absolute())
     return config.updated(**changes)
 

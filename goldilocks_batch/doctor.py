@@ -17,6 +17,8 @@ import psutil
 from goldilocks_batch.cluster.site import Partition, check_kind, partitions, slurm
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.models.artifacts import Entry
+from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.shard import Screening
 
@@ -71,12 +73,18 @@ def _machine(config: RunConfig) -> Iterator[Finding]:
 
 
 def _model(config: RunConfig) -> Iterator[Finding]:
+    lacking: list[Entry] = []
     try:
-        work = Screening.from_config(config)
+        model = chosen_model(config, lacking=lacking.append)
+        Screening.of(model, config)
     except GoldilocksError as error:
         yield Finding("model", "problem", str(error))
         return
-    yield Finding("model", "ok", f"{config.model}, {len(work.model.files)} files with the right digests")
+    if lacking:
+        names = ", ".join(dict.fromkeys(entry.path for entry in lacking))
+        yield Finding("model", "note", f"{config.model}, not here and to be fetched by a run: {names}")
+    else:
+        yield Finding("model", "ok", f"{config.model}, {len(model.files)} files with the right digests")
 
 
 def _folders(config: RunConfig) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,14 +15,13 @@ from goldilocks_batch.config import RunConfig
 from goldilocks_batch.crystal import SYMBOLS
 from goldilocks_batch.errors import ConfigError, ErrorCode, PredictionError, Stage
 from goldilocks_batch.featurization import BatchFeatures, build_featurizer, featurize_batch
-from goldilocks_batch.models.artifacts import STARTER, resolve, resolve_trained, shipped_model
 from goldilocks_batch.models.bounds import finalise
+from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.constant import AIIDA_BALANCED
-from goldilocks_batch.models.convert import with_conversion
 from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.models.load import SingleSite, load_model
-from goldilocks_batch.models.pull import places_for, say_nothing
+from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.models.registry import level_name, load_registry
 from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.report import Report
@@ -65,7 +63,15 @@ class Screening:
             ModelError: it is unknown, or its files are missing or not the right ones.
             ConfigError: it has no such bound as ``grid`` asks for.
         """
-        model = _resolved(config, say)
+        return cls.of(chosen_model(config, say), config)
+
+    @classmethod
+    def of(cls, model: ResolvedModel, config: RunConfig) -> Self:
+        """The work of a configuration with its model, found before.
+
+        Raises:
+            ConfigError: the model has no such bound as ``grid`` asks for.
+        """
         if model.kind == "constant" and config.grid != "lower":
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
@@ -208,18 +214,6 @@ class Screener:
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]
         return Answers(alive[good], bounds.values[good], spread)
-
-
-def _resolved(config: RunConfig, say: Callable[[str], None]) -> ResolvedModel:
-    """The model of a name in the registry, of a folder, or the one in the package."""
-    if config.model == STARTER:
-        return resolve_trained(shipped_model(STARTER), config.confidence)
-    registry = load_registry(config.registry)
-    places = places_for(config.artifacts, offline=config.offline, say=say)
-    if Path(config.model).is_dir():
-        return resolve_trained(Path(config.model), config.confidence, registry, places)
-    found = resolve(registry, config.model, config.confidence, places)
-    return with_conversion(found, places.folders)
 
 
 def _predicted(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> RawBounds:

@@ -11,17 +11,20 @@ from goldilocks_batch.cluster.processes import ProcessExecutor
 from goldilocks_batch.cluster.scripts import array_script, run_name
 from goldilocks_batch.cluster.site import cancel_named, check_kind, partitions, slurm
 from goldilocks_batch.config import RunConfig
-from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.errors import ConfigError, ErrorCode, ModelError, RunError
 from goldilocks_batch.jobs import JobKind
+from goldilocks_batch.models.artifacts import Entry
+from goldilocks_batch.models.chosen import chosen_model
+from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
-from goldilocks_batch.provenance import record_of
+from goldilocks_batch.provenance import RunRecord, record_of
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.runner import Observer, drain
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sizing import shard_size, typical_seconds
 
-__all__ = ["Plan", "plan", "recorded_config", "run_array_task", "scripts", "submit_array"]
+__all__ = ["Plan", "plan", "recorded_config", "recorded_model", "run_array_task", "scripts", "submit_array"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Plan:
         left: rows that are left to do.
         core_seconds: a structure's, that the estimate is made with.
         measured: whether that was measured in this very run, or is typical of the model.
+        fetches: model files and folders of them that the run would fetch.
     """
 
     rows: int
@@ -41,6 +45,7 @@ class Plan:
     left: int
     core_seconds: float
     measured: bool
+    fetches: tuple[str, ...] = ()
 
     @property
     def core_hours(self) -> float:
@@ -54,14 +59,16 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
     Raises:
         ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
     """
-    assignment, identity = prepared(config)
+    lacking: list[Entry] = []
+    assignment, identity = prepared(config, lambda config: chosen_model(config, lacking=lacking.append))
     parts, _ = scan_parts(config.output / "results", identity.fingerprint)
     left = remaining_shards(_planned(config, assignment, array=array), (part.shard for part in parts))
     done = total(part.report for part in parts)
     kind = assignment.work.model.kind
     typical = typical_seconds(config, kind, array=array)
     rate = sum(done.seconds.values()) / done.rows if done.rows else typical
-    return Plan(assignment.sources.rows, len(left), sum(map(len, left)), rate, bool(done.rows))
+    fetches = tuple(dict.fromkeys(f"{entry.repository}/{entry.path}" for entry in lacking))
+    return Plan(assignment.sources.rows, len(left), sum(map(len, left)), rate, bool(done.rows), fetches)
 
 
 def _planned(config: RunConfig, assignment: Assignment[Screening], *, array: bool) -> list[Shard]:
@@ -120,6 +127,22 @@ def recorded_config(output: Path) -> RunConfig:
     return RunConfig.model_validate(found)
 
 
+def recorded_model(record: RunRecord) -> ResolvedModel:
+    """The model that a run was begun with: no host is asked, nothing is converted, no lock is taken.
+
+    Raises:
+        ModelError: a file of it has changed since, or is not seen here.
+        RunError: the record names no files.
+    """
+    try:
+        model = ResolvedModel.from_json(record.values.get("resolved"))
+    except ModelError as error:
+        message = f"{record.path} holds {error.message}; submit the run again with this version"
+        raise RunError(ErrorCode.RESUME_REFUSED, message) from error
+    model.check_again()
+    return model
+
+
 def run_array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
     """Do every ``count``-th shard of a run, from the ``index``-th on, that has not been done.
 
@@ -133,12 +156,13 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
         Counts over the rows done here.
 
     Raises:
-        RunError: this machine sees other inputs, models or versions than the one that submitted the array.
+        RunError: this machine sees other inputs or versions than the one that submitted the array.
+        ModelError: a model file has changed since, or is not seen here.
         KeyboardInterrupt: the job has been told to end.
     """
-    config = recorded_config(output)
-    assignment, identity = prepared(config, check_ids=False)  # the submission has done so for the same digest
-    record = record_of(output)
+    config, record = recorded_config(output), record_of(output)
+    # the submission has checked the ids of the same digest, and found the model
+    assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
     identity.check_resumable(record.values["identity"])
     parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
     planned = _planned(config, assignment, array=True)

@@ -216,6 +216,8 @@ def print_plan(config: RunConfig, *, array: bool = False) -> None:
         f"about {planned.core_hours:,.2f} core-hours at {1000 * planned.core_seconds:,.1f} ms a structure "
         f"({source})"
     )
+    if planned.fetches:
+        out.print(f"to be fetched into the cache first: {', '.join(planned.fetches)}")
     for name, script in scripts(config, array=array).items():
         out.print(f"\n--- {name} ---")
         out.print(script, markup=False, soft_wrap=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.models.cache import LOCK_FILE, Pins, read_pins
 from goldilocks_batch.models.registry import (
+    STARTER,
     FileEntry,
     FolderEntry,
     LevelEntry,
@@ -22,15 +23,16 @@ __all__ = [
     "STARTER",
     "Entry",
     "Places",
+    "advice",
+    "holding",
     "level_of",
     "resolve",
     "resolve_files",
     "resolve_trained",
     "shipped_model",
+    "trained_folder",
+    "unpinned",
 ]
-
-#: The model that comes with the package.
-STARTER = "starter"
 
 Entry = FileEntry | FolderEntry
 
@@ -45,11 +47,14 @@ class Places:
         artifacts: a folder laid out ``<organisation>/<repository>/<file>`` that the user named, or None.
         cache: the project's own folder of that layout, or None.
         fetch: puts an entry's files into the cache, or raises ModelError; None: the network is not asked.
+        lacking: told of what is in neither folder, which then counts as what the registry says it is: for a
+            plan, that fetches nothing.
     """
 
     artifacts: Path | None = None
     cache: Path | None = None
     fetch: Callable[[Entry], None] | None = None
+    lacking: Callable[[Entry], None] | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -57,7 +62,13 @@ class Places:
         return tuple(folder for folder in (self.artifacts, self.cache) if folder is not None)
 
 
-def resolve(registry: Registry, name: str, confidence: float, places: Places) -> ResolvedModel:
+def resolve(
+    registry: Registry,
+    name: str,
+    confidence: float,
+    places: Places,
+    given: Mapping[str, ResolvedFile] | None = None,
+) -> ResolvedModel:
     """Find and check all files that a model needs at a confidence level.
 
     Args:
@@ -65,6 +76,7 @@ def resolve(registry: Registry, name: str, confidence: float, places: Places) ->
         name: the model.
         confidence: one-sided.
         places: where they are looked for.
+        given: by role, files that need not be looked for.
 
     Raises:
         ModelError: MODEL_UNKNOWN; ARTIFACT_MISSING, with where was looked for what; ARTIFACT_DIGEST, a
@@ -72,7 +84,9 @@ def resolve(registry: Registry, name: str, confidence: float, places: Places) ->
     """
     model = registry.model(name)
     level = level_of(registry, name, confidence)
-    files = resolve_files(registry, {**model.files, **level.files}, name, places)
+    given = given or {}
+    wanted = {role: key for role, key in {**model.files, **level.files}.items() if role not in given}
+    files = (*resolve_files(registry, wanted, name, places), *given.values())
     return ResolvedModel(
         name=name,
         kind=model.kind,
@@ -83,7 +97,20 @@ def resolve(registry: Registry, name: str, confidence: float, places: Places) ->
         kdist=level.kdist,
         training_elements=model.training_elements,
         files=files,
-        remarks=model.remarks,
+        remarks=(*model.remarks, *unpinned(files)),
+    )
+
+
+def unpinned(files: Sequence[ResolvedFile]) -> tuple[str, ...]:
+    """A remark on the files that nothing but their names vouches for, if there are any."""
+    names = sorted({str(file.path) for file in files if not file.pinned})
+    if not names:
+        return ()
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"Not pinned by the registry, nor by a {LOCK_FILE} beside them: {', '.join(names[:3])}{more}; they "
+        "were taken as they are. 'goldilocks-batch models pull' writes such a file: copy it along with the "
+        "others, or name their sha256 in a --registry.",
     )
 
 
@@ -117,26 +144,33 @@ def resolve_files(
     Raises:
         ModelError: ARTIFACT_MISSING or ARTIFACT_DIGEST.
     """
-    if wanted and places.artifacts is not None and not places.artifacts.is_dir():
-        raise ModelError(
-            ErrorCode.ARTIFACT_MISSING,
-            f"{places.artifacts}, given with --artifacts, is no folder; it should be laid out "
-            "<organisation>/<repository>/<file>",
-        )
-    found: list[ResolvedFile] = []
-    for role, key in wanted.items():
-        entry = registry.files.get(key) or registry.folders[key]
-        repository = _located(entry, model, places) / entry.repository
-        if isinstance(entry, FileEntry):
-            found.append(_checked_file(role, entry, repository))
+    entries = {role: registry.files.get(key) or registry.folders[key] for role, key in wanted.items()}
+    here = {role: holding(entry, places) for role, entry in entries.items()}
+    # what is here is checked before anything is fetched
+    found = {role: _checked(role, entries[role], folder) for role, folder in here.items() if folder}
+    for role in [role for role, folder in here.items() if folder is None]:
+        entry = entries[role]
+        if places.lacking is not None:
+            places.lacking(entry)
+            found[role] = _as_registered(role, entry, places)
         else:
-            found += _checked_folder(role, entry, repository)
-    return tuple(found)
+            folder = holding(entry, places) or _fetched(entry, entries.values(), model, places)
+            found[role] = _checked(role, entry, folder)
+    return tuple(file for role in wanted for file in found[role])
 
 
 def shipped_model(name: str) -> Path:
     """The folder of a model that comes with the package."""
     return Path(__file__).parents[1] / "training" / "shipped" / name
+
+
+def trained_folder(name: str, registry: Registry) -> Path | None:
+    """The folder of a model that is not of the registry: the one in the package, or one that is named."""
+    if name in registry.models:
+        return None
+    if name == STARTER:
+        return shipped_model(STARTER)
+    return Path(name) if Path(name).is_dir() else None
 
 
 def resolve_trained(
@@ -207,8 +241,8 @@ def _revision(level: LevelEntry, files: tuple[ResolvedFile, ...]) -> str:
     return ", ".join(found) if found else "published constants"
 
 
-def _located(entry: Entry, model: str, places: Places) -> Path:
-    """The first place that holds an entry, after fetching it if none does.
+def holding(entry: Entry, places: Places) -> Path | None:
+    """The first of the two folders that holds an entry.
 
     A part of an ensemble counts as the ensemble in a folder of the user's, which is then refused for it; in
     the cache it is what an interrupted fetch leaves.
@@ -217,6 +251,11 @@ def _located(entry: Entry, model: str, places: Places) -> Path:
         there = _names(entry, folder / entry.repository)
         if there and (folder == places.artifacts or there >= _expected(entry, folder / entry.repository)):
             return folder
+    return None
+
+
+def _fetched(entry: Entry, entries: Iterable[Entry], model: str, places: Places) -> Path:
+    """The cache, once an entry is in it; if it cannot be had, all that the model lacks is named."""
     reason = "the network was not asked (offline)"
     if places.fetch is not None and places.cache is not None:
         try:
@@ -227,16 +266,34 @@ def _located(entry: Entry, model: str, places: Places) -> Path:
             reason = error.message
         else:
             return places.cache
-    raise ModelError(ErrorCode.ARTIFACT_MISSING, _what_to_do(entry, model, places, reason))
-
-
-def _what_to_do(entry: Entry, model: str, places: Places, reason: str) -> str:
-    looked = [f"{folder / entry.repository / entry.path} does not exist" for folder in places.folders]
-    return (
-        f"model '{model}' needs {entry.repository}/{entry.path}, which cannot be had: "
-        f"{'; '.join([*looked, reason])}. Where there is internet, 'goldilocks-batch models pull {model} "
-        "--to DIR' fetches it; copy DIR here and name it with --artifacts DIR. --model starter needs no files"
+    lacking = dict.fromkeys(f"{e.repository}/{e.path}" for e in entries if holding(e, places) is None)
+    looked = " and ".join(map(str, places.folders))
+    raise ModelError(
+        ErrorCode.ARTIFACT_MISSING,
+        f"model '{model}' needs {', '.join(lacking)}: not in {looked or 'any folder'}, and {reason}. "
+        f"{advice(model)}",
     )
+
+
+def advice(model: str) -> str:
+    """What to do where a model's files cannot be had."""
+    return (
+        f"Where there is internet, 'goldilocks-batch models pull {model} --to DIR' fetches them; copy DIR "
+        "here and name it with --artifacts DIR. --model starter needs no files"
+    )
+
+
+def _as_registered(role: str, entry: Entry, places: Places) -> list[ResolvedFile]:
+    """What a fetch should bring; a digest that the registry does not name is empty."""
+    folder = (places.cache or Path()) / entry.repository
+    if isinstance(entry, FileEntry):
+        known = {entry.path: (entry.sha256, entry.size)}
+    else:
+        known = {f"{entry.path}/{name}": (sha256, None) for name, sha256 in entry.sha256.items()}
+    return [
+        ResolvedFile(role, folder / path, sha256 or "", True, (size or 0, 0), entry.revision or "not pinned")
+        for path, (sha256, size) in (known or {entry.path: (None, None)}).items()
+    ]
 
 
 def _names(entry: Entry, repository: Path) -> set[str]:
@@ -253,6 +310,13 @@ def _expected(entry: Entry, repository: Path) -> set[str]:
         return {entry.path.rsplit("/", 1)[-1]}
     listed = read_pins(repository).folders.get(entry.path)
     return set(entry.sha256) or set(listed.names if listed else ())
+
+
+def _checked(role: str, entry: Entry, folder: Path) -> list[ResolvedFile]:
+    repository = folder / entry.repository
+    if isinstance(entry, FileEntry):
+        return [_checked_file(role, entry, repository)]
+    return _checked_folder(role, entry, repository)
 
 
 def _checked_file(role: str, entry: FileEntry, repository: Path) -> ResolvedFile:

@@ -20,7 +20,8 @@ from pydantic import Field
 
 from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.features.table import SCHEMA_ID, column_names
-from goldilocks_batch.models.artifacts import Places, resolve
+from goldilocks_batch.models.artifacts import Places, holding, level_of, resolve
+from goldilocks_batch.models.cache import read_pins
 from goldilocks_batch.models.folder import (
     PLAIN_NAME,
     SHA256,
@@ -34,7 +35,7 @@ from goldilocks_batch.models.folder import (
 )
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
-from goldilocks_batch.models.registry import Registry
+from goldilocks_batch.models.registry import FileEntry, Registry
 from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "convert_forest",
     "convert_levels",
     "load_forest",
+    "resolve_published",
     "with_conversion",
 ]
 
@@ -140,13 +142,49 @@ def check_conversion(path: Path, sha256: str) -> ResolvedFile:
         raise ModelError(error.code, f"{error.message}; {hint}") from error
 
 
-def with_conversion(model: ResolvedModel, folders: Sequence[Path]) -> ResolvedModel:
+def resolve_published(
+    registry: Registry, name: str, confidence: float, places: Places, *, make: bool = True
+) -> ResolvedModel:
+    """Find and check a model of the registry, a forest with its conversion, which does for the pickle.
+
+    Args:
+        registry: what the files should be.
+        name: the model.
+        confidence: one-sided.
+        places: where they are looked for.
+        make: make a conversion that is not there.
+
+    Raises:
+        ModelError: as :func:`~goldilocks_batch.models.artifacts.resolve` and :func:`with_conversion`.
+    """
+    given = {}
+    if registry.model(name).kind == "forest":
+        files = {**registry.model(name).files, **level_of(registry, name, confidence).files}
+        given = _stand_in(registry.files[files["forest"]], places)
+    return with_conversion(resolve(registry, name, confidence, places, given), places.folders, make=make)
+
+
+def _stand_in(entry: FileEntry, places: Places) -> dict[str, ResolvedFile]:
+    """A pickle that is not here and whose digest is known, if its conversion is here."""
+    if holding(entry, places) is not None:
+        return {}
+    for folder in places.folders:
+        locked = read_pins(folder / entry.repository).files.get(entry.path)
+        sha256 = entry.sha256 or (locked.sha256 if locked else None)
+        if sha256 is not None and conversion_path(folder, sha256).is_dir():
+            path, revision = folder / entry.repository / entry.path, entry.revision or "not pinned"
+            return {"forest": ResolvedFile("forest", path, sha256, True, (0, 0), revision)}
+    return {}
+
+
+def with_conversion(model: ResolvedModel, folders: Sequence[Path], *, make: bool = True) -> ResolvedModel:
     """The model with its forest converted, if it has a published one.
 
     Args:
         model: found and checked.
         folders: searched for a conversion; one that is not found is made in the last, the project's cache.
             If that cannot be written, workers read the pickle.
+        make: make it; otherwise workers read the pickle too.
 
     Raises:
         ModelError: a conversion has been altered, or the pickle is not acceptable.
@@ -158,6 +196,8 @@ def with_conversion(model: ResolvedModel, folders: Sequence[Path]) -> ResolvedMo
         path = conversion_path(folder, source.sha256)
         if path.is_dir():
             return replace(model, converted=check_conversion(path, source.sha256))
+    if not make:
+        return model
     try:
         return replace(model, converted=convert_forest(source, folders[-1]))
     except RunError:
@@ -224,18 +264,13 @@ def convert_levels(
 def load_forest(model: ResolvedModel) -> Forest:
     """The forest of a published model: its conversion if it can be read here, else its pickle.
 
-    A worker on another machine may see the artifacts and not the cache of the client.
-
     Raises:
         ModelError: the file has changed since it was checked, or is not acceptable.
     """
-    if model.converted is not None:
-        try:
-            return Forest.from_arrays(read_arrays(model.converted.checked()))
-        except ModelError as error:
-            if error.code != ErrorCode.ARTIFACT_MISSING:
-                raise
-    return read_forest_pickle(model.file("forest"))
+    source = model.source
+    if source == model.converted:
+        return Forest.from_arrays(read_arrays(source.checked()))
+    return read_forest_pickle(source.checked())
 
 
 def _files_of(forest: Forest, source: ResolvedFile) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.models.folder import PLAIN_NAME, SHA256
 from goldilocks_batch.models.registry import FileEntry, FolderEntry
 
-__all__ = ["Listing", "Published", "Remote"]
+__all__ = ["Listing", "Published", "Remote", "is_offline"]
 
 _GITHUB = "https://raw.githubusercontent.com"
 #: Answers that another try may change.
@@ -195,11 +195,15 @@ class Remote:
         raise AssertionError("the last wait is None")
 
 
-def _refuse_offline() -> None:
-    """GitHub is no more to be asked than the Hub where ``HF_HUB_OFFLINE`` is set."""
+def is_offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` is set; GitHub is no more to be asked then than the Hub."""
     from huggingface_hub import constants
 
-    if constants.is_offline_mode():
+    return constants.is_offline_mode()
+
+
+def _refuse_offline() -> None:
+    if is_offline():
         raise ModelError(ErrorCode.ARTIFACT_MISSING, "the network was not asked (HF_HUB_OFFLINE is set)")
 
 

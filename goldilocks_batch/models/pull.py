@@ -163,7 +163,16 @@ def places_for(
         artifacts: the folder named by the user.
         offline: ask no host, whatever ``HF_HUB_OFFLINE`` says.
         say: told of each file that is fetched, a line each.
+
+    Raises:
+        ModelError: ARTIFACT_MISSING, the folder named by the user is none.
     """
+    if artifacts is not None and not artifacts.is_dir():
+        raise ModelError(
+            ErrorCode.ARTIFACT_MISSING,
+            f"{artifacts}, given with --artifacts, is no folder; it should be laid out "
+            "<organisation>/<repository>/<file>",
+        )
     cache = cache_folder()
     return Places(artifacts, cache, None if offline else Fetcher(cache, say=say))
 

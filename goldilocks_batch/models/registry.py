@@ -12,7 +12,19 @@ from goldilocks_batch.config import nearest
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.models.folder import PLAIN_NAME, SHA256
 
-__all__ = ["FileEntry", "FolderEntry", "LevelEntry", "ModelEntry", "Registry", "level_name", "load_registry"]
+__all__ = [
+    "STARTER",
+    "FileEntry",
+    "FolderEntry",
+    "LevelEntry",
+    "ModelEntry",
+    "Registry",
+    "level_name",
+    "load_registry",
+]
+
+#: The model that comes with the package.
+STARTER = "starter"
 
 #: Roles that must be one file each, and roles that may be a folder of them, for every kind of model.
 _ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",)}
@@ -131,9 +143,11 @@ class Registry(_Entry):
             ModelError: MODEL_UNKNOWN, with the names that are known.
         """
         if name not in self.models:
+            path = any(mark in name for mark in "/\\") or name.startswith((".", "~"))
+            what = f"there is no folder {name}" if path else f"no model '{name}'"
+            known = ", ".join(sorted({*self.models, STARTER}))
             raise ModelError(
-                ErrorCode.MODEL_UNKNOWN,
-                f"no model '{name}' in the registry; there are: {', '.join(sorted(self.models))}",
+                ErrorCode.MODEL_UNKNOWN, f"{what}; there are: {known}; or name the folder of a trained model"
             )
         return self.models[name]
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from goldilocks_batch.errors import ErrorCode, ModelError
 
@@ -95,6 +99,44 @@ class ResolvedModel:
         (file,) = (file for file in self.files if file.role == role)
         return file
 
+    @property
+    def source(self) -> ResolvedFile:
+        """What a published forest is read from: its conversion if that can be read here, else its pickle.
+
+        A worker on another machine may see the artifacts and not the cache of the client.
+        """
+        pickle = self.only("forest")
+        if self.converted is None:
+            return pickle
+        return self.converted if _readable(self.converted) or not _readable(pickle) else pickle
+
+    def check_again(self) -> None:
+        """Make sure that every file that will be read still is the one that was checked.
+
+        Raises:
+            ModelError: as :meth:`ResolvedFile.checked`.
+        """
+        for file in self.files:
+            (self.source if self.kind == "forest" and file.role == "forest" else file).checked()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, for a process that finds them in a file."""
+        found: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
+        return found
+
+    @classmethod
+    def from_json(cls, values: object) -> Self:
+        """The model of :meth:`to_json`.
+
+        Raises:
+            ModelError: ARTIFACT_INVALID, it is none.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            message = f"no model with its files: {error.errors()[0]['msg']}"
+            raise ModelError(ErrorCode.ARTIFACT_INVALID, message) from error
+
     def role(self, role: str) -> list[Path]:
         """All files of a role, checked again, by name."""
         return [file.checked() for file in self.files if file.role == role]
@@ -143,6 +185,10 @@ def digested(
             f"Nothing in it was read{remedy}",
         )
     return ResolvedFile(role, path.resolve(), found, expected is not None, stamp, revision)
+
+
+def _readable(file: ResolvedFile) -> bool:
+    return os.access(file.path, os.R_OK)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,19 +62,22 @@ def test_failed_rows_are_an_exit_code_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["run", "nowhere.parquet", "--model", "baseline"], "INPUT_NOT_FOUND"),
+        (["run", "nowhere.parquet"], "INPUT_NOT_FOUND"),  # before any model file is looked for
         (["run", "--model", "baseline"], "no inputs"),
-        (["run", "x", "--model", "best"], "MODEL_UNKNOWN"),
-        (["run", "x", "--confidence", "0.99", "--model", "baseline"], "it has 0.85, 0.90, 0.95"),
-        (["run", "x", "--model", "baseline", "--grid", "upper"], "use --grid lower"),
-        (["run", "x", "--grid", "middle"], "option 'grid' is 'middle'"),
-        (["run", "x", "--config", "no.yaml"], "no.yaml cannot be read"),
-        (["run", "x"], "--artifacts"),
-        (["run", "x", "--artifacts", "no/such/folder"], "ARTIFACT_MISSING"),
-        (["inspect", "x.cif", "--model", "baseline"], "INPUT_NOT_FOUND"),
+        (["run", "x.cif", "--model", "best"], "MODEL_UNKNOWN"),
+        (["run", "x.cif", "--confidence", "0.99", "--model", "baseline"], "it has 0.85, 0.90, 0.95"),
+        (["run", "x.cif", "--model", "baseline", "--grid", "upper"], "use --grid lower"),
+        (["run", "x.cif", "--grid", "middle"], "option 'grid' is 'middle'"),
+        (["run", "x.cif", "--config", "no.yaml"], "no.yaml cannot be read"),
+        (["run", "x.cif"], "--artifacts"),
+        (["run", "x.cif", "--artifacts", "no/such/folder"], "ARTIFACT_MISSING"),
+        (["inspect", "y.cif", "--model", "baseline"], "INPUT_NOT_FOUND"),
     ],
 )
-def test_what_cannot_run_says_why_in_one_line(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+def test_what_cannot_run_says_why_in_one_line(
+    arguments: list[str], complaint: str, tmp_path: Path, examples: Path
+) -> None:
+    shutil.copy(examples / "MgO.cif", tmp_path / "x.cif")
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert complaint in done.stderr
@@ -144,7 +148,7 @@ def test_an_altered_model_file_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "JunwenYin" / "metallicity-goldilocks-CGCNN"
     folder.mkdir(parents=True)
     (folder / "is_metal.ckpt").write_bytes(b"not the network")
-    done = command("run", "x", "--artifacts", tmp_path)
+    done = command("run", ROOT / "examples", "--artifacts", tmp_path)
     assert done.returncode == 2
     assert "ARTIFACT_DIGEST" in done.stderr
     assert "Nothing in it was read" in done.stderr

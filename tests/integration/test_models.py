@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from hub_server import COMMIT, Fault, Hub, serving  # type: ignore[import-not-found]  # in tests/
+
+from goldilocks_batch import read_results
 
 REGISTRY = Path(__file__).resolve().parents[1] / "registry-standins.toml"
 
@@ -163,6 +166,8 @@ def test_a_run_fetches_what_it_needs_once(hub: Hub, tmp_path: Path, shared: Path
     asked = [path for method, path, _ in hub.asked if method == "HEAD"]
     assert [path.rsplit("/", 1)[1] for path in asked] == ["is_metal.ckpt", "atom_init.json", "QRF95.pkl"]
     before = len(hub.asked)
+    sent = [path for method, path, _ in hub.asked if method == "GET" and not path.startswith("/api/")]
+    assert len(sent) == len(asked)  # each file once, to the client: workers asked for nothing
     second = command(hub, cache, "run", examples, *options, "-o", tmp_path / "second", HF_HUB_OFFLINE="1")
     assert second.returncode == 0, second.stderr
     assert len(hub.asked) == before
@@ -184,3 +189,90 @@ def test_a_run_fetches_what_it_needs_once(hub: Hub, tmp_path: Path, shared: Path
     tables = [pq.read_table(tmp_path / name / "results").sort_by("row") for name in names]
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
+
+
+def everything_in(folder: Path) -> dict[str, int]:
+    """When each file was last changed."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.shared
+def test_tasks_of_an_array_use_what_the_client_found(
+    hub: Hub, tmp_path: Path, shared: Path, examples: Path
+) -> None:
+    hub.add_folder(shared / "hub")
+    cache, output = tmp_path / "cache", tmp_path / "run"
+    options = ["--registry", REGISTRY, "--executor", "serial", "--shard-size", "20"]
+    done = command(hub, cache, "run", examples, *options, "-o", output)
+    assert done.returncode == 0, done.stderr
+    table = read_results(output)
+    for path in [*output.glob("results/part-*"), *cache.rglob(".*.mutex")]:
+        path.unlink()
+    before, asked = everything_in(cache), len(hub.asked)
+
+    def task(number: int) -> subprocess.CompletedProcess[str]:
+        values = {"ID": str(number), "MIN": "0", "COUNT": "2"}
+        environment = {f"SLURM_ARRAY_TASK_{name}": value for name, value in values.items()}
+        return command(hub, tmp_path / "other cache", "array-task", output, **environment)
+
+    for number in (0, 1):
+        assert task(number).returncode == 0
+    assert read_results(output).equals(table)
+    assert len(hub.asked) == asked
+    assert everything_in(cache) == before
+    assert not (tmp_path / "other cache").exists()
+    (arrays,) = cache.glob("converted/*/*/forest.safetensors")
+    whole = arrays.read_bytes()
+    for data, code in ((whole[:-1] + b"?", "ARTIFACT_DIGEST"), (None, "ARTIFACT_MISSING")):
+        arrays.unlink()
+        if data is not None:
+            arrays.write_bytes(data)
+        else:
+            (cache / "STFC-SCD/kpoints-goldilocks-QRF/QRF95.pkl").unlink()
+        refused = task(0)
+        assert refused.returncode == 2
+        assert code in refused.stderr
+        assert "forest.safetensors" in refused.stderr
+    assert len(hub.asked) == asked
+
+
+def test_a_task_of_a_run_whose_record_names_no_files_is_refused(
+    hub: Hub, tmp_path: Path, examples: Path
+) -> None:
+    output = tmp_path / "run"
+    command(
+        hub, tmp_path, "run", examples / "MgO.cif", "-m", "baseline", "--executor", "serial", "-o", output
+    )
+    record = json.loads((output / "run.json").read_text())
+    del record["resolved"]
+    (output / "run.json").write_text(json.dumps(record))
+    numbers = {f"SLURM_ARRAY_TASK_{name}": "1" for name in ("ID", "MIN", "COUNT")}
+    refused = command(hub, tmp_path, "array-task", output, **numbers)
+    assert refused.returncode == 2
+    assert "submit the run again" in refused.stderr
+
+
+@pytest.mark.shared
+def test_a_plan_fetches_nothing_and_says_what_would_be(
+    hub: Hub, tmp_path: Path, shared: Path, examples: Path
+) -> None:
+    hub.add_folder(shared / "hub")
+    cache, output = tmp_path / "cache", tmp_path / "run"
+    arguments = ["run", examples, "--registry", REGISTRY, "--executor", "serial", "-o", output]
+    planned = command(hub, cache, *arguments, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "49 rows, 49 to do" in planned.stdout
+    for name in ("is_metal.ckpt", "atom_init.json", "QRF95.pkl"):
+        assert name in planned.stdout
+    assert hub.asked == []
+    assert not cache.exists()
+    for offline in (
+        command(hub, cache, *arguments, "--dry-run", "--offline"),
+        command(hub, cache, *arguments, "--dry-run", HF_HUB_OFFLINE="1"),
+    ):
+        assert offline.returncode == 2
+        assert "ARTIFACT_MISSING" in offline.stderr
+    assert not cache.exists()
+    assert command(hub, cache, *arguments).returncode == 0
+    for used in (cache, tmp_path / "no cache"):  # digests of the registry are enough to know the run again
+        assert "49 rows, 0 to do" in command(hub, used, *arguments, "--dry-run").stdout
