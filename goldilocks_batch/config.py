@@ -111,14 +111,14 @@ def nearest(name: str, known: Mapping[str, object] | set[str] | list[str]) -> st
     return f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(sorted(known))}"
 
 
-def load_config(path: Path | None = None, **overrides: object) -> RunConfig:
+def load_config(path: str | Path | None = None, **overrides: object) -> RunConfig:
     """Read a YAML configuration and lay overrides over it; ``None`` overrides nothing.
 
     Raises:
         ConfigError: the file is missing or not a mapping, an option is unknown (the message names the
             nearest known one), or a value is not one the option takes.
     """
-    values = read_yaml(path) if path is not None else {}
+    values = read_yaml(Path(path)) if path is not None else {}
     values |= {key: value for key, value in overrides.items() if value is not None}
     return RunConfig(**checked(RunConfig, values))
 

@@ -136,13 +136,14 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
         return file.read(columns).replace_schema_metadata(None)
 
 
-def read_results(folder: Path, columns: list[str] | None = None) -> pa.Table:
+def read_results(folder: str | Path, columns: list[str] | None = None) -> pa.Table:
     """The result table of a finished run, in the order of the inputs.
 
     Args:
         folder: a run's output folder (the one with ``run.json``).
         columns: the columns wanted; all by default.
     """
+    folder = Path(folder)
     files = _outermost(sorted((folder / "results").glob("part-*.parquet")))
     if not files:
         raise RunError(ErrorCode.ROWS_LOST, f"no results in {folder / 'results'}")

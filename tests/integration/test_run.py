@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from goldilocks_batch import RunConfig, read_results, run
+from goldilocks_batch import RunConfig, load_config, read_results, run
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.report import Report
 from goldilocks_batch.schema import result_schema
@@ -193,3 +193,11 @@ def test_bad_rows_fail_alone(examples: Path, tmp_path: Path) -> None:
     graphene = next(row for row in table if row["id"] == "C-graphene")
     assert "low_dimensional" in graphene["flags"]
     assert graphene["mesh"][2] == 1
+
+
+def test_the_python_interface_takes_paths_as_text(examples: Path, tmp_path: Path) -> None:
+    file, output = tmp_path / "c.yaml", tmp_path / "run"
+    file.write_text("executor: serial\nmodel: baseline\n")
+    options = load_config(str(file)).updated(inputs=str(examples / "MgO.cif"), output=str(output))
+    assert run(options).report.ok == 1
+    assert read_results(str(output)).equals(read_results(output))
