@@ -40,13 +40,18 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="rf: published forest; alignn: published networks; baseline: constants. [default: rf]",
+        help="rf: published forest; alignn: published networks; starter: small forest in the package, needs "
+        "no files; baseline: constants; or the folder of a trained model. [default: rf]",
         rich_help_panel=_MODEL,
     ),
 ]
 Confidence = Annotated[
     float | None,
-    typer.Option(help="One-sided confidence: 0.95, 0.90 or 0.85. [default: 0.95]", rich_help_panel=_MODEL),
+    typer.Option(
+        help="One-sided confidence: 0.95, 0.90 or 0.85; any between 0.5 and 1 of starter and trained models. "
+        "[default: 0.95]",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Confidences = Annotated[
     list[float] | None,
