@@ -10,6 +10,7 @@ from rich.table import Table
 
 from goldilocks_batch.cli.display import console
 from goldilocks_batch.models.artifacts import Entry, Places
+from goldilocks_batch.models.convert import ConvertedRecord, check_conversion, read_conversion
 from goldilocks_batch.models.inventory import Status, entries_of, levels_of, status_of
 from goldilocks_batch.models.registry import FileEntry, Registry
 
@@ -65,13 +66,17 @@ def print_model(registry: Registry, name: str, places: Places) -> None:
 
 
 def print_trained(folder: Path) -> None:
-    """A model that was trained with this package.
+    """A model that was trained with this package, or the conversion of a published forest.
 
     Raises:
         ModelError: it cannot be read.
     """
     from goldilocks_batch.training.trained import read_trained
 
+    converted = read_conversion(folder)
+    if converted is not None:
+        _print_conversion(folder, converted)
+        return
     model = read_trained(folder)
     record, out = model.record, console()
     about, training = record.calibration, record.training
@@ -85,6 +90,23 @@ def print_trained(folder: Path) -> None:
             "calibration": f"{about.kind} conformal, {about.rows:,} rows: {about.guarantee}",
             "levels": "any one-sided confidence that the calibration rows allow",
             "remarks": " ".join(record.remarks),
+            "folder": str(folder),
+        },
+    )
+
+
+def _print_conversion(folder: Path, record: ConvertedRecord) -> None:
+    check_conversion(folder, record.source.sha256)
+    needed = ", ".join(f"{entry.record_id}/{entry.file}" for entry in record.requires_artifacts)
+    _fields(
+        console(),
+        {
+            record.source.name: f"{record.record_origin} ({record.role})",
+            "source": f"{record.source.size_bytes / 1e6:,.1f} MB, sha256 {record.source.sha256}",
+            "features": record.feature_schema,
+            "quantiles": ", ".join(f"{quantile:g}" for quantile in record.quantiles),
+            "needs": needed,
+            "remarks": "Corrections and levels are the registry's: used by --model rf --artifacts.",
             "folder": str(folder),
         },
     )

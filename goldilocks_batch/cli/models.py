@@ -22,7 +22,10 @@ app = typer.Typer(
     """,
 )
 
-_Name = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the registry: rf, alignn, baseline.")]
+_Name = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="rf, alignn, baseline, starter, or the folder of a trained model."),
+]
 _NameOrAll = Annotated[
     str, typer.Argument(metavar="MODEL", help="rf, alignn, any other of the registry, or all.")
 ]
@@ -65,15 +68,28 @@ def pull(
     `goldilocks-batch models pull all --to models/`   for a machine without internet: copy the folder there,
     `run --artifacts models/`
     """
+    from goldilocks_batch.errors import ErrorCode, ModelError
+    from goldilocks_batch.models.artifacts import advice, trained_folder
     from goldilocks_batch.models.inventory import entries_of, levels_of
     from goldilocks_batch.models.pull import Fetcher
     from goldilocks_batch.models.registry import load_registry
 
     known = load_registry(registry)
+    if model != "all" and trained_folder(model, known) is not None:
+        typer.echo(
+            f"{model} has all its files: nothing to fetch but the metallicity network where its features "
+            "take that, by 'models pull rf'"
+        )
+        return
     fetch = Fetcher(to or _cache(), say=lambda line: typer.echo(line, err=True))
     for name in sorted(known.models) if model == "all" else [model]:
         for entry in entries_of(known, name, levels_of(known, name, confidence or ())):
-            fetch(entry)
+            try:
+                fetch(entry)
+            except ModelError as error:
+                if error.code != ErrorCode.ARTIFACT_MISSING:
+                    raise
+                raise ModelError(error.code, f"{error.message}. {advice(name)}") from error
     typer.echo(f"model files: {fetch.folder}")
 
 
@@ -94,19 +110,31 @@ def verify(
     `goldilocks-batch models verify rf --artifacts models/`
     """
     from goldilocks_batch.cli.model_tables import print_statuses
-    from goldilocks_batch.models.inventory import State, levels_of, status_of, statuses, wrong_conversions
+    from goldilocks_batch.models.artifacts import trained_folder
+    from goldilocks_batch.models.inventory import (
+        State,
+        levels_of,
+        status_of,
+        status_of_folder,
+        statuses,
+        wrong_conversions,
+    )
     from goldilocks_batch.models.pull import places_for
     from goldilocks_batch.models.registry import load_registry
 
     known, places = load_registry(registry), places_for(artifacts, offline=True)
+    folder = None if model is None else trained_folder(model, known)
     if model is None:
         found = list(statuses(known, places))
+    elif folder is not None:
+        found = [status_of_folder(model, folder, known, places)]
     else:
         found = [status_of(known, model, c, places) for c in levels_of(known, model, confidence or ())]
     print_statuses(found, places.folders)
     bad = {State.REFUSED} if model is None else {State.REFUSED, State.MISSING}
     wrong = [status.reason for status in found if status.state in bad]
-    wrong += wrong_conversions(places).values()
+    if folder is None:
+        wrong += wrong_conversions(places).values()
     for reason in dict.fromkeys(wrong):
         typer.secho(f"wrong: {reason}", err=True, fg="red")
     raise typer.Exit(Exit.SOME_FAILED if wrong else Exit.OK)
@@ -124,14 +152,16 @@ def show(model: _Name, artifacts: opt.Artifacts = None, registry: opt.Registry =
     `goldilocks-batch models show starter`
     """
     from goldilocks_batch.cli.model_tables import print_model, print_trained
-    from goldilocks_batch.models.artifacts import STARTER, shipped_model
+    from goldilocks_batch.models.artifacts import trained_folder
     from goldilocks_batch.models.pull import places_for
     from goldilocks_batch.models.registry import load_registry
 
-    if model == STARTER or Path(model).is_dir():
-        print_trained(shipped_model(STARTER) if model == STARTER else Path(model))
+    known = load_registry(registry)
+    folder = trained_folder(model, known)
+    if folder is not None:
+        print_trained(folder)
     else:
-        print_model(load_registry(registry), model, places_for(artifacts, offline=True))
+        print_model(known, model, places_for(artifacts, offline=True))
 
 
 @app.command()
@@ -150,12 +180,16 @@ def convert(
 
     `goldilocks-batch models convert rf --confidence 0.95 --artifacts models/ --to models/`
     """
+    from goldilocks_batch.models.artifacts import trained_folder
     from goldilocks_batch.models.convert import convert_levels
     from goldilocks_batch.models.inventory import levels_of
     from goldilocks_batch.models.pull import places_for
     from goldilocks_batch.models.registry import load_registry
 
     known, places = load_registry(registry), places_for(artifacts, offline=bool(offline))
+    if trained_folder(model, known) is not None:
+        typer.echo(f"{model} is arrays and records already: nothing to convert")
+        return
     levels = levels_of(known, model, confidence or ())
     for level, before, after in convert_levels(known, model, levels, places, to or _cache()):
         sizes = f"{before.stamp[0] / 1e6:,.1f} MB to {after.stamp[0] / 1e6:,.1f} MB"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from goldilocks_batch.config import RunConfig
+from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.models.artifacts import Entry, resolve_trained, trained_folder, unpinned
-from goldilocks_batch.models.convert import resolve_published
+from goldilocks_batch.models.convert import read_conversion, resolve_published
 from goldilocks_batch.models.hub import is_offline
 from goldilocks_batch.models.pull import places_for, say_nothing
 from goldilocks_batch.models.registry import load_registry
@@ -38,8 +40,22 @@ def chosen_model(
     if lacking is not None:
         places = replace(places, fetch=None, lacking=None if config.offline or is_offline() else lacking)
     if folder is not None:
+        _refuse_conversion(folder)
         return resolve_trained(folder, config.confidence, registry, places)
     model = resolve_published(registry, config.model, config.confidence, places, make=lacking is None)
     for remark in unpinned(model.files):
         say(remark)
     return model
+
+
+def _refuse_conversion(folder: Path) -> None:
+    """A converted forest has no corrections and no level by itself; the registry's model has."""
+    converted = read_conversion(folder)
+    if converted is not None:
+        above = folder.resolve().parents
+        root = above[2] if len(above) > 2 else folder
+        raise ModelError(
+            ErrorCode.MODEL_UNKNOWN,
+            f"{folder} is the conversion of {converted.source.name}, which a published model is read from: "
+            f"use --model rf --artifacts {root}",
+        )

@@ -35,7 +35,7 @@ from goldilocks_batch.models.folder import (
 )
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
-from goldilocks_batch.models.registry import FileEntry, Registry
+from goldilocks_batch.models.registry import FileEntry, Registry, load_registry
 from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "convert_forest",
     "convert_levels",
     "load_forest",
+    "read_conversion",
     "resolve_published",
     "with_conversion",
 ]
@@ -55,6 +56,10 @@ __all__ = [
 PUBLISHED_BLOCKS = ("composition", "structure", "soap", "lattice", "metallicity")
 
 _ARRAYS = "forest.safetensors"
+
+
+class _Schema(RecordPart):
+    record_schema_version: str = ""
 
 
 class Source(RecordPart):
@@ -85,10 +90,20 @@ class Target(RecordPart):
     units: Literal["1/angstrom"] = "1/angstrom"
 
 
+class Needed(RecordPart):
+    """A file that the features need."""
+
+    name: str
+    file: str
+    record_id: str
+    sha256: str = Field(pattern=SHA256)
+
+
 class ConvertedRecord(RecordPart):
     """``model.json``: the Goldilocks record format, as far as a pickle without a record can fill it.
 
-    Nothing in it depends on a registry: corrections belong to a confidence level, not to the file.
+    Nothing in it depends on a registry but the network's digests, the package's own: corrections belong to a
+    confidence level, not to the file.
     """
 
     record_schema_version: Literal["goldilocks_batch.converted_forest.v1"] = (
@@ -103,6 +118,13 @@ class ConvertedRecord(RecordPart):
     feature_columns: tuple[str, ...]
     quantiles: tuple[float, ...]
     quantile_rule: Literal["sklearn_quantile_0.1.1.linear"] = "sklearn_quantile_0.1.1.linear"
+    feature_parameters: dict[str, str] = Field(default_factory=lambda: {"soap_zeros": "library"})
+    requires_artifacts: tuple[Needed, ...] = ()
+    runtime: dict[str, str] = Field(default_factory=dict)
+    trainer: dict[str, str] = Field(
+        default_factory=lambda: {"id": "sklearn_quantile.RandomForestQuantileRegressor"}
+    )
+    seed: None = None  # the pickle does not tell
     target: Target = Target()
     calibration: None = None
     deterministic: bool = True
@@ -116,6 +138,19 @@ def conversion_path(folder: Path, sha256: str) -> Path:
 def conversions(folder: Path) -> list[Path]:
     """All conversions in a folder of the project's layout."""
     return sorted(path for path in conversion_path(folder, "").glob("[0-9a-f]*") if path.is_dir())
+
+
+def read_conversion(path: Path) -> ConvertedRecord | None:
+    """The record of a folder that holds a conversion, None if it holds another model.
+
+    Raises:
+        ModelError: the folder is no model's, or a record is altered or not understood.
+    """
+    folder = ModelFolder(path)
+    known: object = ConvertedRecord.model_fields["record_schema_version"].default
+    if folder.record(_Schema).record_schema_version != known:
+        return None
+    return folder.record(ConvertedRecord)
 
 
 def check_conversion(path: Path, sha256: str) -> ResolvedFile:
@@ -289,8 +324,20 @@ def _files_of(forest: Forest, source: ResolvedFile) -> dict[str, bytes]:
         feature_schema=SCHEMA_ID,
         feature_columns=tuple(columns),
         quantiles=tuple(forest.quantiles.tolist()),
+        requires_artifacts=_network(),
+        runtime={"id": "goldilocks-batch", "version": version},
     )
     return folder_files({_ARRAYS: arrays}, record)
+
+
+def _network() -> tuple[Needed, ...]:
+    """The published metallicity network, which the published forests were trained with."""
+    registry = load_registry()
+    entries = {role: registry.files[key] for role, key in registry.model("rf").files.items()}
+    return tuple(
+        Needed(name=role, file=entry.path, record_id=entry.repository, sha256=entry.sha256 or "")
+        for role, entry in entries.items()
+    )
 
 
 def _take_place(temporary: Path, path: Path, sha256: str) -> None:

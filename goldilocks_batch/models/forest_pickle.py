@@ -128,11 +128,15 @@ _NAMES: dict[tuple[str, str], type] = {
 class _Unpickler(pickle.Unpickler):
     """Resolves the names above and refuses all others."""
 
+    def __init__(self, data: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(data))
+        self._path = path
+
     def find_class(self, module: str, name: str) -> type:
         if (module, name) not in _NAMES:
             raise ModelError(
                 ErrorCode.ARTIFACT_FORBIDDEN,
-                f"the pickle names {module}.{name}, which no published forest needs; nothing of it was run",
+                f"{self._path} names {module}.{name}, which no published forest needs; nothing of it was run",
             )
         return _NAMES[module, name]
 
@@ -150,7 +154,7 @@ def read_forest_pickle(path: Path) -> Forest:
     data = path.read_bytes()
     try:
         _check_operations(data, path)
-        regressor = _Unpickler(io.BytesIO(data)).load()
+        regressor = _Unpickler(data, path).load()
         del data  # the arrays are copies; large files need not be held twice from here on
         if not isinstance(regressor, _Regressor):
             raise pickle.UnpicklingError("it does not hold a RandomForestQuantileRegressor")

@@ -7,21 +7,34 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.errors import ErrorCode, GoldilocksError, ModelError
 from goldilocks_batch.models.artifacts import (
     STARTER,
     Entry,
     Places,
     level_of,
-    resolve,
     resolve_trained,
     shipped_model,
 )
-from goldilocks_batch.models.convert import check_conversion, conversions
+from goldilocks_batch.models.convert import (
+    check_conversion,
+    conversions,
+    read_conversion,
+    resolve_published,
+)
 from goldilocks_batch.models.registry import Registry
 from goldilocks_batch.models.resolved import ResolvedModel
 
-__all__ = ["State", "Status", "entries_of", "levels_of", "status_of", "statuses", "wrong_conversions"]
+__all__ = [
+    "State",
+    "Status",
+    "entries_of",
+    "levels_of",
+    "status_of",
+    "status_of_folder",
+    "statuses",
+    "wrong_conversions",
+]
 
 
 class State(StrEnum):
@@ -84,9 +97,23 @@ def statuses(registry: Registry, places: Places) -> Iterator[Status]:
     """Every level of every model of the registry, and the model in the package."""
     for name in sorted(registry.models):
         yield from (status_of(registry, name, confidence, places) for confidence in levels_of(registry, name))
-    model = resolve_trained(shipped_model(STARTER), 0.95)
+    yield status_of_folder(STARTER, shipped_model(STARTER), registry, places)
+
+
+def status_of_folder(name: str, folder: Path, registry: Registry, places: Places) -> Status:
+    """A trained model, or the conversion of a published forest, each file as its manifest lists it."""
+    try:
+        converted = read_conversion(folder)
+        if converted is not None:
+            arrays = check_conversion(folder, converted.source.sha256)
+            return Status(name, "conversion", ("",), State.VERIFIED, (folder,), arrays.stamp[0])
+        # at the least confidence: what any calibration allows
+        model = resolve_trained(folder, 0.51, registry, places)
+    except GoldilocksError as error:
+        state = State.MISSING if error.code == ErrorCode.ARTIFACT_MISSING else State.REFUSED
+        return Status(name, "trained", ("any",), state, reason=error.message)
     size = sum(file.stamp[0] for file in model.files)
-    yield Status(STARTER, model.kind, ("any",), State.VERIFIED, (shipped_model(STARTER),), size)
+    return Status(name, model.kind, ("any",), State.VERIFIED, (folder,), size)
 
 
 def status_of(registry: Registry, name: str, confidence: float, places: Places) -> Status:
@@ -98,7 +125,7 @@ def status_of(registry: Registry, name: str, confidence: float, places: Places) 
     kind, levels = registry.model(name).kind, (f"{confidence:.2f}",)
     level_of(registry, name, confidence)
     try:
-        model = resolve(registry, name, confidence, places)
+        model = resolve_published(registry, name, confidence, places, make=False)
     except ModelError as error:
         state = State.MISSING if error.code == ErrorCode.ARTIFACT_MISSING else State.REFUSED
         return Status(name, kind, levels, state, reason=error.message)

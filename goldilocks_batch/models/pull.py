@@ -11,6 +11,7 @@ from pathlib import Path
 from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.models.artifacts import Entry, Places
 from goldilocks_batch.models.cache import (
+    LOCK_FILE,
     Locked,
     LockedFolder,
     cache_folder,
@@ -107,14 +108,15 @@ class Fetcher:
         locked = read_pins(repository).files.get(entry.path)
         published = self.remote.describe(entry, entry.revision or (locked.revision if locked else None))
         expected = self._expected(entry)
-        _refuse_another(label, published.sha256, expected)
+        who = "the registry" if entry.sha256 else f"{repository / LOCK_FILE}, of the first fetch,"
+        _refuse_another(label, published.sha256, expected, who)
         self.say(f"{label}: fetching" + (f" {published.size / 1e6:,.1f} MB" if published.size else ""))
         part = final.with_name(f".{final.name}.part-{_key(published)}")
         found = self._downloaded(published, part, expected or published.sha256)
         if entry.sha256 is None:
             pin = Locked(sha256=found, size_bytes=part.stat().st_size, revision=published.revision)
             with changed_pins(repository) as pins:
-                _refuse_another(label, found, pins.files.setdefault(entry.path, pin).sha256)
+                _refuse_another(label, found, pins.files.setdefault(entry.path, pin).sha256, who)
         _put_in_place(part, final)
 
     def _downloaded(self, published: Published, part: Path, expected: str | None) -> str:
@@ -135,12 +137,11 @@ class Fetcher:
         )
 
 
-def _refuse_another(label: str, found: str | None, expected: str | None) -> None:
+def _refuse_another(label: str, found: str | None, expected: str | None, who: str) -> None:
     if found is not None and expected is not None and found != expected:
         raise ModelError(
             ErrorCode.ARTIFACT_DIGEST,
-            f"{label} has sha256 {found} on its host, expected {expected}: another version than the "
-            "registry, or the lock file of the first fetch, names",
+            f"{label} has sha256 {found} on its host: another version than the {expected} that {who} names",
         )
 
 

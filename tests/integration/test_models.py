@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from hub_server import COMMIT, Fault, Hub, serving  # type: ignore[import-not-found]  # in tests/
 
 from goldilocks_batch import read_results
+from goldilocks_batch.models.artifacts import shipped_model
 
 REGISTRY = Path(__file__).resolve().parents[1] / "registry-standins.toml"
 
@@ -99,7 +102,9 @@ def test_what_cannot_be_pulled_says_why(hub: Hub, tmp_path: Path) -> None:
     for arguments, environment, words in (
         (["nets"], {}, "HTTP 404, not found"),
         (["nets"], {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
-        (["best"], {}, "no model 'best'"),
+        (["nets"], {}, "--artifacts DIR. --model starter"),
+        (["best"], {}, "no model 'best'; there are: nets, starter; or name the folder"),
+        (["./best"], {}, "there is no folder ./best"),
         (["nets", "--confidence", "0.5"], {}, "it has 0.90, 0.95"),
     ):
         done = command(hub, tmp_path / "cache", "models", "pull", *arguments, *options, **environment)
@@ -276,3 +281,52 @@ def test_a_plan_fetches_nothing_and_says_what_would_be(
     assert command(hub, cache, *arguments).returncode == 0
     for used in (cache, tmp_path / "no cache"):  # digests of the registry are enough to know the run again
         assert "49 rows, 0 to do" in command(hub, used, *arguments, "--dry-run").stdout
+
+
+@pytest.mark.shared
+def test_a_conversion_does_without_its_pickle(hub: Hub, tmp_path: Path, shared: Path, examples: Path) -> None:
+    folder, network = tmp_path / "models", "JunwenYin/metallicity-goldilocks-CGCNN"
+    shutil.copytree(shared / "hub" / network, folder / network)
+    registry, here = ["--registry", REGISTRY], ["--artifacts", folder, "--registry", REGISTRY]
+    options = ["--confidence", "0.95", *registry, "--artifacts", shared / "hub"]
+    assert command(hub, tmp_path, "models", "convert", *options, "--to", folder).returncode == 0
+    tables: list[Any] = []
+    for artifacts in (folder, shared / "hub"):
+        options = ["--offline", *registry, "--executor", "serial", "--artifacts", artifacts]
+        output = tmp_path / f"run{len(tables)}"
+        done = command(hub, tmp_path, "run", examples / "MgO.cif", *options, "-o", output)
+        assert done.returncode == 0, done.stderr
+        tables.append(read_results(output))
+    assert tables[0].equals(tables[1])
+    arguments = ["models", "verify", "rf", "--confidence", "0.95", *here]
+    assert command(hub, tmp_path / "none", *arguments).returncode == 0
+    (converted,) = folder.glob("converted/*/*")
+    shown = command(hub, tmp_path, "models", "show", converted)
+    assert shown.returncode == 0, shown.stderr
+    for words in ("QRF95.pkl", network, "0.05, 0.5, 0.95"):
+        assert words in shown.stdout
+    refused = command(hub, tmp_path, "run", examples, "--model", converted, "-o", tmp_path / "x")
+    assert refused.returncode == 2
+    assert f"use --model rf --artifacts {folder}" in refused.stderr
+    (converted / "forest.safetensors").write_bytes(b"other")
+    assert command(hub, tmp_path / "none", *arguments).returncode == 1
+    assert command(hub, tmp_path / "none", "models", "verify", converted).returncode == 1
+
+
+def test_models_that_have_all_they_need(hub: Hub, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(shipped_model("starter"), own)
+    for model in ("starter", own):
+        for arguments, words in ((["verify"], "verified"), (["pull"], "nothing"), (["convert"], "nothing")):
+            done = command(hub, tmp_path, "models", *arguments, model)
+            assert done.returncode == 0, done.stderr
+            assert words in done.stdout
+    (own / "forest.safetensors").write_bytes(b"other")
+    altered = command(hub, tmp_path, "models", "verify", own)
+    assert altered.returncode == 1
+    assert "forest.safetensors is not the file" in altered.stderr
+    for arguments in (["list"], ["verify"], ["show", "rf"]):
+        refused = command(hub, tmp_path, "models", *arguments, "--artifacts", tmp_path / "nowhere")
+        assert refused.returncode == 2
+        assert "is no folder" in refused.stderr
+    assert hub.asked == []

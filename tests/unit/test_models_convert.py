@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.features.table import column_names
-from goldilocks_batch.models.artifacts import Places
+from goldilocks_batch.models.artifacts import Places, shipped_model
 from goldilocks_batch.models.convert import (
     PUBLISHED_BLOCKS,
     check_conversion,
@@ -27,6 +27,7 @@ from goldilocks_batch.models.convert import (
     convert_forest,
     convert_levels,
     load_forest,
+    read_conversion,
     with_conversion,
 )
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
@@ -99,6 +100,13 @@ def test_the_record_says_what_it_is_of(source: ResolvedFile, tmp_path: Path) -> 
     assert record["feature_schema"] == "comp_struct_soap_lattice_metal.v1"
     assert tuple(record["feature_columns"]) == tuple(column_names(PUBLISHED_BLOCKS))
     assert record["target"]["contract"] == "goldilocks.k_distance.mesh_lower_bound.2pi.v1"
+    network = {entry["name"]: entry["file"] for entry in record["requires_artifacts"]}
+    assert network == {"metallicity_checkpoint": "is_metal.ckpt", "metallicity_atoms": "atom_init.json"}
+    assert record["runtime"]["id"] == "goldilocks-batch"
+    found = read_conversion(conversion_path(tmp_path, source.sha256))
+    assert found is not None
+    assert found.source.sha256 == source.sha256
+    assert read_conversion(shipped_model("starter")) is None
 
 
 def test_it_is_made_once_and_always_the_same(source: ResolvedFile, tmp_path: Path) -> None:
@@ -185,7 +193,7 @@ def test_a_harmful_pickle_is_refused_and_leaves_nothing(
 ) -> None:
     harmful = regressor(published, n_features_in_=COLUMNS, extra=Payload(os.mkdir, str(tmp_path / "trace")))
     file = digested("forest", written(tmp_path / "f.pkl", harmful), None)
-    refused(model_of(file), tmp_path, ErrorCode.ARTIFACT_FORBIDDEN)
+    refused(model_of(file), tmp_path, ErrorCode.ARTIFACT_FORBIDDEN, "f.pkl names posix.mkdir")
     assert not (tmp_path / "trace").exists()
     assert conversions(tmp_path) == []
 

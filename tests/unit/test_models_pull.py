@@ -157,7 +157,7 @@ def test_wrong_bytes_of_an_unpinned_file_are_refused_too(hub: Hub, tmp_path: Pat
 
 
 def test_another_version_is_refused_before_it_is_fetched(hub: Hub, tmp_path: Path) -> None:
-    refused(fetcher(hub, tmp_path), pinned(b"older"), ErrorCode.ARTIFACT_DIGEST, "another version")
+    refused(fetcher(hub, tmp_path), pinned(b"older"), ErrorCode.ARTIFACT_DIGEST, "that the registry names")
     assert [method for method, _, _ in hub.asked] == ["HEAD"]
 
 
@@ -262,7 +262,7 @@ def test_an_unpinned_file_is_pinned_at_its_first_fetch(hub: Hub, tmp_path: Path)
     assert lock["files"] == {"one.bin": {"sha256": sha(SMALL), "size_bytes": 7, "revision": COMMIT}}
     (tmp_path / "org/repo/one.bin").unlink()
     hub.files["org/repo/one.bin"] = b"newer weights"
-    refused(fetch, entry, ErrorCode.ARTIFACT_DIGEST, "another version", "lock file")
+    refused(fetch, entry, ErrorCode.ARTIFACT_DIGEST, "another version", LOCK_FILE)
 
 
 def test_an_ensemble_is_of_one_commit_and_whole(hub: Hub, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from pathlib import Path
 
@@ -138,10 +139,31 @@ def test_an_incomplete_ensemble_is_refused(tmp_path: Path) -> None:
         resolve(load_registry(registry(tmp_path, pinned)), "m", 0.95, Places(artifacts(tmp_path)))
 
 
+def test_files_that_nobody_pins_are_remarked_on(tmp_path: Path) -> None:
+    known, hub = load_registry(registry(tmp_path)), artifacts(tmp_path)
+    (remark,) = resolve(known, "m", 0.95, Places(hub)).remarks
+    assert "many/a.ckpt" in remark
+    assert "one.bin" not in remark
+    assert "models pull" in remark
+    pin = {"sha256": DIGEST, "size_bytes": 1, "revision": "r"}
+    for name in "ab":
+        (hub / f"org/repo/many/{name}.ckpt").write_bytes(BODY)
+    pins = {"files": {f"many/{name}.ckpt": pin for name in "ab"}}
+    (hub / "org/repo/goldilocks-lock.json").write_text(json.dumps(pins))
+    assert resolve(known, "m", 0.95, Places(hub)).remarks == ()
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"org/repo/one\.bin, org/repo/many: not in"):
+        resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(tmp_path))
+
+
 def test_unknown_models_and_levels_name_the_known_ones(tmp_path: Path) -> None:
     known = load_registry(registry(tmp_path))
-    with pytest.raises(ModelError, match="there are: m"):
+    with pytest.raises(ModelError, match="no model 'n'; there are: m, starter; or name the folder"):
         resolve(known, "n", 0.95, Places(tmp_path))
+    with pytest.raises(ModelError, match=r"there is no folder \./n; there are"):
+        resolve(known, "./n", 0.95, Places(tmp_path))
     with pytest.raises(ModelError, match=r"it has 0\.95"):
         resolve(known, "m", 0.90, Places(tmp_path))
 
