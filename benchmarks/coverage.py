@@ -38,12 +38,14 @@ KINDS = {
 
 
 def real(dataset: Dataset, calibration: CalibrationSettings, seed: int) -> NDArray[np.float64]:
-    """``(levels, 3)`` shares of a held-out third: lower bound holds, upper bound holds, both."""
+    """``(levels, 4)`` shares of a held-out third: lower bound holds, upper, both, two-sided interval."""
     held = holdout(dataset.formulas, 1 / 3, seed)
     seen, kept = dataset.take(~held), dataset.take(held)
     trained = fit(seen.features, seen.kdist, seen.formulas, FOREST, calibration, seed)
-    bounds = bounds_of(*trained, kept.features)
-    return np.array([_counted(kept.kdist, bounds[confidence]) for confidence in CONFIDENCES])
+    bounds, intervals = (bounds_of(*trained, kept.features, central=central) for central in (False, True))
+    return np.array(
+        [[*_counted(kept.kdist, bounds[c]), _counted(kept.kdist, intervals[c])[2]] for c in CONFIDENCES]
+    )
 
 
 def _counted(truth: NDArray[np.float64], bounds: NDArray[np.float64]) -> list[float]:
@@ -59,11 +61,13 @@ def made_up(calibration: CalibrationSettings, seed: int, rows: int = 1000) -> ND
     y = np.exp(mean + width * rng.standard_normal(len(x)))
     groups = [f"{i // 2}" for i in range(rows)]
     trained = fit(x[:rows], y[:rows], groups, FOREST, calibration, seed)
-    found = []
-    for bounds in bounds_of(*trained, x[rows:]).values():
-        low, high = ((np.log(bounds[:, side]) - mean[rows:]) / width[rows:] for side in (0, 2))
-        found.append([norm.sf(low).mean(), norm.cdf(high).mean(), (norm.cdf(high) - norm.cdf(low)).mean()])
-    return np.array(found)
+    shares = []
+    for central in (False, True):
+        for bounds in bounds_of(*trained, x[rows:], central=central).values():
+            low, high = (norm.cdf((np.log(bounds[:, k]) - mean[rows:]) / width[rows:]) for k in (0, 2))
+            shares.append([1 - low.mean(), high.mean(), (high - low).mean()])
+    one_sided, two_sided = np.array(shares).reshape(2, len(CONFIDENCES), 3)
+    return np.column_stack([one_sided, two_sided[:, 2]])
 
 
 def show(title: str, found: Sequence[NDArray[np.float64]]) -> float:
@@ -71,14 +75,18 @@ def show(title: str, found: Sequence[NDArray[np.float64]]) -> float:
     mean = np.mean(found, axis=0)
     error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.zeros(mean.shape)
     print(f"\n{title}, {len(found)} repetitions")
-    print(f"| nominal | lower | upper | nominal | central |\n{'| --- ' * 5}|")
-    worst = 0.0
+    print(f"| nominal | lower | upper | nominal | both bounds | two-sided |\n{'| --- ' * 6}|")
+    worst = np.zeros(3)
     for confidence, values, errors in zip(CONFIDENCES, mean, error, strict=True):
-        lower, upper, central = (f"{v:.4f} ± {e:.4f}" for v, e in zip(values, errors, strict=True))
-        print(f"| {confidence:.2f} | {lower} | {upper} | {2 * confidence - 1:.2f} | {central} |")
-        worst = max(worst, abs(values[0] - confidence), abs(values[2] - (2 * confidence - 1)))
-    print(f"largest distance from nominal, lower and central: {100 * worst:.2f} points")
-    return worst
+        lower, upper, central, two_sided = (f"{v:.4f} ± {e:.4f}" for v, e in zip(values, errors, strict=True))
+        print(
+            f"| {confidence:.2f} | {lower} | {upper} | {2 * confidence - 1:.2f} | {central} | {two_sided} |"
+        )
+        nominal = np.array([confidence, 2 * confidence - 1, 2 * confidence - 1])
+        worst = np.maximum(worst, np.abs(values[[0, 2, 3]] - nominal))
+    apart = ", ".join(f"{100 * value:.2f}" for value in worst)
+    print(f"largest distance from nominal of lower, both, two-sided: {apart} points")
+    return float(worst.max())
 
 
 def main() -> None:

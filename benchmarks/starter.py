@@ -37,7 +37,7 @@ def main() -> None:
 
     target = Target(column=options.column, kind=options.kind) if options.column else None
     studies = Target(column="k_dist", at_most="k_dist_at_most")
-    checks = [Check(f"Never seen: {options.check.name}", options.check, studies)] if options.check else []
+    checks = [Check(f"Elsewhere: {options.check.name}", options.check, studies)] if options.check else []
     resources = Resources(cache=options.cache)
     began = time.perf_counter()
     _, own = train_starter(

@@ -28,7 +28,7 @@ from goldilocks_batch.models.devices import resolved_device
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.provenance import versions
 from goldilocks_batch.training.alignn_model import TrainedNetworks, positive, read_networks_of, write_networks
-from goldilocks_batch.training.card import model_card
+from goldilocks_batch.training.card import model_card, report
 from goldilocks_batch.training.conformal import Calibration, conformal_rank
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.elements import element_table, table_bytes
@@ -148,7 +148,9 @@ def train_alignn(
     data = data.without(prepared.failures)
     graphs = [graph for graph in prepared.graphs if graph is not None]
     sets = _dealt(data.formulas.tolist(), config)
-    conformal_rank(int(sets["calibration"].sum()), max(CONFIDENCES))  # before the work, not after it
+    conformal_rank(
+        int(sets["calibration"].sum()), max(CONFIDENCES), "add labels"
+    )  # before the work, not after it
     architecture = _architecture(config.network, table.shape[1], len(features.columns))
     state = output.absolute().with_name(output.absolute().name + ".training")
     fitted = _fitted(data, graphs, sets, config, architecture, table, device, state, progress)
@@ -170,12 +172,12 @@ def train_alignn(
     with placed(output) as folder:
         everything = (folder, checkpoints, table_bytes(table), calibration)
         write_networks(*everything, about)
-        bounds = judged_bounds(read_networks_of(folder), judged_rows)
-        own = evaluate(judged_rows, bounds)
+        bounds, intervals = judged_bounds(read_networks_of(folder), judged_rows)
+        own = evaluate(judged_rows, bounds, intervals)
         title = f"Held-out rows ({config.test_share:.0%}, by composition)"
         about["evaluation"] = {"kind": title, **own.to_dict()}
         draft = read_networks_of(folder).record
-        card = {"card.md": model_card(draft, own, title).encode()}
+        card = {"card.md": model_card(draft, {title: report(own)}).encode()}
         seen = Seen.of(learned).calibrated_on(data.take(sets["calibration"])).file()
         write_networks(*everything, about, {**card, **seen, **failures_file(data)})
     state.unlink(missing_ok=True)

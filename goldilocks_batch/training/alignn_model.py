@@ -28,7 +28,7 @@ from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, folder_f
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.training.conformal import Calibration
 from goldilocks_batch.training.model_record import ModelRecord, NetworkArtifacts
-from goldilocks_batch.training.record import check_columns
+from goldilocks_batch.training.record import check_columns, flagged
 
 __all__ = ["CalibratedNetworks", "TrainedNetworks", "positive", "read_networks_of", "write_networks"]
 
@@ -60,11 +60,11 @@ class CalibratedNetworks:
     def predict(self, inputs: ModelInputs) -> RawBounds:
         """Calibrated lower bound, median, calibrated upper bound; the spread is that of the networks."""
         raw = self._networks.predict(inputs)
+        values = positive(raw.values)
         flags = dict(raw.flags)
-        for row, crystal in enumerate(inputs.crystals):
-            if len(crystal) > self._largest:
-                flags[row] = (*flags.get(row, ()), "outside_training_cells")
-        return RawBounds(self.margins.apply(positive(raw.values)), raw.spread, flags, raw.failures)
+        for row, found in flagged(inputs, values, self.margins, self._largest).items():
+            flags[row] = (*flags.get(row, ()), *found)
+        return RawBounds(self.margins.apply(values), raw.spread, flags, raw.failures)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,17 @@ __all__ = ["describe_training", "margin_table", "model_card", "report"]
 _KINDS = {"quantile_forest": "A quantile forest", "alignn_ensemble": "An ensemble of ALIGNN networks"}
 
 
+_LIMITS = (
+    "Of {censored} of the {rows} rows only a limit is known, which the label does not exceed: a bound below "
+    "it may hold or not. Coverage is then a range, from none of these rows held to all of them."
+)
+
+
+_TWO_SIDED = (
+    "Two-sided: both ends moved by one margin, calibrated to hold together; runs give one-sided bounds."
+)
+
+
 def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: Sequence[str] = ()) -> str:
     """Tables of an evaluation.
 
@@ -32,12 +43,15 @@ def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: S
         f"own median as a constant: {evaluation.mae_constant:.4f}), R² {evaluation.r2:.3f}.",
         "Coverage, the share of structures for which a bound holds, with 95 % error bars. A lower bound "
         "holds if it is no larger than the label: its mesh is converged. Width is upper minus lower bound.",
+        *([_LIMITS.format(censored=censored, rows=evaluation.rows)] if censored else []),
         _coverage_table(evaluation),
+        *([_TWO_SIDED] if evaluation.levels[0].two_sided else []),
         "What it costs to use the lower bound, beside the constant kdist that holds for as many structures: "
         "k-points of the full meshes, summed over all rows, and waste, how many times the k-points of the "
         "label's own mesh are spent, on average. The sum is ruled by the few densest meshes; the average "
         "gives every structure the same weight.",
         _cost_table(evaluation),
+        *_verdict(evaluation, censored),
         "Constants in use, on the same rows:",
         _constant_table(evaluation),
     ]
@@ -46,6 +60,17 @@ def report(evaluation: Evaluation, *, groups_at: float | None = None, remarks: S
         rows = [[name, str(c.rows), _share(c)] for name, c in groups.items()]
         parts.append(_table([kind, "rows", f"lower bound at {chosen.confidence:.2f} holds"], rows))
     return "\n\n".join(parts) + "\n"
+
+
+def _verdict(evaluation: Evaluation, censored: int) -> list[str]:
+    """What the cost table comes to."""
+    said = ["The constant is the best one for these very rows, which nobody knows beforehand."]
+    if censored:
+        said.append("Equal coverage means the upper end of both ranges: limits count as if the bound held.")
+    dearer = [f"{v.confidence:.2f}" for v in evaluation.levels if v.ratio > 1.0]
+    if dearer:
+        said.append(f"The model spends more k-points in sum than that constant at {', '.join(dearer)}.")
+    return [" ".join(said)]
 
 
 def describe_training(dataset: Dataset) -> dict[str, Any]:
@@ -64,23 +89,14 @@ def describe_training(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def model_card(
-    record: ModelRecord,
-    own: Evaluation,
-    own_title: str,
-    checks: Mapping[str, Evaluation] | None = None,
-) -> str:
+def model_card(record: ModelRecord, sections: Mapping[str, str]) -> str:
     """A model's card, from its record and figures.
 
     Args:
         record: the record.
-        own: figures on the training set's own kind of rows.
-        own_title: how those rows were kept apart.
-        checks: figures on other data, by title.
+        sections: Markdown by title, of how good it is.
     """
     about = record.training.model_dump(mode="json")
-    target = about["target"]
-    meaning = "kdist" if target["kind"] == "kdist" else "kdist = 2π/L of the k-point length L"
     parts = [
         f"# {record.name}",
         f"{_KINDS[record.role]} that predicts the k-point distance (1/Å, with the 2π) at which the total "
@@ -88,12 +104,7 @@ def model_card(
         "1.",
         "\n".join(f"- {remark}" for remark in record.remarks),
         "## Labels",
-        f"`{about['dataset']}` (sha256 `{about['dataset_sha256'][:16]}…`), column `{target['column']}`, "
-        f"{meaning}. {about['labels']} structures of {about['compositions']} compositions; median primitive "
-        f"cell {about['sites']['median']} sites, largest {about['sites']['largest']}; kdist "
-        f"{about['kdist']['q05']} to {about['kdist']['q95']} 1/Å (5 % to 95 %), median "
-        f"{about['kdist']['median']}. {sum(about['left_out'].values())} structures were "
-        "left out because they have no features.",
+        _labels(about),
         f"Elements ({len(about['elements'])}): {' '.join(about['elements'])}. A structure with another "
         "element, or with more sites than the largest cell, is flagged in the results.",
         "## Model",
@@ -103,13 +114,37 @@ def model_card(
         "## Calibration",
         f"Conformalized quantile regression in log kdist, {record.calibration.kind}, "
         f"{record.calibration.rows} rows. {record.calibration.guarantee}",
+        _calibration_labels(record),
         margin_table(record),
-        f"## {own_title}",
-        report(own).rstrip(),
     ]
-    for title, evaluation in (checks or {}).items():
-        parts += [f"## {title}", report(evaluation).rstrip()]
+    for title, text in sections.items():
+        parts += [f"## {title}", text.rstrip()]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _labels(about: Mapping[str, Any]) -> str:
+    """What :func:`describe_training` says, as a sentence or two."""
+    target, kdist, sites = about["target"], about["kdist"], about["sites"]
+    meaning = "kdist" if target["kind"] == "kdist" else "kdist = 2π/L of the k-point length L"
+    column = f"column `{target['column']}`, " if target["column"] else ""
+    return (
+        f"`{about['dataset']}` (sha256 `{about['dataset_sha256'][:16]}…`), {column}{meaning}. "
+        f"{about['labels']} structures of {about['compositions']} compositions; median primitive cell "
+        f"{sites['median']} sites, largest {sites['largest']}; kdist {kdist['q05']} to {kdist['q95']} 1/Å "
+        f"(5 % to 95 %), median {kdist['median']}. {sum(about['left_out'].values())} structures were left "
+        "out because they have no features."
+    )
+
+
+def _calibration_labels(record: ModelRecord) -> str:
+    """What the labels of a calibration are, if they are others than those of the training."""
+    about = record.calibration.dataset
+    if about is None:
+        return ""
+    return (
+        f"Calibrated on other labels than it was trained on: {_labels(about)} {about['known_compositions']} "
+        "of them share their composition with the training set."
+    )
 
 
 def _making(record: ModelRecord) -> str:
@@ -140,6 +175,7 @@ def margin_table(record: ModelRecord) -> str:
 
 def _coverage_table(evaluation: Evaluation) -> str:
     header = ["confidence", "lower bound holds", "upper bound holds", "both, nominal", "both hold"]
+    two_sided = any(v.two_sided for v in evaluation.levels)
     rows = [
         [
             f"{v.confidence:.2f}",
@@ -149,10 +185,12 @@ def _coverage_table(evaluation: Evaluation) -> str:
             _share(v.central),
             f"{v.pinball:.5f}",
             f"{v.width:.3f}",
+            *([_share(v.two_sided), f"{v.two_sided_width:.3f}"] if v.two_sided else []),
         ]
         for v in evaluation.levels
     ]
-    return _table([*header, "pinball (1/Å)", "width (1/Å)"], rows)
+    more = ["two-sided holds", "its width (1/Å)"] if two_sided else []
+    return _table([*header, "pinball (1/Å)", "width (1/Å)", *more], rows)
 
 
 def _cost_table(evaluation: Evaluation) -> str:
@@ -160,10 +198,10 @@ def _cost_table(evaluation: Evaluation) -> str:
         "confidence",
         "k-points",
         "constant's k-points",
-        "saved",
+        "ratio",
         "waste",
         "constant's waste",
-        "saved",
+        "ratio",
         "constant (1/Å)",
     ]
     rows = [
@@ -171,10 +209,10 @@ def _cost_table(evaluation: Evaluation) -> str:
             f"{v.confidence:.2f}",
             f"{v.model.kpoints:,}",
             f"{v.constant_kpoints:,.0f}",
-            f"{100 * v.saved:.1f} %",
+            f"{v.ratio:.2f}",
             f"{v.model.waste:.2f}",
             f"{v.constant_waste:.2f}",
-            f"{100 * (1 - v.model.waste / v.constant_waste):.1f} %",
+            f"{v.model.waste / v.constant_waste:.2f}",
             f"{v.constant_kdist:.3f}",
         ]
         for v in evaluation.levels
@@ -184,10 +222,10 @@ def _cost_table(evaluation: Evaluation) -> str:
 
 def _constant_table(evaluation: Evaluation) -> str:
     rows = [
-        [name, f"{s.kdist:.3f}", _share(s.coverage), f"{s.kpoints:,}", f"{s.waste:.2f}"]
+        [name, f"{s.kdist:.3f}", _share(s.coverage), f"{s.kpoints:,}", f"{s.waste:.2f}", f"{s.mae:.4f}"]
         for name, s in evaluation.constants.items()
     ]
-    return _table(["constant", "kdist (1/Å)", "holds for", "k-points", "waste"], rows)
+    return _table(["constant", "kdist (1/Å)", "holds for", "k-points", "waste", "MAE (1/Å)"], rows)
 
 
 def _share(coverage: Coverage) -> str:

@@ -55,8 +55,13 @@ def rows_needed(coverage: float) -> int:
     return max(1, math.ceil(coverage / (1.0 - coverage) - _ROUNDING))
 
 
-def conformal_rank(n: int, coverage: float) -> int:
+def conformal_rank(n: int, coverage: float, advice: str = "use a lower confidence, or more labels") -> int:
     """Which of n ordered scores is the margin, counted from 1: ``ceil((n + 1) coverage)``.
+
+    Args:
+        n: calibration rows.
+        coverage: in (0, 1).
+        advice: what to do if there are too few.
 
     Raises:
         ConfigError: DATASET_INVALID, there are too few rows for this coverage.
@@ -66,8 +71,7 @@ def conformal_rank(n: int, coverage: float) -> int:
         raise ConfigError(
             ErrorCode.DATASET_INVALID,
             f"{n} calibration rows cannot give a coverage of {coverage:g}: at least {rows_needed(coverage)} "
-            "are needed. Use more labels, a lower confidence, or cross-conformal calibration, which uses "
-            "every row",
+            f"are needed; {advice}",
         )
     return max(rank, 1)
 
@@ -119,11 +123,21 @@ class Margins:
             ``(n, 3)`` lower, median, upper, 1/Å; a lower bound above the median, or an upper one below,
             is set to it, which can only add to what the interval covers.
         """
+        bounds = self._moved(raw, central=central)
+        bounds[:, 0] = np.minimum(bounds[:, 0], bounds[:, 1])
+        bounds[:, 2] = np.maximum(bounds[:, 2], bounds[:, 1])
+        return bounds
+
+    def crossed(self, raw: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Rows of ``(n, 3)`` quantiles with a bound that :meth:`apply` sets to the median."""
+        bounds = self._moved(raw, central=False)
+        return np.flatnonzero((bounds[:, 0] > bounds[:, 1]) | (bounds[:, 2] < bounds[:, 1]))
+
+    def _moved(self, raw: NDArray[np.floating], *, central: bool) -> NDArray[np.float64]:
         down, up = (self.central, self.central) if central else (self.lower, self.upper)
         bounds = np.array(raw, dtype=np.float64)
-        median = bounds[:, 1]
-        bounds[:, 0] = np.minimum(bounds[:, 0] * math.exp(-down), median)
-        bounds[:, 2] = np.maximum(bounds[:, 2] * math.exp(up), median)
+        bounds[:, 0] *= math.exp(-down)
+        bounds[:, 2] *= math.exp(up)
         return bounds
 
 

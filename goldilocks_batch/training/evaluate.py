@@ -90,12 +90,14 @@ class Spending:
         coverage: of the choice as a lower bound.
         kpoints: sum over all rows.
         waste: mean over labelled rows of the k-points as a multiple of those of the label's own mesh.
+        mae: mean distance of the choice from the label, 1/Å, over labelled rows.
     """
 
     kdist: float
     coverage: Coverage
     kpoints: int
     waste: float
+    mae: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,9 @@ class Level:
         confidence: one-sided.
         lower: coverage of the lower bound, nominally ``confidence``.
         upper: coverage of the upper bound, nominally ``confidence``.
-        central: coverage of the interval, nominally ``2 confidence - 1``.
+        central: coverage of both bounds together, nominally ``2 confidence - 1``.
+        two_sided: coverage of the interval calibrated as one, nominally the same; None if there is none.
+        two_sided_width: mean of its upper minus lower end, 1/Å.
         pinball: mean pinball loss of the three bounds, 1/Å.
         width: mean of upper minus lower, 1/Å.
         width_ratio: geometric mean of upper over lower.
@@ -121,6 +125,8 @@ class Level:
     lower: Coverage
     upper: Coverage
     central: Coverage
+    two_sided: Coverage | None
+    two_sided_width: float | None
     pinball: float
     width: float
     width_ratio: float
@@ -131,9 +137,9 @@ class Level:
     groups: dict[str, dict[str, Coverage]]
 
     @property
-    def saved(self) -> float:
-        """Share of the k-points of the constant of equal coverage that the model saves."""
-        return 1.0 - self.model.kpoints / self.constant_kpoints
+    def ratio(self) -> float:
+        """The model's k-points as a multiple of those of the constant of equal coverage."""
+        return self.model.kpoints / self.constant_kpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +169,17 @@ class Evaluation:
         return _plain(asdict(self))
 
 
-def evaluate(dataset: Dataset, bounds: Mapping[float, NDArray[np.float64]]) -> Evaluation:
+def evaluate(
+    dataset: Dataset,
+    bounds: Mapping[float, NDArray[np.float64]],
+    intervals: Mapping[float, NDArray[np.float64]] | None = None,
+) -> Evaluation:
     """Judge bounds.
 
     Args:
         dataset: rows that had no part in making the bounds; at least one has a label.
         bounds: by confidence, ``(n, 3)`` lower, median, upper, 1/Å; the same median in all.
+        intervals: the same with bounds calibrated as a pair; None if the model has none.
     """
     known = ~dataset.censored
     truth = dataset.kdist[known]
@@ -180,7 +191,10 @@ def evaluate(dataset: Dataset, bounds: Mapping[float, NDArray[np.float64]]) -> E
         mae=float(np.abs(truth - median).mean()),
         r2=1.0 - float(((truth - median) ** 2).sum()) / spread if spread > 0 else math.nan,
         mae_constant=float(np.abs(truth - np.median(truth)).mean()),
-        levels=tuple(_level(dataset, confidence, bounds[confidence]) for confidence in bounds),
+        levels=tuple(
+            _level(dataset, confidence, bounds[confidence], (intervals or {}).get(confidence))
+            for confidence in bounds
+        ),
         constants={
             name: _spending(dataset, np.full(len(dataset), kdist)) for name, kdist in CONSTANTS.items()
         },
@@ -194,7 +208,12 @@ def mesh_points(lattices: NDArray[np.float64], kdist: NDArray[np.float64]) -> ND
     return points
 
 
-def _level(dataset: Dataset, confidence: float, bounds: NDArray[np.float64]) -> Level:
+def _level(
+    dataset: Dataset,
+    confidence: float,
+    bounds: NDArray[np.float64],
+    interval: NDArray[np.float64] | None,
+) -> Level:
     known = ~dataset.censored
     truth, (lower, _, upper) = dataset.kdist[known], bounds[known].T
     losses = [
@@ -207,6 +226,8 @@ def _level(dataset: Dataset, confidence: float, bounds: NDArray[np.float64]) -> 
         lower=model.coverage,
         upper=_upper_coverage(dataset, bounds[:, 2]),
         central=_central_coverage(dataset, bounds),
+        two_sided=None if interval is None else _central_coverage(dataset, interval),
+        two_sided_width=None if interval is None else float((interval[known, 2] - interval[known, 0]).mean()),
         pinball=float(np.mean(losses)),
         width=float((upper - lower).mean()),
         width_ratio=float(np.exp(np.log(upper / lower).mean())),
@@ -250,6 +271,7 @@ def _spending(dataset: Dataset, kdist: NDArray[np.float64]) -> Spending:
         coverage=_lower_coverage(dataset, kdist),
         kpoints=int(points.sum()),
         waste=float((points[known] / needed).mean()),
+        mae=float(np.abs(kdist[known] - dataset.kdist[known]).mean()),
     )
 
 

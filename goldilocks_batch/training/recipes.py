@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
 from goldilocks_batch.provenance import versions
-from goldilocks_batch.training.card import describe_training, model_card
+from goldilocks_batch.training.card import describe_training, model_card, report
 from goldilocks_batch.training.conformal import Calibration, Kind
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
@@ -49,8 +49,14 @@ _GUARANTEES: dict[Kind, str] = {
     "split": "If the calibration rows and a new structure are exchangeable, a bound holds with at least its "
     "stated probability, averaged over structures; nothing is promised for any one kind of structure.",
     "cross": "Each row was predicted by a forest that saw no row of its composition; the final forest saw "
-    "all. Coverage is then close to the stated one, measured below, but no finite-sample proof covers it.",
+    "all. Coverage is then measured to be close to the stated one, and no finite-sample proof covers it.",
 }
+
+
+_NOT_JUDGED = (
+    "None yet with this calibration: `goldilocks-batch evaluate` judges it on labels that neither training "
+    "nor calibration saw."
+)
 
 
 class Named(Protocol):
@@ -130,23 +136,38 @@ def train_model(
     )
     if config.test_share:
         title = f"Held-out rows ({config.test_share:.0%}, by composition)"
-        judged_rows, bounds = data.take(held), bounds_of(forest, calibration, data.features[held])
+        judged_rows = data.take(held)
+        bounds, intervals = (
+            bounds_of(forest, calibration, judged_rows.features, central=central) for central in (False, True)
+        )
     else:
         title = f"Cross-validated ({config.validation_folds} folds by composition, calibration included)"
-        judged_rows, bounds = data, cross_validate(data, config, n_jobs=resources.n_jobs, grown=grown)
-    own = evaluate(judged_rows, bounds)
+        judged_rows = data
+        bounds, intervals = cross_validate(data, config, n_jobs=resources.n_jobs, grown=grown)
+    own = evaluate(judged_rows, bounds, intervals)
     about = about_model(kept, features, config, calibration, trainer_about(config), config.forest.seed)
     about["evaluation"] = {"kind": title, **own.to_dict()}
-    found = {}
+    seen, found, sections = Seen.of(kept), {}, {title: report(own)}
     for check in checks:
         other = resources.load(check.path, check.target, features)
-        found[check.title] = evaluate(other, bounds_of(forest, calibration, other.features))
+        known = seen.overlap(other)
+        related = known.trained | known.compositions
+        parts = {check.title: (other, known.remarks)}
+        if related.any() and not related.all():
+            parts[f"{check.title}, compositions that the training set lacks"] = (other.take(~related), ())
+        for name, (rows, remarks) in parts.items():
+            found[name] = evaluate(
+                rows,
+                bounds_of(forest, calibration, rows.features),
+                bounds_of(forest, calibration, rows.features, central=True),
+            )
+            sections[name] = report(found[name], remarks=remarks)
     about["evaluation"] |= {"checks": {name: result.to_dict() for name, result in found.items()}}
     draft = ModelRecord.model_validate(
         {**about, "artifacts": {"estimator_sha256": "0" * 64, "calibration_sha256": "0" * 64}}
     )
-    card = {"card.md": model_card(draft, own, title, found).encode()}
-    extra = {**card, **Seen.of(kept).file(), **failures_file(data)}
+    card = {"card.md": model_card(draft, sections).encode()}
+    extra = {**card, **seen.file(), **failures_file(data)}
     with placed(output) as folder:
         write_model(folder, forest, calibration, about, extra)
     return read_model(output), Judged(own, judged_rows, bounds)
@@ -202,10 +223,15 @@ def calibrate_model(
     about = old.record.model_dump(mode="json", exclude={"artifacts"})
     labels = describe_training(data) | {"known_compositions": int(known.compositions.sum())}
     about["calibration"] = _calibration_about(calibration) | {"dataset": labels}
+    about["calibration"]["guarantee"] += (
+        f" These rows are of {data.labels.name}, none of them trained the model."
+    )
     # figures of another calibration say nothing of this one
     about["evaluation"] = {}
     seen = Seen.read(origin)
-    extra = {**(seen.calibrated_on(data).file() if seen else {}), **failures_file(data)}
+    draft = ModelRecord.model_validate({**about, "artifacts": old.record.artifacts})
+    card = {"card.md": model_card(draft, {"Figures": _NOT_JUDGED}).encode()}
+    extra = {**card, **(seen.calibrated_on(data).file() if seen else {}), **failures_file(data)}
     with placed(output) as folder:
         old.write_anew(folder, calibration, about, extra)
     return read_trained(output)
@@ -240,21 +266,27 @@ def evaluate_model(
     trained = read_trained(folder)
     data = resources.load(dataset, target, resources.features_of(trained.record))
     data = data.without(trained.failures(data.cells))
-    bounds = judged_bounds(trained, data, confidences)
+    bounds, intervals = judged_bounds(trained, data, confidences)
     known = overlap_with(folder, trained.record.training.dataset_sha256, data)
-    judged = Judged(evaluate(data, bounds), data, bounds, known.remarks)
+    judged = Judged(evaluate(data, bounds, intervals), data, bounds, known.remarks)
     write_judged(judged, output)
     return judged
 
 
 def judged_bounds(
     trained: Trained, data: Dataset, confidences: Sequence[float] = CONFIDENCES
-) -> dict[float, NDArray[np.float64]]:
-    """Calibrated bounds of a dataset's rows by confidence, each ``(n, 3)``, 1/Å; one pass for all."""
+) -> tuple[dict[float, NDArray[np.float64]], dict[float, NDArray[np.float64]]]:
+    """Calibrated bounds of a dataset's rows, in one pass.
+
+    Returns:
+        By confidence ``(n, 3)``, 1/Å: one-sided bounds; two-sided intervals.
+    """
     margins = [trained.calibration.margins(confidence) for confidence in confidences]
     wanted = sorted({quantile for m in margins for quantile in m.quantiles})
     raw = trained.predict(data.features, data.cells, wanted)
-    return {m.confidence: m.apply(raw[:, [wanted.index(q) for q in m.quantiles]]) for m in margins}
+    quantiles = {m: raw[:, [wanted.index(q) for q in m.quantiles]] for m in margins}
+    one_sided = {m.confidence: m.apply(values) for m, values in quantiles.items()}
+    return one_sided, {m.confidence: m.apply(values, central=True) for m, values in quantiles.items()}
 
 
 def about_model(

@@ -22,10 +22,18 @@ from goldilocks_batch.features.table import n_columns
 from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, folder_files, packed, sha256_of_bytes
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
-from goldilocks_batch.training.conformal import LEVELS, Calibration
+from goldilocks_batch.training.conformal import LEVELS, Calibration, Margins
 from goldilocks_batch.training.model_record import COLUMN_DIGESTS, Artifacts, ModelRecord
 
-__all__ = ["CalibratedForest", "TrainedModel", "check_columns", "listed_files", "read_model", "write_model"]
+__all__ = [
+    "CalibratedForest",
+    "TrainedModel",
+    "check_columns",
+    "flagged",
+    "listed_files",
+    "read_model",
+    "write_model",
+]
 
 _FOREST, _CALIBRATION = "forest.safetensors", "calibration.safetensors"
 
@@ -56,9 +64,8 @@ class CalibratedForest:
         """Calibrated lower bound, median, calibrated upper bound."""
         if inputs.features is None:
             raise ValueError("a forest needs features")
-        bounds = self.margins.apply(self._forest.predict(inputs.features, self.margins.quantiles))
-        large = [row for row, crystal in enumerate(inputs.crystals) if len(crystal) > self._largest]
-        return RawBounds(bounds, flags=dict.fromkeys(large, ("outside_training_cells",)))
+        raw = self._forest.predict(inputs.features, self.margins.quantiles)
+        return RawBounds(self.margins.apply(raw), flags=flagged(inputs, raw, self.margins, self._largest))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +115,26 @@ class TrainedModel:
             ConfigError: see :meth:`~goldilocks_batch.training.conformal.Calibration.margins`.
         """
         return CalibratedForest(self, confidence)
+
+
+def flagged(
+    inputs: ModelInputs, raw: NDArray[np.floating], margins: Margins, largest: float
+) -> dict[int, tuple[str, ...]]:
+    """What there is to remark on rows: bounds that crossed the median, cells larger than any in training.
+
+    Args:
+        inputs: n structures.
+        raw: ``(n, 3)`` their quantiles, 1/Å.
+        margins: what those are moved by.
+        largest: sites of the largest cell in training.
+    """
+    flags: dict[int, tuple[str, ...]] = dict.fromkeys(
+        margins.crossed(raw).tolist(), ("crossed_bounds_repaired",)
+    )
+    for row, crystal in enumerate(inputs.crystals):
+        if len(crystal) > largest:
+            flags[row] = (*flags.get(row, ()), "outside_training_cells")
+    return flags
 
 
 def write_model(

@@ -169,11 +169,12 @@ def fit(
 
     if calibration.kind == "split":
         held = holdout(groups, calibration.share, seed)
-        conformal_rank(int(held.sum()), max(CONFIDENCES))  # before the work, not after it
+        advice = "add labels, or let every row calibrate (calibration.kind: cross)"
+        conformal_rank(int(held.sum()), max(CONFIDENCES), advice)  # before the work, not after it
         trained = forest_on(~held)
         return trained, _calibration(trained.predict(features[held], LEVELS), kdist[held], "split")
     folds = fold_numbers(groups, calibration.folds, seed)
-    conformal_rank(len(kdist), max(CONFIDENCES))
+    conformal_rank(len(kdist), max(CONFIDENCES), "add labels")
     predictions = np.empty((len(kdist), len(LEVELS)), dtype=np.float32)
     for fold in range(calibration.folds):
         out = folds == fold
@@ -192,12 +193,20 @@ def bounds_of(
     calibration: Calibration,
     features: NDArray[np.floating],
     confidences: Sequence[float] = CONFIDENCES,
+    *,
+    central: bool = False,
 ) -> dict[float, NDArray[np.float64]]:
-    """Calibrated bounds of ``(n, k)`` rows by confidence, each ``(n, 3)``, 1/Å; one pass for all."""
+    """Calibrated bounds of ``(n, k)`` rows by confidence, each ``(n, 3)``, 1/Å; one pass for all.
+
+    With ``central`` both bounds are moved by one margin, and hold together for ``2 c - 1`` of the rows.
+    """
     margins = [calibration.margins(confidence) for confidence in confidences]
     wanted = sorted({quantile for m in margins for quantile in m.quantiles})
     raw = forest.predict(features, wanted)
-    return {m.confidence: m.apply(raw[:, [wanted.index(q) for q in m.quantiles]]) for m in margins}
+    return {
+        m.confidence: m.apply(raw[:, [wanted.index(q) for q in m.quantiles]], central=central)
+        for m in margins
+    }
 
 
 def cross_validate(
@@ -207,10 +216,14 @@ def cross_validate(
     *,
     n_jobs: int = 1,
     grown: Grown | None = None,
-) -> dict[float, NDArray[np.float64]]:
-    """Bounds of every row from a whole training, calibration included, that saw no row of its composition."""
+) -> tuple[dict[float, NDArray[np.float64]], dict[float, NDArray[np.float64]]]:
+    """Bounds of every row from a whole training, calibration included, that saw no row of its composition.
+
+    Returns:
+        By confidence ``(n, 3)``, 1/Å: one-sided bounds; two-sided intervals.
+    """
     folds = fold_numbers(dataset.formulas.tolist(), config.validation_folds, config.seed + 1)
-    bounds = {confidence: np.empty((len(dataset), 3)) for confidence in confidences}
+    found = [{confidence: np.empty((len(dataset), 3)) for confidence in confidences} for _ in range(2)]
     for fold in range(config.validation_folds):
         out = folds == fold
         seen = dataset.take(~out)
@@ -224,9 +237,11 @@ def cross_validate(
             n_jobs=n_jobs,
             grown=grown,
         )
-        for confidence, values in bounds_of(*trained, dataset.features[out], confidences).items():
-            bounds[confidence][out] = values
-    return bounds
+        for central, bounds in enumerate(found):
+            fold_bounds = bounds_of(*trained, dataset.features[out], confidences, central=bool(central))
+            for confidence, values in fold_bounds.items():
+                bounds[confidence][out] = values
+    return found[0], found[1]
 
 
 def forests_to_grow(config: TrainConfig) -> int:

@@ -88,6 +88,15 @@ def test_bounds_stay_positive_and_ordered_whatever_the_margins(
     assert bounds[0, 1] == given_rows[0, 1]
 
 
+def test_bounds_that_pass_the_median_are_told() -> None:
+    margins = Margins(0.9, 0.1, 0.9, -0.2, -0.2, 0.0)  # both bounds move inwards by a factor of 1.22
+    raw = np.array([[0.1, 0.2, 0.3], [0.19, 0.2, 0.3], [0.1, 0.2, 0.21], [0.19, 0.2, 0.21]])
+    assert margins.crossed(raw).tolist() == [1, 2, 3]
+    assert (np.diff(margins.apply(raw), axis=1) >= 0).all()
+    wider = Margins(0.9, 0.1, 0.9, 0.1, 0.1, 0.1)
+    assert not len(wider.crossed(np.full((1, 3), 0.2)))
+
+
 @pytest.mark.parametrize("confidence", [0.5, 1.0, 0.0, 1.2, float("nan")])
 def test_a_confidence_out_of_range_is_refused(confidence: float) -> None:
     with pytest.raises(ConfigError, match=r"between 0\.5 and 1"):

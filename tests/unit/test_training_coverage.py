@@ -28,9 +28,9 @@ def jarvis(shared: Path) -> Dataset:
     )
 
 
-def near_nominal(shares: list[list[tuple[float, float]]], points: float) -> None:
-    """Means over repetitions of (one-sided, central) at every level within some points of nominal."""
-    nominal = [(c, 2 * c - 1) for c in CONFIDENCES]
+def near_nominal(shares: list[list[tuple[float, float, float]]], points: float) -> None:
+    """Means over repetitions of (one-sided, both, two-sided) at every level within some points of nominal."""
+    nominal = [(c, 2 * c - 1, 2 * c - 1) for c in CONFIDENCES]
     assert 100 * np.mean(shares, axis=0) == pytest.approx(100 * np.array(nominal), abs=points)
 
 
@@ -43,12 +43,15 @@ def test_real_labels_over_50_splits_by_composition(jarvis: Dataset, calibration:
         held = holdout(jarvis.formulas, 1 / 3, seed)
         seen, kept = jarvis.take(~held), jarvis.take(held)
         assert not set(seen.formulas) & set(kept.formulas)
-        bounds = bounds_of(
-            *fit(seen.features, seen.kdist, seen.formulas, FOREST, calibration, seed), kept.features
-        )
-        above = {c: kept.kdist >= b[:, 0] for c, b in bounds.items()}
-        below = {c: kept.kdist <= b[:, 2] for c, b in bounds.items()}
-        shares.append([(above[c].mean(), (above[c] & below[c]).mean()) for c in CONFIDENCES])
+        trained = fit(seen.features, seen.kdist, seen.formulas, FOREST, calibration, seed)
+        held_by = []
+        for central in (False, True):
+            bounds = bounds_of(*trained, kept.features, central=central)
+            above = np.array([kept.kdist >= bounds[c][:, 0] for c in CONFIDENCES])
+            below = np.array([kept.kdist <= bounds[c][:, 2] for c in CONFIDENCES])
+            held_by += [above.mean(axis=1), (above & below).mean(axis=1)]
+        lower, both, _, two_sided = held_by
+        shares.append(list(zip(lower, both, two_sided, strict=True)))
     near_nominal(shares, 1.5)
 
 
@@ -56,19 +59,26 @@ def test_real_labels_over_50_splits_by_composition(jarvis: Dataset, calibration:
 @pytest.mark.parametrize("calibration", [SPLIT, CROSS], ids=["split", "cross"])
 def test_labels_of_known_distribution(calibration: CalibrationSettings) -> None:
     shares = []
-    for seed in range(25):
+    for seed in range(50):
         rng = np.random.default_rng(seed)
         x = rng.uniform(-1, 1, (2500, 6))
         mean, width = -2 + 0.4 * x[:, 0] + 0.3 * np.sin(3 * x[:, 1]), 0.1 + 0.3 * (x[:, 2] > 0)
         y = np.exp(mean + width * rng.standard_normal(2500))
         groups = [str(row) for row in range(1000)]
-        bounds = bounds_of(*fit(x[:1000], y[:1000], groups, FOREST, calibration, seed), x[1000:])
-        # the probability that a bound holds is known for each row: no label of a new row is needed
-        low, high = (
-            {c: norm.cdf((np.log(b[:, side]) - mean[1000:]) / width[1000:]) for c, b in bounds.items()}
-            for side in (0, 2)
-        )
-        shares.append([(1 - low[c].mean(), (high[c] - low[c]).mean()) for c in CONFIDENCES])
+        trained = fit(x[:1000], y[:1000], groups, FOREST, calibration, seed)
+        held_by = []
+        for central in (False, True):
+            bounds = bounds_of(*trained, x[1000:], central=central)
+            # the probability that a bound holds is known for each row: no label of a new row is needed
+            low, high = (
+                np.array(
+                    [norm.cdf((np.log(bounds[c][:, k]) - mean[1000:]) / width[1000:]) for c in CONFIDENCES]
+                )
+                for k in (0, 2)
+            )
+            held_by += [1 - low.mean(axis=1), (high - low).mean(axis=1)]
+        lower, both, _, two_sided = held_by
+        shares.append(list(zip(lower, both, two_sided, strict=True)))
     near_nominal(shares, 1.5)
 
 

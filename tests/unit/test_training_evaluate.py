@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
 
+from goldilocks_batch.training.card import report
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.evaluate import CONSTANTS, evaluate, mesh_points, wilson
 from goldilocks_batch.training.features import FeatureSet
@@ -72,13 +73,13 @@ def test_labels_themselves_waste_nothing(dataset: Dataset) -> None:
     assert (level.lower.least, level.central.least, found.mae, found.r2) == (1.0, 1.0, 0.0, 1.0)
     # the constant that covers everything is the smallest label
     assert level.constant_kdist == pytest.approx(dataset.kdist.min())
-    assert level.saved > 0
+    assert level.ratio < 1
 
 
 def test_a_constant_saves_nothing_over_itself(dataset: Dataset) -> None:
     constant = np.full((60, 3), np.sort(dataset.kdist)[6])
     (level,) = evaluate(dataset, {0.9: constant}).levels
-    assert level.saved == pytest.approx(0.0)
+    assert level.ratio == pytest.approx(1.0)
     assert level.constant_kdist == pytest.approx(constant[0, 0])
     assert level.constant_waste == pytest.approx(level.model.waste)
 
@@ -106,6 +107,31 @@ def test_errors_are_over_labels_only(limited: Dataset) -> None:
     assert (found.rows, found.labelled) == (4, 2)
     assert found.mae == pytest.approx(0.1)
     assert found.levels[0].model.kpoints == mesh_points(limited.lattices, np.full(4, 0.1)).sum()
+
+
+def test_intervals_and_constants_are_counted_beside_the_bounds(dataset: Dataset) -> None:
+    bounds = np.median(dataset.kdist) * np.tile([0.8, 1.05, 1.3], (60, 1))
+    interval = np.median(dataset.kdist) * np.tile([0.9, 1.05, 1.1], (60, 1))
+    found = evaluate(dataset, {0.9: bounds}, {0.9: interval})
+    inside = (dataset.kdist >= interval[:, 0]) & (dataset.kdist <= interval[:, 2])
+    (level,) = found.levels
+    assert level.two_sided is not None
+    assert level.two_sided.hits == inside.sum() < level.central.hits
+    assert level.two_sided_width == pytest.approx(0.2 * np.median(dataset.kdist))
+    for name, kdist in CONSTANTS.items():
+        assert found.constants[name].mae == pytest.approx(np.abs(dataset.kdist - kdist).mean())
+    text = report(found)
+    assert "two-sided holds" in text
+    assert "the best one for these very rows" in text
+    assert "two-sided" not in report(evaluate(dataset, {0.9: bounds}))
+
+
+def test_a_report_explains_limits_and_says_what_is_dearer(limited: Dataset) -> None:
+    text = report(evaluate(limited, {0.9: np.tile([0.05, 0.2, 0.35], (4, 1))}))
+    assert "Of 2 of the 4 rows only a limit is known" in text
+    assert "the upper end of both ranges" in text
+    assert "more k-points in sum than that constant at 0.90" in text
+    assert "%" not in text.split("| ratio |")[0].splitlines()[-1]
 
 
 def test_figures_are_json(dataset: Dataset) -> None:

@@ -110,6 +110,10 @@ def test_a_model_is_calibrated_anew_on_other_labels(model: Path, tmp_path: Path)
     text = (tmp_path / "report" / "evaluation.md").read_text()
     assert text.startswith("The model was made with 60 of these 60 structures")
     assert "\n| 0.90 " in text
+    assert "rows are of other.parquet" in new.record.calibration.guarantee  # shown by `models show`
+    card = (tmp_path / "new" / "card.md").read_text()
+    assert "Calibrated on other labels than it was trained on: `other.parquet`" in card
+    assert "None yet with this calibration" in card
 
 
 def test_the_training_set_cannot_calibrate(labels: Path, model: Path, tmp_path: Path) -> None:

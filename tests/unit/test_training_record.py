@@ -7,6 +7,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from training_data import write_labelled  # type: ignore[import-not-found]  # in
 
 from goldilocks_batch.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.features.table import column_names
+from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.training.conformal import Calibration
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.forest import ForestSettings
@@ -105,6 +108,22 @@ def test_a_model_is_read_back_by_its_record_alone(original: Path) -> None:
         record_schema_version""".split()
     assert set(keys) <= set(record)
     assert record["target"]["contract"] == "goldilocks.k_distance.mesh_lower_bound.2pi.v1"
+
+
+def test_bounds_that_cross_the_median_are_repaired_and_flagged(original: Path) -> None:
+    trained = read_model(original)
+    dataset = load_dataset(original.parent / "labels.parquet", CONFIG.target, FeatureSet("comp_lattice.v1"))
+    rows, levels = len(trained.calibration), trained.calibration.levels
+    wide = np.geomspace(0.01, 100.0, len(levels))  # labels lie far inside: bounds move past the median
+    predictions = (trained.calibration.targets[:, None] * wide).astype(np.float32)
+    calibration = Calibration(levels, predictions, trained.calibration.targets, "split")
+    model = replace(trained, calibration=calibration).at(0.9)
+    inputs = ModelInputs(dataset.cells, dataset.features)
+    bounds = finalise(model.predict(inputs), 0.0)
+    assert (np.diff(bounds.values, axis=1) >= 0).all()
+    assert model.predict(inputs).flags == dict.fromkeys(range(rows), ("crossed_bounds_repaired",))
+    kept = trained.at(0.9).predict(inputs)
+    assert not any("crossed_bounds_repaired" in names for names in kept.flags.values())
 
 
 def test_training_twice_gives_the_same_bytes(original: Path, tmp_path: Path) -> None:
