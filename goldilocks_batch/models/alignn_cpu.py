@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.graphs.collate import GraphBatch, pool
 from goldilocks_batch.graphs.radial import RadialBasis
-from goldilocks_batch.graphs.threads import one_thread
 from goldilocks_batch.graphs.weights import Checkpoint
 from goldilocks_batch.models._alignn_kernel import (
     LAYER_NORM_EPSILON,
@@ -86,13 +85,12 @@ class CpuEnsemble:
         gaussians = self._basis(batch.bonds.distance[batch.example[0]])
         features = _standardised(additional)
         out = np.empty((len(batch), len(self._networks)), dtype=np.float32)
-        with one_thread():
-            for place, network in enumerate(self._networks):
-                x = network.atoms[batch.numbers]
-                weight, bias, norm_weight, norm_bias = network.bond
-                y = normalise_rows(gaussians @ weight + bias, norm_weight, norm_bias)
-                forward(x, y, graph, network.layers, skip_alignn)
-                out[:, place] = _head(network, pool(x, batch.bonds.first_atom), features)
+        for place, network in enumerate(self._networks):
+            x = network.atoms[batch.numbers]
+            weight, bias, norm_weight, norm_bias = network.bond
+            y = normalise_rows(gaussians @ weight + bias, norm_weight, norm_bias)
+            forward(x, y, graph, network.layers, skip_alignn)
+            out[:, place] = _head(network, pool(x, batch.bonds.first_atom), features)
         return out
 
 
