@@ -12,14 +12,23 @@ from training_data import write_labelled  # type: ignore[import-not-found]  # in
 
 from goldilocks_batch.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
 from goldilocks_batch.models.artifacts import shipped_model
+from goldilocks_batch.models.folder import packed
+from goldilocks_batch.training.card import margin_table, report
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
-from goldilocks_batch.training.forest import ForestSettings, train_forest
+from goldilocks_batch.training.forest import ForestSettings
 from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.recipes import Check, calibrate_model, evaluate_model, train_model
 from goldilocks_batch.training.record import read_model
+from goldilocks_batch.training.seen import Seen
 from goldilocks_batch.training.starter import STARTER
-from goldilocks_batch.training.train import CalibrationSettings, TrainConfig, load_train_config, trainer_about
+from goldilocks_batch.training.train import (
+    CalibrationSettings,
+    TrainConfig,
+    fit,
+    load_train_config,
+    trainer_about,
+)
 
 TARGET = Target(column="k_dist")
 CROSS = TrainConfig(
@@ -213,6 +222,7 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
         load_train_config(tmp_path / "absent.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_shipped_forest_is_what_its_recipe_grows(shared: Path) -> None:
     shipped = read_model(shipped_model("starter"))
@@ -221,7 +231,31 @@ def test_the_shipped_forest_is_what_its_recipe_grows(shared: Path) -> None:
     features = FeatureSet(STARTER.feature_schema)
     labels = load_dataset(shared / "data" / "jarvis_kpoint_length.parquet", STARTER.target, features)
     assert labels.labels.sha256 == shipped.record.training.dataset_sha256
-    grown = train_forest(labels.features, labels.kdist, STARTER.forest).to_arrays()
-    kept = shipped.forest.to_arrays()
-    assert set(grown) == set(kept)
-    assert all(grown[name].tobytes() == kept[name].tobytes() for name in grown)
+    data = (labels.features, labels.kdist, labels.formulas)
+    forest, calibration = fit(*data, STARTER.forest, STARTER.calibration, STARTER.seed)
+    for grown, kept in ((forest, shipped.forest), (calibration, shipped.calibration)):
+        assert packed(grown.to_arrays()) == packed(kept.to_arrays())
+    folder = shipped_model("starter")
+    assert Seen.of(labels).file()["seen.safetensors"] == (folder / "seen.safetensors").read_bytes()
+
+
+@pytest.mark.shared
+def test_the_shipped_card_is_what_the_shipped_model_does(shared: Path, tmp_path: Path) -> None:
+    folder = shipped_model("starter")
+    record, studies = read_model(folder).record, shared / "data" / "kpoints_qe.parquet"
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    target = Target(column="k_dist", at_most="k_dist_at_most")
+    judged = evaluate_model(folder, studies, target, tmp_path / "report")
+    text = report(judged.evaluation, remarks=judged.remarks)
+    assert "share their composition" in text
+    assert f"## Elsewhere: {studies.name}\n\n{text.rstrip()}\n" in card
+    assert judged.evaluation.to_dict() == record.evaluation["checks"][f"Elsewhere: {studies.name}"]
+    assert margin_table(record) in card
+    assert str(record.training.labels) in card
+    names = [
+        f"Elsewhere: {studies.name}{rest}" for rest in ("", ", compositions that the training set lacks")
+    ]
+    assert [f"## {name}\n" in card for name in names] == [True, True]
+    rows = [record.evaluation["checks"][name]["rows"] for name in names]
+    related = len(judged.dataset) - rows[1]
+    assert f"{related} of these {rows[0]} structures" in judged.remarks[0]
