@@ -83,11 +83,9 @@ class Estimator(RecordPart):
 class Target(RecordPart):
     """What is predicted."""
 
-    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"] = (
-        "goldilocks.k_distance.mesh_lower_bound.2pi.v1"
-    )
+    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"]
     name: str = "k_distance"
-    units: Literal["1/angstrom"] = "1/angstrom"
+    units: Literal["1/angstrom"]
 
 
 class Needed(RecordPart):
@@ -125,7 +123,7 @@ class ConvertedRecord(RecordPart):
         default_factory=lambda: {"id": "sklearn_quantile.RandomForestQuantileRegressor"}
     )
     seed: None = None  # the pickle does not tell
-    target: Target = Target()
+    target: Target
     calibration: None = None
     deterministic: bool = True
 
@@ -326,6 +324,7 @@ def _files_of(forest: Forest, source: ResolvedFile) -> dict[str, bytes]:
         quantiles=tuple(forest.quantiles.tolist()),
         requires_artifacts=_network(),
         runtime={"id": "goldilocks-batch", "version": version},
+        target=Target(contract="goldilocks.k_distance.mesh_lower_bound.2pi.v1", units="1/angstrom"),
     )
     return folder_files({_ARRAYS: arrays}, record)
 

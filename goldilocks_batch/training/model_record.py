@@ -103,11 +103,9 @@ class Runtime(RecordPart):
 class TargetAbout(RecordPart):
     """What is predicted."""
 
-    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"] = (
-        "goldilocks.k_distance.mesh_lower_bound.2pi.v1"
-    )
+    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"]
     name: str = "k_distance"
-    units: Literal["1/angstrom"] = "1/angstrom"
+    units: Literal["1/angstrom"]
 
 
 class TrainingAbout(RecordPart):
@@ -149,7 +147,7 @@ class ModelRecord(RecordPart):
     runtime: Runtime
     seed: int
     deterministic: bool = True
-    target: TargetAbout = TargetAbout()
+    target: TargetAbout
     trainer: dict[str, Any]
     training: TrainingAbout = TrainingAbout()
     evaluation: dict[str, Any] = Field(default_factory=dict)

@@ -323,6 +323,11 @@ def about_model(
             for file in features.files
         ],
         "runtime": {"version": version},
+        "target": {
+            "contract": "goldilocks.k_distance.mesh_lower_bound.2pi.v1",
+            "name": "k_distance",
+            "units": "1/angstrom",
+        },
         "seed": seed,
         "trainer": trainer,
         "training": describe_training(data),

@@ -246,6 +246,7 @@ def test_a_file_altered_after_the_client_looked_is_refused_by_the_worker(
         ("feature_schema", "of_my_own.v1"),
         ("quantile_rule", "midpoint"),
         ("target", {"contract": "another.v1"}),
+        ("target", {}),
         ("artifacts", {"estimator": "../forest.safetensors", "estimator_sha256": "0" * 64}),
         ("artifacts", {"estimator": "/etc/passwd", "estimator_sha256": "0" * 64}),
     ],

@@ -175,17 +175,15 @@ def test_a_missing_file_is_named(model: Path, name: str) -> None:
         (lambda r: r["feature_columns"].pop(), ["160 feature columns"]),
         (lambda r: r["artifacts"].update(estimator="../forest.safetensors"), ["Artifacts.estimator"]),
         (lambda r: r["artifacts"].update(estimator_sha256="0" * 64), ["another sha256"]),
-        (lambda r: r.pop("target"), []),
+        (lambda r: r.pop("target"), ["target: Field required"]),
+        (lambda r: r["target"].pop("contract"), ["target.contract: Field required"]),
     ],
 )
 def test_a_record_that_asks_for_what_is_not_known(
     model: Path, change: Callable[[dict[str, Any]], object], words: list[str]
 ) -> None:
     edited(model, change)
-    if words:
-        refused(model, ErrorCode.ARTIFACT_INVALID, *words)
-    else:  # the only target contract there is, is the default
-        read_model(model)
+    refused(model, ErrorCode.ARTIFACT_INVALID, *words)
 
 
 def test_keys_of_other_tools_are_passed_over(model: Path) -> None:
