@@ -9,6 +9,7 @@ from typing import Any
 
 import dask
 from distributed import Scheduler, SpecCluster, Worker
+from distributed.comm.inproc import global_manager
 
 from goldilocks_batch.cluster.dask import SETTINGS, cores, local_dashboard
 from goldilocks_batch.cluster.supervisor import dismiss
@@ -46,6 +47,9 @@ class LocalPool:
             "dashboard": dashboard is not None,
             "dashboard_address": dashboard or _LOOPBACK,
         }
+        # names in memory hold this machine's address, which Dask asks a route to the internet for, and warns
+        # where there is none
+        global_manager._ip = "127.0.0.1"
         with dask.config.set(SETTINGS):
             self.target = SpecCluster(
                 workers=workers,

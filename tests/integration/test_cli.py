@@ -42,6 +42,40 @@ def test_run_says_what_it_did_and_how_it_went(examples: Path, tmp_path: Path) ->
     assert "49 rows, 49 done already" in again.stderr
 
 
+def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
+    (line,) = (line for line in (ROOT / "Makefile").read_text().splitlines() if "run examples/" in line)
+    arguments = line.split("goldilocks-batch ")[1].replace("example-run", str(tmp_path / "run")).split()
+    environment = {"GOLDILOCKS_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    # with no network at all where that can be had; Dask warns where there is no route
+    alone = ["unshare", "--net"] if may_unshare() else []
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "goldilocks_batch.cli.app", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "49 of 49 rows, 49 ok, 0 failed" in done.stdout
+    assert "a stricter protocol than the published models'" in done.stdout  # remarks
+    assert "outside_training_elements" in done.stdout
+    assert "Warning" not in done.stderr
+    assert not (tmp_path / "cache").exists()
+    flags = {row["id"]: row["flags"] for row in read_results(tmp_path / "run").to_pylist()}
+    assert "outside_training_elements" in flags["Ne-fcc"]
+    assert "outside_training_elements" not in flags["Si-diamond"]
+
+
+def may_unshare() -> bool:
+    """Whether a process may have a network of its own, with nothing in it."""
+    program = shutil.which("unshare")
+    return (
+        program is not None
+        and subprocess.run([program, "--net", "true"], check=False, capture_output=True).returncode == 0
+    )
+
+
 def test_quiet_says_nothing_while_it_works(examples: Path, tmp_path: Path) -> None:
     done = command(
         "run", examples, "--model", "baseline", "--executor", "serial", "-q", "-o", tmp_path / "run"
