@@ -326,10 +326,8 @@ def suggest(
     number: Annotated[int, typer.Option("--number", "-n", help="How many structures.")] = 200,
     training: Annotated[
         Path | None,
-        typer.Option(help="The labels that there already are; what is like them is worth less."),
+        typer.Option(help="The structures with labels already; what is like them is worth less."),
     ] = None,
-    target: opt.TargetColumn = None,
-    kind: opt.TargetKind = None,
     features: opt.FeatureSchema = None,
     cache: opt.FeatureCache = None,
     artifacts: opt.Artifacts = None,
@@ -347,7 +345,7 @@ def suggest(
 
     `goldilocks-batch suggest screening/ -n 200 -o next.parquet`
 
-    `goldilocks-batch suggest screening/ -n 200 --training labels.parquet --target k_dist`
+    `goldilocks-batch suggest screening/ -n 200 --training labels.parquet`
     """
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.config import load_config
@@ -368,7 +366,6 @@ def suggest(
             number,
             output,
             training=training,
-            target=target_of(target, kind),
             schema=features,
             resources=resources,
         )

@@ -41,7 +41,7 @@ from goldilocks_batch.sources.columns import string_column
 from goldilocks_batch.sources.dialects import id_column
 from goldilocks_batch.sources.files import digest_of_file, reference_to_file
 
-__all__ = ["Labels", "Target", "read_labels", "some"]
+__all__ = ["Labels", "Target", "read_labels", "read_structures", "some"]
 
 #: How many ids an error names.
 _NAMED = 5
@@ -114,19 +114,39 @@ def read_labels(path: Path, target: Target) -> Labels:
     path = path.absolute()
     if not path.exists():
         raise InputError(ErrorCode.INPUT_NOT_FOUND, f"dataset {path} does not exist")
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if _is_parquet(path):
         raw = _parquet(path, target)
     else:
         table = _csv_in(path)
         raw = _cgcnn(table) if table.name == "id_prop.csv" else _summary(table, target)
     _refuse_duplicates(raw)
     kdist, at_most = _checked(raw, target)
-    if raw.table.suffix.lower() == ".csv":
-        references = _cif_references(raw)
-    else:
-        sources = open_sources([raw.table])
-        references = tuple(r for piece in sources.pieces(0, sources.rows) for r in piece.read())
+    references = _manifest_references(path) if _is_parquet(path) else _cif_references(raw)
     return Labels(references, kdist, at_most, path.name, digest_of_file(raw.table), target)
+
+
+def read_structures(path: Path) -> tuple[Reference, ...]:
+    """The structures of a dataset, whatever its labels are.
+
+    Raises:
+        InputError: INPUT_NOT_FOUND or INPUT_UNREADABLE; DATASET_INVALID, its table has no ids.
+    """
+    path = path.absolute()
+    if not path.exists():
+        raise InputError(ErrorCode.INPUT_NOT_FOUND, f"dataset {path} does not exist")
+    if _is_parquet(path):
+        return _manifest_references(path)
+    table = _csv_in(path)
+    return _cif_references(_cgcnn(table) if table.name == "id_prop.csv" else _summary(table, None))
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def _manifest_references(path: Path) -> tuple[Reference, ...]:
+    sources = open_sources([path])
+    return tuple(r for piece in sources.pieces(0, sources.rows) for r in piece.read())
 
 
 def _parquet(path: Path, target: Target) -> _Raw:
@@ -189,13 +209,15 @@ def _cgcnn(table: Path) -> _Raw:
     return _Raw(ids, [row[1] for row in rows], [None] * len(ids), "2 of id_prop.csv", table)
 
 
-def _summary(table: Path, target: Target) -> _Raw:
+def _summary(table: Path, target: Target | None) -> _Raw:
+    """Its rows; without a target only their ids."""
     header, *rows = _rows_of(table) or [[]]
     names = [name.strip() for name in header]
     id_name = next((name for name in _IDS if name in names), None)
-    known = (target.column,) if target.column else _TARGETS
+    known = (target.column,) if target and target.column else _TARGETS
     column = next((name for name in known if name in names), None)
-    if id_name is None or column is None or (target.at_most and target.at_most not in names):
+    limit = target.at_most if target else None
+    if id_name is None or (target and column is None) or (limit and limit not in names):
         raise _invalid(
             f"{table.name} has the columns {', '.join(names) or '(none)'}; expected an id "
             f"({', '.join(_IDS)}) and a target ({', '.join(known)}); name the target column"
@@ -203,9 +225,9 @@ def _summary(table: Path, target: Target) -> _Raw:
     cells = [dict(zip(names, row, strict=False)) for row in rows]
     return _Raw(
         ids=[row.get(id_name, "").strip() for row in cells],
-        targets=[row.get(column, "") for row in cells],
-        limits=[row.get(target.at_most or "") for row in cells],
-        column=column,
+        targets=[row.get(column or "", "") for row in cells],
+        limits=[row.get(limit or "") for row in cells],
+        column=column or "",
         table=table,
     )
 

@@ -11,6 +11,7 @@ what has been chosen alone.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from goldilocks_batch.sources import Reference, open_sources
 from goldilocks_batch.structures import load
 from goldilocks_batch.training.dataset import matrix
 from goldilocks_batch.training.features import FeatureSet, cached_features
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.labels import read_structures
 from goldilocks_batch.training.resources import Resources, checked_schema, folder_of
 from goldilocks_batch.training.trained import read_trained
 
@@ -127,7 +128,6 @@ def suggest_next(
     output: Path,
     *,
     training: Path | None = None,
-    target: Target | None = None,
     schema: str | None = None,
     resources: Resources | None = None,
 ) -> int:
@@ -141,8 +141,8 @@ def suggest_next(
         results: the run's output folder; its inputs must still be where they were.
         count: how many.
         output: the manifest.
-        training: the labels there already are, if they are at hand.
-        target: their column; see :func:`~goldilocks_batch.training.labels.read_labels`.
+        training: the structures that have labels already, in a layout of
+            :mod:`~goldilocks_batch.training.labels`.
         schema: the features that say what is alike; None for those of the run's model if it was trained with
             this package, else for all that need no network.
         resources: how features are had.
@@ -164,15 +164,10 @@ def suggest_next(
     features = _features(record, schema, resources)
     known = None
     if training is not None:
-        known = resources.load(training, target or Target(), features).features
+        _, known = _described(read_structures(training), training, features, resources)
     references = _references(record, table["row"].to_numpy())
-    described = cached_features(references, features, resources.cache, compute=resources.compute)
-    good = np.flatnonzero(described["error_code"].is_null().to_numpy())
-    if not len(good):
-        raise InputError(
-            ErrorCode.INPUT_EMPTY, f"no structure of {results} has the features {features.schema}"
-        )
-    table, values = table.take(good), matrix(described.take(good)["features"], len(features.columns))
+    good, values = _described(references, results, features, resources)
+    table = table.take(good)
     bounds = np.column_stack([table[name].to_numpy() for name in ("kdist_lower", "kdist_upper")])
     chosen = suggest(values, bounds, known, count)
     picked = table.take(chosen.rows)
@@ -208,6 +203,17 @@ def _features(record: RunRecord, schema: str | None, resources: Resources) -> Fe
     if (model / "manifest.json").is_file():
         return resources.features_of(read_trained(model).record)
     return resources.features(_WITHOUT_NETWORK)
+
+
+def _described(
+    references: Sequence[Reference], where: Path, features: FeatureSet, resources: Resources
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which of some structures have features, and their features."""
+    described = cached_features(references, features, resources.cache, compute=resources.compute)
+    good = np.flatnonzero(described["error_code"].is_null().to_numpy())
+    if not len(good):
+        raise InputError(ErrorCode.INPUT_EMPTY, f"no structure of {where} has the features {features.schema}")
+    return good, matrix(described.take(good)["features"], len(features.columns))
 
 
 def _references(record: RunRecord, rows: NDArray[np.int64]) -> list[Reference]:

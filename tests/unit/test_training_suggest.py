@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymatgen.core.structure import Structure
 from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
 
 import goldilocks_batch
@@ -116,6 +117,42 @@ def test_a_run_gives_a_manifest_of_suggestions(bounded: Path, known: Path, tmp_p
     assert (table["distance_from_training"].to_numpy() >= 0).all()
     sources = open_sources([tmp_path / "next.parquet"])
     assert [len(load(r, max_sites=10)) for p in sources.pieces(0, 10) for r in p.read()] == [2] * 10
+
+
+@pytest.mark.parametrize("layout", ["parquet", "summary", "cgcnn"])
+def test_structures_that_are_known_need_no_label(
+    bounded: Path, known: Path, layout: str, tmp_path: Path
+) -> None:
+    expected, found = tmp_path / "expected.parquet", tmp_path / "found.parquet"
+    schema = "comp_lattice.v1"
+    suggest_next(bounded, 10, expected, training=known, schema=schema)
+    table = pq.read_table(known).drop_columns("k_dist")
+    if layout == "parquet":
+        training = tmp_path / "structures.parquet"
+        pq.write_table(table, training)
+    else:
+        training = tmp_path / "folder"
+        training.mkdir()
+        for row in table.to_pylist():
+            structure = Structure(
+                row["lattice_vectors"],
+                row["species_at_sites"],
+                row["cartesian_site_positions"],
+                coords_are_cartesian=True,
+            )
+            structure.to(str(training / f"{row['id']}.cif"), significant_figures=12)
+        head, end = ("id\n", "") if layout == "summary" else ("", ",")
+        lines = "".join(f"{name}{end}\n" for name in table["id"].to_pylist())
+        (training / ("summary.csv" if head else "id_prop.csv")).write_text(head + lines)
+    suggest_next(bounded, 10, found, training=training, schema=schema)
+    assert pq.read_table(found)["id"].equals(pq.read_table(expected)["id"])
+
+
+def test_known_structures_without_features_are_refused(bounded: Path, tmp_path: Path) -> None:
+    (tmp_path / "id_prop.csv").write_text("absent,\n")
+    with pytest.raises(InputError, match="has the features") as refusal:
+        suggest_next(bounded, 5, tmp_path / "next.parquet", training=tmp_path)
+    assert refusal.value.code == ErrorCode.INPUT_EMPTY
 
 
 def test_all_candidates_if_there_are_fewer(bounded: Path, known: Path, tmp_path: Path) -> None:
