@@ -261,7 +261,9 @@ def calibrate(
 
 @guarded
 def evaluate(
-    model: opt.TrainedModel,
+    model: Annotated[
+        Path, typer.Argument(help="Folder of a trained model, starter, or a published one: rf, alignn.")
+    ],
     dataset: opt.Dataset,
     output: opt.ReportFolder,
     target: opt.TargetColumn = None,
@@ -278,7 +280,7 @@ def evaluate(
     shard_size: opt.ShardSize = None,
     quiet: opt.Quiet = None,
 ) -> None:
-    """Judge a trained model on labels that it never saw: errors, coverage, width, and k-points spent.
+    """Judge a model on labels that it never saw: errors, coverage, width, and k-points spent.
 
     Writes tables (Markdown and JSON), plots (PNG) and every row's bounds (Parquet).
 
@@ -286,11 +288,17 @@ def evaluate(
 
     `goldilocks-batch evaluate model/ labels.parquet --target k_dist -o report/`
 
+    `goldilocks-batch evaluate rf labels.parquet --artifacts models/ -o report/`
+
     `goldilocks-batch evaluate starter studies.parquet --at-most k_dist_at_most -o report/`
     """
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.config import load_config
+    from goldilocks_batch.models.chosen import chosen_model
+    from goldilocks_batch.models.inventory import levels_of
+    from goldilocks_batch.models.registry import load_registry
     from goldilocks_batch.training.card import report as tables
+    from goldilocks_batch.training.published import evaluate_published
     from goldilocks_batch.training.recipes import evaluate_model
     from goldilocks_batch.training.train import CONFIDENCES
 
@@ -305,15 +313,21 @@ def evaluate(
         shard_size=shard_size,
         quiet=quiet,
     )
+    labels, known = target_of(target, kind, at_most), load_registry(registry)
     with resources_of(settings, cache) as resources:
-        judged = evaluate_model(
-            model,
-            dataset,
-            target_of(target, kind, at_most),
-            output,
-            confidences=confidence or CONFIDENCES,
-            resources=resources,
-        )
+        if str(model) in known.models and not model.is_dir():
+            levels = levels_of(known, str(model)) if confidence is None else confidence
+            published = [chosen_model(settings.updated(model=str(model), confidence=c)) for c in levels]
+            judged = evaluate_published(published, dataset, labels, output, resources=resources)
+        else:
+            judged = evaluate_model(
+                model,
+                dataset,
+                labels,
+                output,
+                confidences=confidence or CONFIDENCES,
+                resources=resources,
+            )
     _print_markdown(tables(judged.evaluation, remarks=judged.remarks))
     console().print(f"tables, plots and predictions: {output}")
     _end(judged.dataset.left_out, output)

@@ -344,6 +344,34 @@ def test_what_cannot_be_done_says_why(arguments: list[str], code: str, text: str
 
 
 @pytest.mark.shared
+@pytest.mark.parametrize("name", ["rf", "alignn"])
+def test_published_models_are_judged_by_the_bounds_that_they_screen_with(
+    name: str, cache: Path, tmp_path: Path, shared: Path
+) -> None:
+    labels = write_labelled(tmp_path / "labels.parquet", 30)
+    registry = Path(__file__).resolve().parents[1] / "registry-standins.toml"
+    flags = ["--artifacts", shared / "hub", "--registry", registry, "--executor", "serial", "--offline"]
+    done = command("evaluate", name, labels, "-o", tmp_path / "report", *flags, cache=cache)
+    assert done.returncode == 0, done.stderr
+    assert f"Bounds of the published model '{name}'" in done.stdout
+    assert "two-sided" not in done.stdout
+    screen = ["run", labels, "-m", name, "--confidence", "0.9", "-o", tmp_path / "run", *flags]
+    assert command(*screen, cache=cache).returncode == 0
+    table, judged = read_results(tmp_path / "run"), pq.read_table(tmp_path / "report" / "predictions.parquet")
+    assert table["id"].to_pylist() == judged["id"].to_pylist()
+    for end in ("lower", "upper"):
+        np.testing.assert_allclose(
+            judged[f"{end}_0.9"].to_numpy(), table[f"kdist_{end}"].to_numpy(), rtol=1e-5
+        )
+
+
+def test_a_constant_is_judged_beside_other_models(cache: Path, tmp_path: Path) -> None:
+    labels = write_labelled(tmp_path / "labels.parquet", 30)
+    done = command("evaluate", "baseline", labels, "-o", tmp_path / "report", cache=cache)
+    refused(done, "CONFIG_INVALID", "constants in use")
+
+
+@pytest.mark.shared
 def test_a_model_with_a_network_needs_that_network(
     labels: Path, cache: Path, tmp_path: Path, shared: Path
 ) -> None:
