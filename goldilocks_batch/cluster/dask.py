@@ -129,7 +129,7 @@ def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
     gpus = visible_gpus() if "GPU" in resources else () if "CPU" in resources else None
     memory = ration.memory or memory_share(seats)
     try:
-        return run_supervised(order, Limits(ration.seconds, memory, max(1, cores() // seats), gpus))
+        return run_supervised(order, Limits(ration.seconds, memory, gpus))
     except RunError as error:
         if error.code != ErrorCode.UNSEEN_FILES:
             raise

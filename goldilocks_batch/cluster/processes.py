@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, cast
@@ -26,8 +25,7 @@ class ProcessExecutor:
     dashboard: str | None = None
 
     def __init__(self, seats: int, seconds: float, memory: int | None) -> None:
-        cores = len(os.sched_getaffinity(0))
-        self._limits = Limits(seconds, memory or memory_share(seats), max(1, cores // seats))
+        self._limits = Limits(seconds, memory or memory_share(seats))
         self._pool = ThreadPoolExecutor(seats)
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
         self.slots = seats

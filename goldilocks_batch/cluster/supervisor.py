@@ -24,11 +24,13 @@ from typing import Any
 import psutil
 
 from goldilocks_batch.cluster.executor import Done, Lost, Outcome
-from goldilocks_batch.cluster.worker import Job, Order
+from goldilocks_batch.cluster.worker import Job, Order, Step
 from goldilocks_batch.errors import ErrorCode, RunError
 
 __all__ = ["Limits", "Supervisor", "dismiss", "memory_share", "run_supervised", "visible_gpus"]
 
+#: What tells numerical libraries how many threads to start: kernels work on small matrices, one a process.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: Seconds between two looks at the memory of a child.
 _TICK = 0.1
 #: Seconds in which a model must be loaded.
@@ -46,30 +48,26 @@ class Limits:
     Attributes:
         seconds: time.
         memory: resident memory, bytes.
-        threads: threads that numerical libraries may start.
         gpus: it sees one of these, as CUDA numbers or names them, or none if there are none; None leaves it
             to the environment.
     """
 
     seconds: float
     memory: int
-    threads: int = 1
     gpus: tuple[str, ...] | None = None
 
 
 class Supervisor:
     """A child process that does one job after the other, and is replaced when it is lost."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, step: Step, limits: Limits) -> None:
         self._connection, theirs = Pipe()
-        self.kind = limits.threads, limits.gpus
+        self.kind = step, limits.gpus
         self.gpu = _least_used(limits.gpus) if limits.gpus is not None else None
-        count = str(limits.threads)
         environment = {
-            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count),
-            "NUMBA_NUM_THREADS": count,
             "MALLOC_TRIM_THRESHOLD_": "65536",  # give freed memory back, as Dask's own workers do
             **os.environ,
+            **dict.fromkeys(_THREADS, "1"),
             **({} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu}),
             "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # noqa: PTH109
         }
@@ -112,6 +110,7 @@ class Supervisor:
             lost: Lost = value
             return lost
         if kind == "raised":
+            self.close()  # what went wrong may stay in the process: a GPU's context, for one
             return Lost(job.shard, ErrorCode.INTERNAL, value)
         raise value
 
@@ -178,7 +177,7 @@ def visible_gpus() -> tuple[str, ...]:
 
 _leasing = threading.Lock()
 _living: set[Supervisor] = set()
-_idle: dict[tuple[int, tuple[str, ...] | None], list[Supervisor]] = defaultdict(list)
+_idle: dict[tuple[Step, tuple[str, ...] | None], list[Supervisor]] = defaultdict(list)
 
 
 def _least_used(gpus: tuple[str, ...]) -> str:
@@ -201,7 +200,7 @@ def run_supervised(order: Order, limits: Limits) -> Outcome | bytes:
         if not path.exists():
             raise RunError(ErrorCode.UNSEEN_FILES, f"{path} is not there on {socket.gethostname()}")
     for _ in range(_LOADING_ATTEMPTS):
-        child = _lease(limits)
+        child = _lease(order.step, limits)
         try:
             outcome = child.run(order, limits)
         finally:
@@ -216,10 +215,10 @@ def run_supervised(order: Order, limits: Limits) -> Outcome | bytes:
     )
 
 
-def _lease(limits: Limits) -> Supervisor:
+def _lease(step: Step, limits: Limits) -> Supervisor:
     with _leasing:  # two threads at once would choose the same GPU
-        idle = _idle[limits.threads, limits.gpus]
-        return idle.pop() if idle else Supervisor(limits)
+        idle = _idle[step, limits.gpus]
+        return idle.pop() if idle else Supervisor(step, limits)
 
 
 def dismiss() -> None:

@@ -19,6 +19,7 @@ from goldilocks_batch.features._cgcnn_kernel import convolve
 from goldilocks_batch.graphs.collate import collate_bonds, pack, pool
 from goldilocks_batch.graphs.neighbours import Bonds, find_bonds
 from goldilocks_batch.graphs.radial import RadialBasis
+from goldilocks_batch.graphs.threads import one_thread
 from goldilocks_batch.graphs.weights import (
     Checkpoint,
     check_keys,
@@ -70,10 +71,11 @@ class Metallicity:
                 f"{elements} has {table.shape[1]} numbers an element, {checkpoint} expects"
                 f" {weights['embedding.weight'].shape[1]}",
             )
-        self._embedding = table @ weights["embedding.weight"].T + weights["embedding.bias"]
         self._tabulated = ~np.isnan(table[:, 0])
-        self._basis = RadialBasis(weights["rbf.centers"])
-        self._layers = [_layer(network, index) for index in range(constructor_number(network, "n_conv"))]
+        with one_thread():
+            self._embedding = table @ weights["embedding.weight"].T + weights["embedding.bias"]
+            self._basis = RadialBasis(weights["rbf.centers"])
+            self._layers = [_layer(network, index) for index in range(constructor_number(network, "n_conv"))]
 
     def __call__(self, crystals: Sequence[Crystal]) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
         """Features of some primitive cells.
@@ -96,10 +98,11 @@ class Metallicity:
                 failures[index] = error
         alive = np.array(list(graphs), dtype=np.int64)
         sizes = np.array([graph.n_atoms for graph in graphs.values()], dtype=np.int64)
-        for batch in pack(sizes, ATOMS_PER_BATCH):
-            chosen = alive[batch]
-            numbers = np.concatenate([crystals[i].numbers for i in chosen])
-            features[chosen] = self._forward(numbers, [graphs[i] for i in chosen.tolist()])
+        with one_thread():
+            for batch in pack(sizes, ATOMS_PER_BATCH):
+                chosen = alive[batch]
+                numbers = np.concatenate([crystals[i].numbers for i in chosen])
+                features[chosen] = self._forward(numbers, [graphs[i] for i in chosen.tolist()])
         return features, failures
 
     def _check_elements(self, crystal: Crystal) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.graphs.collate import GraphBatch, pool
 from goldilocks_batch.graphs.radial import RadialBasis
+from goldilocks_batch.graphs.threads import one_thread
 from goldilocks_batch.graphs.weights import Checkpoint
 from goldilocks_batch.models._alignn_kernel import (
     LAYER_NORM_EPSILON,
@@ -52,12 +53,13 @@ class CpuEnsemble:
     def __init__(
         self, architecture: Architecture, checkpoints: Sequence[Checkpoint], elements: NDArray[np.float32]
     ) -> None:
-        self._basis = RadialBasis(checkpoints[0].weights["edge_rbf.centers"])
-        tables = _angle_tables(architecture, checkpoints)
-        self._networks = [
-            _arrange(architecture, checkpoint, table, elements)
-            for checkpoint, table in zip(checkpoints, tables, strict=True)
-        ]
+        with one_thread():
+            self._basis = RadialBasis(checkpoints[0].weights["edge_rbf.centers"])
+            tables = _angle_tables(architecture, checkpoints)
+            self._networks = [
+                _arrange(architecture, checkpoint, table, elements)
+                for checkpoint, table in zip(checkpoints, tables, strict=True)
+            ]
 
     def __call__(
         self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
@@ -85,12 +87,13 @@ class CpuEnsemble:
         gaussians = self._basis(batch.bonds.distance[batch.example[0]])
         features = _standardised(additional)
         out = np.empty((len(batch), len(self._networks)), dtype=np.float32)
-        for place, network in enumerate(self._networks):
-            x = network.atoms[batch.numbers]
-            weight, bias, norm_weight, norm_bias = network.bond
-            y = normalise_rows(gaussians @ weight + bias, norm_weight, norm_bias)
-            forward(x, y, graph, network.layers, skip_alignn)
-            out[:, place] = _head(network, pool(x, batch.bonds.first_atom), features)
+        with one_thread():
+            for place, network in enumerate(self._networks):
+                x = network.atoms[batch.numbers]
+                weight, bias, norm_weight, norm_bias = network.bond
+                y = normalise_rows(gaussians @ weight + bias, norm_weight, norm_bias)
+                forward(x, y, graph, network.layers, skip_alignn)
+                out[:, place] = _head(network, pool(x, batch.bonds.first_atom), features)
         return out
 
 

@@ -18,7 +18,10 @@ from goldilocks_batch.report import Report
 from goldilocks_batch.shard import Screener, Screening
 from goldilocks_batch.sources import Reference
 
-Crime = Literal["crash", "hang", "eat"]
+Crime = Literal["crash", "hang", "eat", "poison"]
+
+#: Set in a process that is of no use any more, as one with a broken GPU context.
+poisoned = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Saboteur:
         crimes = dict(self._work.crimes)
         for reference in references:
             commit(crimes.get(reference.id))
+        if poisoned:
+            raise RuntimeError("an unspecified launch failure, and every one after it")
         return self._screener(references, first_row)
 
 
@@ -75,6 +80,10 @@ def commit(crime: Crime | None) -> None:
             hoard = []
             while True:
                 hoard.append(np.ones(2**22))
+        case "poison":
+            global poisoned
+            poisoned = True
+            return
         case None:
             return
     os._exit(99)

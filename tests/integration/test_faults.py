@@ -33,8 +33,14 @@ SHARDS: dict[Crime, tuple[int, dict[str, Any]]] = {
     "crash": (64, {}),
     "hang": (8, {"task_timeout": 8.0}),
     "eat": (64, {"memory_limit": "1GB"}),
+    "poison": (64, {}),
 }
-CODES: dict[Crime, str] = {"crash": "WORKER_CRASH", "hang": "TIMEOUT", "eat": "OUT_OF_MEMORY"}
+CODES: dict[Crime, str] = {
+    "crash": "WORKER_CRASH",
+    "hang": "TIMEOUT",
+    "eat": "OUT_OF_MEMORY",
+    "poison": "INTERNAL",
+}
 
 
 def sabotaged(
@@ -52,7 +58,7 @@ def sabotaged(
     return recorder, [(row, count) for row, count in begun]
 
 
-@pytest.mark.parametrize("crime", ["crash", "hang", "eat"])
+@pytest.mark.parametrize("crime", SHARDS)
 def test_a_culprit_fails_alone(crime: Crime, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
     ids = pq.read_table(manifest)["id"].to_pylist()
     size, limits = SHARDS[crime]
