@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from goldilocks_batch.cluster.executor import Lost
 from goldilocks_batch.cluster.worker import Job, Work
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.lock import LOCK, locked
 from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.models.registry import STARTER
@@ -28,7 +28,7 @@ from goldilocks_batch.sources import SourceSet, open_sources
 __all__ = ["Assignment", "begun", "prepared"]
 
 #: What a run makes in its folder.
-_OWN = ("run.json", "results", "logs", ".lock", ".private")
+_OWN = ("run.json", "results", "logs", LOCK, ".private")
 
 
 W = TypeVar("W", bound=Work)
@@ -103,16 +103,28 @@ def prepared(
 
 @contextlib.contextmanager
 def begun(
-    config: RunConfig, say: Callable[[str], None] = say_nothing
+    config: RunConfig,
+    say: Callable[[str], None] = say_nothing,
+    *,
+    clear: Callable[[], object] = lambda: None,
+    patience: float = 0.0,
 ) -> Iterator[tuple[Assignment[Screening], RunRecord]]:
     """An attempt at a run: its folder made and locked, its record begun.
+
+    Args:
+        config: of the run.
+        say: told of files that are fetched.
+        clear: sends others away who may write to the folder.
+        patience: s that they have to leave.
 
     Raises:
         GoldilocksError: as :func:`run`.
     """
     assignment, identity = prepared(config, lambda config: chosen_model(config, say))
     model = assignment.work.model
-    with _locked(config.output, config.overwrite):
+    clear()
+    _ready(config.output, config.overwrite)
+    with locked(config.output, patience=patience):
         record = _opened_record(config.output, identity, config.overwrite)
         record.begin(
             fingerprint=identity.fingerprint,
@@ -165,9 +177,8 @@ def _identity_of(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: entry[key] for key in ("rows", "digest")}
 
 
-@contextlib.contextmanager
-def _locked(folder: Path, overwrite: bool) -> Iterator[None]:
-    """Make the folder, refuse one that is not a run's, and keep a second run out of it."""
+def _ready(folder: Path, overwrite: bool) -> None:
+    """Make the folder, or refuse one that is not a run's."""
     try:
         if not folder.exists():
             folder.mkdir(parents=True)
@@ -179,14 +190,5 @@ def _locked(folder: Path, overwrite: bool) -> Iterator[None]:
                 f"{folder} holds {', '.join(sorted(foreign)[:3])} and no run.json; choose an empty "
                 "or new folder, or name it once more with --overwrite to write beside what is there",
             )
-        lock = (folder / ".lock").open("w")
     except OSError as error:
         raise RunError(ErrorCode.WRITE_FAILED, f"cannot use {folder} as output: {error}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(ErrorCode.OUTPUT_EXISTS, f"another run is writing to {folder}") from error
-        except OSError:
-            pass  # some shared file systems have no locks; parts are written atomically all the same
-        yield

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from goldilocks_batch.lock import locked
 from goldilocks_batch.plan import Shard
 from goldilocks_batch.provenance import record_of
 from goldilocks_batch.report import total
@@ -24,16 +25,17 @@ def compact(output: Path) -> tuple[int, int]:
     """Compact the results of a run, finished or not.
 
     Args:
-        output: the run's folder, which no run is writing to.
+        output: the run's folder.
 
     Returns:
         Number of files before and after.
 
     Raises:
-        RunError: the folder holds no run, or cannot be written.
+        RunError: the folder holds no run, others are writing to it, or it cannot be written.
     """
     record = record_of(output)
-    return compact_parts(output / "results", str(record.values["fingerprint"]))
+    with locked(output):
+        return compact_parts(output / "results", str(record.values["fingerprint"]))
 
 
 def compact_parts(folder: Path, fingerprint: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from goldilocks_batch.cluster.site import cancel_named, check_kind, partitions, 
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, ModelError, RunError
 from goldilocks_batch.jobs import JobKind
+from goldilocks_batch.lock import locked
 from goldilocks_batch.models.artifacts import Entry
 from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.resolved import ResolvedModel
@@ -25,6 +26,9 @@ from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sizing import shard_size, typical_seconds
 
 __all__ = ["Plan", "plan", "recorded_config", "recorded_model", "run_array_task", "scripts", "submit_array"]
+
+#: Seconds that tasks which were cancelled have to end, and a submission has before its tasks begin.
+_LEAVING = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,12 @@ def submit_array(config: RunConfig) -> str:
     kind = array_kind(config)
     check_kind(kind, partitions())
     script = array_script(config, kind)
-    with begun(config) as (assignment, record):
+    with begun(config, clear=lambda: cancel_named(run_name(config.output)), patience=_LEAVING) as (
+        assignment,
+        record,
+    ):
         assignment.folder.mkdir(exist_ok=True)
         (config.output / "logs").mkdir(exist_ok=True)
-        cancel_named(run_name(config.output))
         state = "failed"
         try:
             job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
@@ -157,9 +163,15 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
 
     Raises:
         RunError: this machine sees other inputs or versions than the one that submitted the array.
+            Or a run is writing to the folder.
         ModelError: a model file has changed since, or is not seen here.
         KeyboardInterrupt: the job has been told to end.
     """
+    with locked(output, shared=True, patience=_LEAVING):
+        return _array_task(output, index, count, observer)
+
+
+def _array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
     config, record = recorded_config(output), record_of(output)
     # the submission has checked the ids of the same digest, and found the model
     assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)

@@ -155,7 +155,7 @@ def test_two_runs_do_not_share_a_folder(manifest: Path, tmp_path: Path) -> None:
     output.mkdir()
     with (output / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="another run is writing"):
+        with pytest.raises(RunError, match="another run, or the tasks of a job array, are writing"):
             run(config(manifest, output=output))
 
 

@@ -40,7 +40,7 @@ STAGES = [
     ["featurization"],
     ["shard"],
     ["plan"],
-    ["sink"],
+    ["sink", "lock"],
     ["manifest"],
     ["provenance"],
     ["training"],
