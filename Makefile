@@ -32,7 +32,7 @@ test-slurm: env
 	@command -v slurmctld >/dev/null && command -v munged >/dev/null || { \
 		[ "$$(id -u)" = 0 ] || { echo "slurm-wlm and munge are missing; install them, or run this as root" >&2; exit 2; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge; }
-	GOLDILOCKS_PYTHON=$(CURDIR)/$(BIN)/python $(BIN)/pytest tests/slurm
+	GOLDILOCKS_PYTHON=$(CURDIR)/$(BIN)/python GOLDILOCKS_NEED_SLURM=1 $(BIN)/pytest tests/slurm
 
 fast: env
 	$(BIN)/pytest -m "not slow"

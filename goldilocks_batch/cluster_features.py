@@ -79,7 +79,7 @@ class ClusterFeatures:
         """
         sources = SourceSet((MemorySource(tuple(references)),))
         assignment = Assignment(Describing(features), sources, folder, features.digest)
-        with executor_for(self.config) as executor:
+        with executor_for(self.config, say=self.observer.warned) as executor:
             size = shard_size(self.config, "forest", len(references))
             state = process(assignment, executor, size, self.observer)
         if state == "interrupted":

@@ -63,7 +63,7 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
         {"inputs": digests, "model": work.identity(), "version": versions()["goldilocks-batch"]}
     )
     folder = output.with_name(output.name + ".parts")
-    with executor_for(config) as executor:
+    with executor_for(config, say=observer.warned) as executor:
         assignment = Assignment(work, sources, folder, identity.fingerprint)
         size = shard_size(config, "forest", sources.rows)
         state = process(assignment, executor, size, observer)

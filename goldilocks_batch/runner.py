@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from goldilocks_batch.cluster.executor import Done, Executor
 from goldilocks_batch.compact import compact_parts
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.sink import scan_parts, sweep
@@ -111,7 +113,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         began = time.monotonic()
         state = "failed"
         try:
-            with executor_for(config, splits=assignment.work.splits) as executor:
+            with executor_for(config, splits=assignment.work.splits, say=observer.warned) as executor:
                 size = shard_size(config, assignment.work.model.kind, assignment.sources.rows)
                 state = process(assignment, executor, size, observer)
             if state == "completed":
@@ -153,7 +155,7 @@ def process(assignment: Assignment[W], executor: Executor, shard_size: int, obse
         RunError: rows are missing although every shard has been done.
     """
     folder, rows = assignment.folder, assignment.sources.rows
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     parts, bad = scan_parts(folder, assignment.fingerprint)
     sweep(folder, bad)
     if bad:
@@ -207,12 +209,15 @@ def _total(folder: Path, fingerprint: str) -> Report:
     return total(part.report for part in parts)
 
 
-def executor_for(config: RunConfig, *, splits: bool = False) -> Executor:
+def executor_for(
+    config: RunConfig, *, splits: bool = False, say: Callable[[str], None] = say_nothing
+) -> Executor:
     """The executor that a configuration asks for, started.
 
     Args:
         config: says where the work is done.
         splits: whether the work gains from CPU and GPU workers.
+        say: told what a user should know of the workers.
     """
     if config.executor == "serial" and config.cluster is None:
         from goldilocks_batch.cluster.serial import SerialExecutor
@@ -220,4 +225,4 @@ def executor_for(config: RunConfig, *, splits: bool = False) -> Executor:
         return SerialExecutor()
     from goldilocks_batch.cluster.specs import dask_executor
 
-    return dask_executor(config, splits=splits)
+    return dask_executor(config, splits=splits, say=say)

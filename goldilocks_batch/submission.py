@@ -97,8 +97,8 @@ def submit_array(config: RunConfig) -> str:
         assignment,
         record,
     ):
-        assignment.folder.mkdir(exist_ok=True)
-        (config.output / "logs").mkdir(exist_ok=True)
+        for folder in (assignment.folder, config.output / "logs"):
+            folder.mkdir(mode=0o750, exist_ok=True)
         state = "failed"
         try:
             job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]

@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self, cast
 
 from distributed import Client, get_worker
 from distributed.client import ClosedClientError, Future
+from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.scheduler import KilledWorker
 
 from goldilocks_batch.cluster.executor import Lost, Outcome
@@ -65,6 +66,8 @@ class Pool(Protocol):
     seats: int
     #: Whether there are workers of two kinds, told apart by Dask's resources ``CPU`` and ``GPU``.
     two_kinds: bool
+    #: Of every worker.
+    plugins: tuple[WorkerPlugin, ...]
 
     def tend(self) -> None:
         """Replace workers that are gone; called every some seconds.
@@ -148,6 +151,8 @@ class DaskExecutor:
         self._pool = pool
         self._ration = ration
         self._client = _client(pool)
+        for plugin in pool.plugins:
+            self._client.register_plugin(plugin)
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._jobs: dict[str, Job] = {}
         self._blind: dict[str, str] = {}

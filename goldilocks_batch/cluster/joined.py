@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from distributed.diagnostics.plugin import WorkerPlugin
+
 from goldilocks_batch.errors import ConfigError, ErrorCode
 
 __all__ = ["JoinedPool"]
@@ -29,6 +31,7 @@ class JoinedPool:
     dashboard: str | None = None
     seats = 1
     two_kinds = False
+    plugins: tuple[WorkerPlugin, ...] = ()
 
     def __init__(self, where: str, plain_tcp: bool) -> None:
         self.target = where if "://" in where else _address_in(Path(where))

@@ -33,6 +33,7 @@ class LocalPool:
     """
 
     security = None
+    plugins = ()
 
     def __init__(self, seats: int | None, dashboard: str | None, gpus: int = 0) -> None:
         seats = seats or max(1, cores() - gpus)

@@ -18,16 +18,16 @@ __all__ = ["array_script", "check_path", "extra_directives", "lifetime", "mebiby
 _SAFE_PATH = re.compile(r"[\w./+@=:,-]+")
 
 
-def lifetime(walltime: int) -> tuple[int, int]:
-    """When a worker leaves, counted from its start, and the spread around that, s.
+def lifetime(walltime: int) -> tuple[int, int, int]:
+    """When a worker begins to leave, counted from its start, the spread around that, and when it is gone, s.
 
-    Between a job's start and its worker's the node loads Python and the libraries, and a shard in hand
-    should be finished: a tenth of the walltime is kept for both, but one minute at least and ten at most
-    (a third of the time of a very short job).
+    Between a job's start and its worker's the node loads Python and the libraries, and a shard in hand is
+    finished: a tenth of the walltime is kept for both, but one minute at least and ten at most (a third of
+    the time of a very short job).  A quarter of that is left when a worker goes whatever it has in hand.
     """
     kept = min(max(60, walltime // 10), 600, walltime // 3)
     stagger = kept // 4
-    return walltime - kept - stagger, stagger
+    return walltime - kept - stagger, stagger, walltime - stagger
 
 
 def run_name(output: Path) -> str:

@@ -65,6 +65,7 @@ def slurm(*command: str, script: str | None = None) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - a list of checked words, no shell
             [program, *command[1:]],
+            umask=0o027,  # a job's log is made with the umask of its submission
             input=script or "",
             capture_output=True,
             text=True,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Status
 
 from goldilocks_batch.cluster.dask import SETTINGS, local_dashboard
+from goldilocks_batch.cluster.leaving import Leave, Leaving
 from goldilocks_batch.cluster.scripts import (
     check_path,
     extra_directives,
@@ -27,19 +31,22 @@ from goldilocks_batch.cluster.site import cancel_named, check_kind, jobs_named, 
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
+from goldilocks_batch.models.pull import say_nothing
 
 __all__ = ["SlurmPool", "pilot_scripts"]
 
-#: Seconds between two questions to SLURM about the jobs.
-_ASK_EVERY = 30.0
-#: Jobs that may end before a worker of theirs has reported.
+#: Seconds between two questions to SLURM about the jobs; after one that failed, up to so many.
+_ASK_EVERY, _ASK_SELDOM = 30.0, 600.0
+#: Seconds without an answer of SLURM and without a worker that end a run.
+_PATIENCE = 3600.0
+#: So many jobs in one place may end, one after the other, before a worker of theirs has reported.
 _BARREN_JOBS = 3
 
 
 def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
     """Keywords of dask-jobqueue's job class; all of them, so that no site-wide Dask file adds its own."""
     output, options = check_path(config.output), config.slurm
-    age, stagger = lifetime(seconds_of(kind.walltime))
+    *_, gone = lifetime(seconds_of(kind.walltime))
     return {
         "job_name": run_name(output),
         "queue": kind.partition,
@@ -55,7 +62,7 @@ def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
         "python": f"exec {options.python or check_path(Path(sys.executable))}",
         "worker_command": "distributed.cli.dask_worker",
         "worker_extra_args": [
-            *("--lifetime", f"{age}s", "--lifetime-stagger", f"{stagger}s"),
+            *("--lifetime", f"{gone}s"),
             *("--dashboard-address", "127.0.0.1:0"),
             *("--resources", f"{'GPU' if kind.gpus else 'CPU'}={kind.seats}"),
         ],
@@ -83,13 +90,14 @@ class SlurmPool:
 
     Args:
         config: of the run.
+        say: told what a user should know.
 
     Raises:
         ConfigError: a job kind could never start here.
         RunError: CLUSTER_FAILED, SLURM takes no jobs.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, say: Callable[[str], None] = say_nothing) -> None:
         kinds = config.slurm.kinds
         if config.max_jobs is not None and len(kinds) > 1:
             raise ConfigError(
@@ -99,6 +107,7 @@ class SlurmPool:
         for kind in kinds.values():
             check_kind(kind, known)
         self._name = run_name(config.output)
+        self._umask = os.umask(0o027)  # a job's log is made with the umask of its submission
         cancel_named(self._name)
         self._logs = config.output / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -106,10 +115,19 @@ class SlurmPool:
         self.security = issue_certificate(self._private)
         self.target = self._cluster(config, next(iter(kinds.values())))
         self.dashboard = local_dashboard(self.target, config.dashboard)
+        leave = {name: Leave(*lifetime(seconds_of(kind.walltime))[:2]) for name, kind in kinds.items()}
+        self.plugins = (Leaving({**leave, "": next(iter(leave.values()))}),)
         self.two_kinds = len({kind.gpus > 0 for kind in kinds.values()}) == 2
         self.seats = config.jobs * sum(kind.seats for kind in kinds.values())
-        self._barren = 0
-        self._asked = time.monotonic()
+        self._adapts = config.max_jobs is not None
+        self._places = len(kinds) * max(config.jobs, config.max_jobs or 0)
+        self._say = say
+        self._barren: Counter[str] = Counter()  # jobs that ended in vain, by the name of their worker
+        self._reported: set[str] = set()  # workers whose present job has been seen at work
+        self._served = False
+        self._next, self._pause = time.monotonic() + _ASK_EVERY, _ASK_EVERY
+        self._trouble: float | None = None
+        self._seen = time.monotonic()
         try:
             self._start(config)
         except BaseException:
@@ -133,8 +151,8 @@ class SlurmPool:
 
     def _start(self, config: RunConfig) -> None:
         kinds = config.slurm.kinds
-        if config.max_jobs is not None:
-            self.target.adapt(minimum_jobs=config.jobs, maximum_jobs=max(config.jobs, config.max_jobs))
+        if self._adapts:
+            self.target.adapt(minimum_jobs=config.jobs, maximum_jobs=self._places)
             return
         common = {name: self.target._job_kwargs[name] for name in ("interface", "protocol", "security")}
         for name, kind in kinds.items():
@@ -159,26 +177,78 @@ class SlurmPool:
     def tend(self) -> None:
         """Replace jobs that have ended.
 
+        Now that SLURM has taken jobs, it may be away for a while, or refuse others: it is asked again later.
+
         Raises:
-            RunError: CLUSTER_FAILED, jobs end again and again before a worker of theirs has reported.
+            RunError: CLUSTER_FAILED, jobs end again and again before a worker of theirs has reported, or
+                there is no worker and SLURM takes no jobs.
         """
+        now = time.monotonic()
         present = {worker["name"] for worker in self.target.scheduler_info["workers"].values()}
+        for name in present:
+            del self._barren[name]
+        self._reported |= present
         if present:
-            self._barren = 0
-        missing = set(self.target.workers) - present
-        if missing and time.monotonic() - self._asked > _ASK_EVERY:
-            self._asked = time.monotonic()
-            alive = jobs_named(self._name)
-            for name in missing:
-                if name in self.target.workers and self.target.workers[name].job_id not in alive:
-                    self._forget(name)
-                    self._barren += 1
-        if self._barren >= _BARREN_JOBS:
+            self._served, self._seen = True, now
+        if now < self._next:
+            return
+        try:
+            self._replace(set(self.target.workers) - present)
+        except RunError as error:
+            self._put_off(error, now, present)
+        else:
+            self._trouble, self._pause = None, _ASK_EVERY
+            self._check_barren(present)
+        self._next = time.monotonic() + self._pause
+
+    def _replace(self, missing: set[str]) -> None:
+        """Submit a job for each that has ended; one that never came to work has so many chances."""
+        alive = jobs_named(self._name) if missing else {}
+        for name in sorted(missing, key=str):
+            job = self.target.workers.get(name)
+            if job is None or job.job_id in alive:
+                continue
+            self._forget(name)
+            if job.job_id is not None and name not in self._reported:
+                self._count_barren(name, job.job_id)
+            self._reported.discard(name)
+        self._submit_missing()
+
+    def _count_barren(self, name: str, job: str) -> None:
+        """A job has ended in vain; after the third in one place there is no fourth."""
+        self._barren[name] += 1
+        hopeless = self._barren[name] == _BARREN_JOBS
+        self._say(
+            f"job {job} has ended before its worker reported: {_last_words(self._logs)}"
+            + ("; no other takes its place" if hopeless else "")
+        )
+        if not hopeless:
+            return
+        self.target.worker_spec.pop(name, None)
+        self._places -= 1
+        if self._adapts and self._places:
+            self.target.adapt(minimum_jobs=1, maximum_jobs=self._places)
+
+    def _put_off(self, error: RunError, now: float, present: set[str]) -> None:
+        """Ask SLURM again later, unless there is no worker and has been none for long."""
+        if self._trouble is None:
+            self._trouble = now
+            self._say(f"{error.message}. Workers go on; jobs that end are replaced when SLURM takes new ones")
+        elif not present and now - max(self._trouble, self._seen) > _PATIENCE:
+            raise error
+        else:
+            self._pause = min(2 * self._pause, _ASK_SELDOM)
+
+    def _check_barren(self, present: set[str]) -> None:
+        """End the run if no job ever comes to work, or no place is left for one of a kind."""
+        kinds = {str(name).partition("-")[0] for name in self.target.worker_spec}
+        hopeless = (not self._places and not present) or (self.two_kinds and len(kinds) < 2)
+        if hopeless or (not self._served and self._barren.total() >= _BARREN_JOBS):
             raise RunError(
                 ErrorCode.CLUSTER_FAILED,
-                f"{self._barren} jobs have ended before their worker reported: {_last_words(self._logs)}",
+                f"{self._barren.total()} jobs have ended before their worker reported: "
+                f"{_last_words(self._logs)}",
             )
-        self._submit_missing()
 
     def _forget(self, name: str) -> None:
         """A job is not there any more: let another take its place."""
@@ -187,6 +257,7 @@ class SlurmPool:
     def close(self) -> None:
         """Cancel the jobs, stop the scheduler, and remove the key, which opens nothing any more."""
         self.target.close(timeout=30)
+        os.umask(self._umask)
         shutil.rmtree(self._private, ignore_errors=True)
 
 

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from goldilocks_batch.cluster.dask import DaskExecutor, Pool, Ration
 from goldilocks_batch.cluster.local import LocalPool
 from goldilocks_batch.cluster.supervisor import visible_gpus
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.models.devices import usable_gpus
+from goldilocks_batch.models.pull import say_nothing
 
 __all__ = ["dask_executor"]
 
 
-def dask_executor(config: RunConfig, *, splits: bool = False) -> DaskExecutor:
+def dask_executor(
+    config: RunConfig, *, splits: bool = False, say: Callable[[str], None] = say_nothing
+) -> DaskExecutor:
     """The executor, with its workers started or asked for.
 
     Args:
         config: says where the workers are.
         splits: whether the work gains from workers of two kinds, where there are GPUs.
+        say: told what a user should know of the workers.
 
     Raises:
         ConfigError: SLURM or the cluster to join can't be as the configuration has it.
         RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs.
     """
-    return DaskExecutor(_pool(config, splits), Ration(config.task_timeout, config.memory_bytes))
+    return DaskExecutor(_pool(config, splits, say), Ration(config.task_timeout, config.memory_bytes))
 
 
-def _pool(config: RunConfig, splits: bool) -> Pool:
+def _pool(config: RunConfig, splits: bool, say: Callable[[str], None]) -> Pool:
     if config.cluster is not None:
         from goldilocks_batch.cluster.joined import JoinedPool
 
@@ -33,7 +39,7 @@ def _pool(config: RunConfig, splits: bool) -> Pool:
     if config.executor == "slurm":
         from goldilocks_batch.cluster.slurm import SlurmPool
 
-        return SlurmPool(config)
+        return SlurmPool(config, say)
     return LocalPool(config.workers, config.dashboard, _gpus(config) if splits else 0)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +21,19 @@ from goldilocks_batch import read_results
 from goldilocks_batch.cluster.dask import DaskExecutor, Ration
 from goldilocks_batch.cluster.executor import Done
 from goldilocks_batch.cluster.joined import JoinedPool
+from goldilocks_batch.cluster.leaving import Leave, Leaving
 from goldilocks_batch.errors import RunError
 from goldilocks_batch.plan import Shard
-from goldilocks_batch.runner import Assignment
+from goldilocks_batch.runner import Assignment, process
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sources import open_sources
 from tests.integration.culprits import Sabotaged
-from tests.integration.runs import command, config, wait_for_parts
+from tests.integration.runs import Recorder, command, config, wait_for_parts
 
 pytestmark = pytest.mark.slow
+
+#: `pytest --log-cli-level=INFO` shows them.
+FIGURES = logging.getLogger(__name__)
 
 
 class Site:
@@ -135,6 +142,63 @@ class TendedPool(JoinedPool):
         if all(process.poll() is not None for process in self._site.processes[1:]):
             self._site.add_worker()
             self.started += 1
+
+
+def test_workers_leave_with_nothing_in_hand(
+    site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
+    settings = config(manifest, tmp_path / "run")
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    work = Sabotaged(Screening.from_config(settings), (), tmp_path / "log", pause=1.0)
+    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    pool = TendedPool(site)
+    pool.plugins = (Leaving({"": Leave(6.0, 0.5)}),)
+    recorder = Recorder()
+    with DaskExecutor(pool, Ration(60.0, None)) as executor:
+        assert process(assignment, executor, 30, recorder) == "completed"
+    assert pool.started >= 3
+    begun = sum(int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines())
+    assert begun == 600
+    assert recorder.warnings == []
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+
+
+def test_workers_killed_at_twenty_random_moments(
+    site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
+    settings = config(manifest, tmp_path / "run")
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    work = Sabotaged(Screening.from_config(settings), (), tmp_path / "log", pause=0.6)
+    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    done, rng = threading.Event(), random.Random(7)
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(killed) < 20 and not done.wait(rng.uniform(2.5, 5.0)):
+            running = [process for process in site.processes[1:] if process.poll() is None]
+            if running and (tmp_path / "log").exists():
+                victim = rng.choice(running)
+                victim.kill()
+                killed.append(victim.pid)
+
+    killer = threading.Thread(target=kill)
+    recorder = Recorder()
+    with DaskExecutor(TendedPool(site), Ration(60.0, None)) as executor:
+        killer.start()
+        try:
+            assert process(assignment, executor, 4, recorder) == "completed"
+        finally:
+            done.set()
+            killer.join()
+    assert len(killed) == 20
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    begun = sum(int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines())
+    FIGURES.info("20 workers killed: %d splits, %d begun twice", len(recorder.warnings), begun - 600)
+    assert begun - 600 <= 20 * 4 + 8 * len(recorder.warnings)
 
 
 def test_an_answer_lost_with_its_worker_is_given_again(

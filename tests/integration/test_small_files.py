@@ -44,7 +44,7 @@ pq.read_metadata = counted("read_metadata", pq.read_metadata)  # nor does readin
 from goldilocks_batch import RunConfig
 from goldilocks_batch.attempt import begun
 from goldilocks_batch.runner import executor_for, process, Silent
-from tests.slurm.slow_work import SlowScreening
+from tests.integration.slow_work import SlowScreening
 from dataclasses import replace
 
 if __name__ == "__main__":

@@ -48,6 +48,13 @@ class Slurm:
     """The running site."""
 
     folder: Path
+    daemons: list[subprocess.Popen[bytes]]
+
+    def stop_controller(self) -> None:
+        stop([self.daemons.pop(1)])
+
+    def start_controller(self) -> None:
+        self.daemons.insert(1, start(["slurmctld", "-D", "-f", str(self.folder / "slurm.conf")]))
 
     def ask(self, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,12 +27,14 @@ from goldilocks_batch.runner import Assignment, process
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sources import open_sources
+from tests.integration.culprits import Sabotaged
 from tests.integration.runs import Recorder
 from tests.slurm.single_node import Slurm
-from tests.slurm.slow_work import SlowScreening
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
+#: `pytest --log-cli-level=INFO` shows them.
+FIGURES = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
 #: What a shard that was charged for a lost process leaves in the log.
@@ -72,15 +78,18 @@ def wait_for_parts(output: Path, count: int, process: subprocess.Popen[str]) -> 
 
 def test_two_pilot_jobs(slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
+    output.mkdir(mode=0o755)  # the user's own choice; what is in it is not for others
     process = begin(manifest, options(output, jobs=2), tmp_path)
     wait_for_parts(output, 3, process)
     assert len(slurm.jobs("running")) == 2
     private = output / ".private"
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in private.iterdir()} == {0o600}
-    assert not output.stat().st_mode & stat.S_IRWXO
     status, text = end(process)
     assert status in (0, 1), text
+    everything = [output / "results", *output.glob("*/*"), *output.glob("*.json"), output / ".lock"]
+    assert {"worker", "part"} <= {path.name.partition("-")[0] for path in everything}
+    assert [path for path in everything if path.stat().st_mode & stat.S_IRWXO] == []
     assert read_results(output).equals(read_results(undisturbed))
     assert SPLIT not in text
     assert not private.exists()
@@ -146,7 +155,7 @@ def test_a_walltime_shorter_than_the_work(
     values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": kind})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     (tmp_path / "run" / "results").mkdir(parents=True)
-    work = SlowScreening(Screening.from_config(config), seconds=6.0)
+    work = Sabotaged(Screening.from_config(config), (), tmp_path / "log", pause=6.0)
     sources = open_sources(config.inputs)
     assignment = Assignment(work, sources, tmp_path / "run" / "results", "fingerprint")
     recorder = Recorder()
@@ -157,6 +166,8 @@ def test_a_walltime_shorter_than_the_work(
     assert not bad
     assert recorder.warnings == []
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    begun = sum(int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines())
+    assert begun == 2000, "a worker left with work in hand"
     assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) >= 4, "a job did more than its time"
 
 
@@ -263,6 +274,85 @@ def test_jobs_that_never_report_end_the_run(
 
 def test_the_number_of_jobs_adapts(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    status, text = end(begin(manifest, options(output, max_jobs=2, shard_size=50), tmp_path))
+    status, text = end(begin(manifest, options(output, max_jobs=2, shard_size=5), tmp_path))
     assert status in (0, 1), text
     assert read_results(output).equals(read_results(undisturbed))
+    assert len(list((output / "logs").glob("worker-*.log"))) == 2, "there was work for two jobs"
+
+
+def paused_run(
+    manifest: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pause: float,
+    disturb: Callable[[Path], None],
+) -> tuple[Recorder, int]:
+    """A run on two jobs that is disturbed when it is under way; what was told, and structures begun."""
+    monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_EVERY", 1.0)
+    monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_SELDOM", 4.0)
+    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 1.0)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    config = RunConfig.model_validate({**options(folder / "run", jobs=2), "inputs": [manifest]})
+    results = folder / "run" / "results"
+    results.mkdir(parents=True)
+    work = Sabotaged(Screening.from_config(config), (), folder / "log", pause=pause)
+    assignment = Assignment(work, open_sources(config.inputs), results, "fingerprint")
+    recorder = Recorder()
+
+    def when_under_way() -> None:
+        while len(list(results.glob("part-*"))) < 4:
+            time.sleep(0.1)
+        disturb(folder / "run")
+
+    disturber = threading.Thread(target=when_under_way)
+    with dask_executor(config, say=recorder.warned) as executor:
+        disturber.start()
+        assert process(assignment, executor, 40, recorder) == "completed"
+        disturber.join()
+    begun = sum(int(line.split()[1]) for line in (folder / "log").read_text().splitlines())
+    return recorder, begun
+
+
+def one_worker() -> psutil.Process:
+    """A pilot job's process."""
+    return next(
+        process
+        for process in psutil.process_iter()
+        if process.is_running() and "distributed.cli.dask_worker" in " ".join(process.cmdline())
+    )
+
+
+def test_a_controller_that_is_away_for_a_while(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disturb(_: Path) -> None:
+        slurm.stop_controller()
+        one_worker().kill()
+        time.sleep(12.0)
+        slurm.start_controller()
+
+    recorder, begun = paused_run(manifest, tmp_path, monkeypatch, 1.5, disturb)
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert [text for text in recorder.warnings if "Workers go on" in text]
+    assert not [text for text in recorder.warnings if SPLIT in text]
+    assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) == 3, "the lost job was not replaced"
+    FIGURES.info("controller away, a worker lost: %d structures begun twice", begun - 2000)
+    assert begun - 2000 <= 80
+    slurm.wait_until_empty(60)
+
+
+def test_jobs_refused_in_the_middle_of_a_run(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disturb(_: Path) -> None:
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=INACTIVE")
+        one_worker().kill()
+        time.sleep(8.0)
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
+
+    recorder, begun = paused_run(manifest, tmp_path, monkeypatch, 1.5, disturb)
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert [text for text in recorder.warnings if "SLURM took no job" in text]
+    FIGURES.info("jobs refused, a worker lost: %d structures begun twice", begun - 2000)
+    assert begun - 2000 <= 80
+    slurm.wait_until_empty(60)

@@ -67,5 +67,5 @@ def test_a_dry_run_submits_and_writes_nothing(tmp_path: Path) -> None:
     assert "49 rows, 49 to do in 1 shards" in done.stdout
     assert "3 jobs of kind cpu" in done.stdout
     assert "#SBATCH -t 02:00\n" in done.stdout
-    assert "--lifetime 70s --lifetime-stagger 10s" in done.stdout
+    assert "--lifetime 110s" in done.stdout
     assert not output.exists()

@@ -86,10 +86,11 @@ def test_runs_in_different_folders_have_different_jobs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("walltime", [60, 120, 600, 3600, 86400, 7 * 86400])
 def test_workers_leave_before_their_job_ends(walltime: int) -> None:
-    age, stagger = lifetime(walltime)
+    age, stagger, gone = lifetime(walltime)
     assert stagger >= 0
     assert age - stagger >= walltime / 3
     assert age + stagger <= walltime - min(60, walltime // 3)
+    assert age + stagger < gone < walltime
 
 
 @pytest.mark.parametrize(
