@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -330,3 +331,20 @@ def test_models_that_have_all_they_need(hub: Hub, tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert "is no folder" in refused.stderr
     assert hub.asked == []
+
+
+@pytest.mark.shared
+def test_files_that_nobody_pins_are_named(hub: Hub, tmp_path: Path, shared: Path, examples: Path) -> None:
+    loose = tmp_path / "loose.toml"
+    loose.write_text(re.sub(r"(?m)^sha256 = .*$", "", REGISTRY.read_text()))
+    options = ["--artifacts", shared / "hub", "--offline", "--executor", "serial"]
+    done = {}
+    for name, registry in (("loose", loose), ("pinned", REGISTRY)):
+        arguments = ["run", examples / "MgO.cif", *options, "--registry", registry, "-o", tmp_path / name]
+        done[name] = command(hub, tmp_path / "cache", *arguments)
+        assert done[name].returncode == 0, done[name].stderr
+    for said in (done["loose"].stderr, done["loose"].stdout):
+        assert "Not pinned by the registry" in said
+        for words in ("QRF95.pkl", "is_metal.ckpt", "models pull"):
+            assert words in said
+    assert "Not pinned" not in done["pinned"].stdout + done["pinned"].stderr
