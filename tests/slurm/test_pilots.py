@@ -272,27 +272,28 @@ def test_jobs_that_never_report_end_the_run(
         run(config)
 
 
-def test_the_number_of_jobs_adapts(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
-    output = tmp_path / "run"
-    status, text = end(begin(manifest, options(output, max_jobs=2, shard_size=5), tmp_path))
-    assert status in (0, 1), text
-    assert read_results(output).equals(read_results(undisturbed))
-    assert len(list((output / "logs").glob("worker-*.log"))) == 2, "there was work for two jobs"
-
-
 def paused_run(
     manifest: Path,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     pause: float,
     disturb: Callable[[Path], None],
+    *,
+    shard: int = 40,
+    **changes: Any,
 ) -> tuple[Recorder, int]:
-    """A run on two jobs that is disturbed when it is under way; what was told, and structures begun."""
+    """A run, on two jobs if not said otherwise, that is disturbed when it is under way.
+
+    Returns:
+        What was told, and structures begun.
+    """
     monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_EVERY", 1.0)
     monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_SELDOM", 4.0)
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 1.0)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    config = RunConfig.model_validate({**options(folder / "run", jobs=2), "inputs": [manifest]})
+    config = RunConfig.model_validate(
+        {**options(folder / "run", **({"jobs": 2} | changes)), "inputs": [manifest]}
+    )
     results = folder / "run" / "results"
     results.mkdir(parents=True)
     work = Sabotaged(Screening.from_config(config), (), folder / "log", pause=pause)
@@ -307,7 +308,7 @@ def paused_run(
     disturber = threading.Thread(target=when_under_way)
     with dask_executor(config, say=recorder.warned) as executor:
         disturber.start()
-        assert process(assignment, executor, 40, recorder) == "completed"
+        assert process(assignment, executor, shard, recorder) == "completed"
         disturber.join()
     begun = sum(int(line.split()[1]) for line in (folder / "log").read_text().splitlines())
     return recorder, begun
@@ -355,4 +356,25 @@ def test_jobs_refused_in_the_middle_of_a_run(
     assert [text for text in recorder.warnings if "SLURM took no job" in text]
     FIGURES.info("jobs refused, a worker lost: %d structures begun twice", begun - 2000)
     assert begun - 2000 <= 80
+    slurm.wait_until_empty(60)
+
+
+def test_the_number_of_jobs_adapts(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards of some seconds: two under way are work for more than one job."""
+    running: list[int] = []
+    _, begun = paused_run(
+        manifest,
+        tmp_path,
+        monkeypatch,
+        6.0,
+        lambda _: running.append(len(slurm.jobs("running"))),
+        shard=200,
+        jobs=1,
+        max_jobs=2,
+    )
+    assert running == [2]
+    assert begun == 2000
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
     slurm.wait_until_empty(60)
