@@ -18,7 +18,7 @@ from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.models.registry import STARTER
 from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.plan import Identity, Shard
-from goldilocks_batch.provenance import RunRecord, versions
+from goldilocks_batch.provenance import RunRecord, shared_versions, versions
 from goldilocks_batch.report import Report
 from goldilocks_batch.schema import RESULT_SCHEMA_ID
 from goldilocks_batch.shard import Screening
@@ -135,6 +135,7 @@ def begun(
             model=assignment.work.describe(),
             resolved=model.to_json(),
             versions=versions(),
+            shared_versions=dict(shared_versions()),
         )
         yield assignment, record
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import socket
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.report import Report
 from goldilocks_batch.sink import atomic_path
 
-__all__ = ["RunRecord", "now", "record_of", "versions"]
+__all__ = ["RunRecord", "check_versions", "now", "record_of", "shared_versions", "versions"]
 
 _PACKAGES = (
     "goldilocks-batch",
@@ -28,6 +31,8 @@ _PACKAGES = (
     "spglib",
     "torch",
 )
+#: What must be the same on every machine of a run.
+_SHARED = ("goldilocks-batch", "dask", "distributed", "dscribe", "numba", "numpy", "spglib", "torch")
 
 
 def now() -> str:
@@ -38,12 +43,43 @@ def now() -> str:
 def versions() -> dict[str, str]:
     """Versions of this package, of Python and of the libraries that numbers depend on."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return found | {package: _installed(package) for package in _PACKAGES}
+
+
+def _installed(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@lru_cache(maxsize=1)
+def shared_versions() -> tuple[tuple[str, str], ...]:
+    """Names and versions of what must be the same on every machine of a run.
+
+    That is what decides numbers and what machines talk to each other with; of Python the first two parts.
+    """
+    found = {name: _installed(name) for name in _SHARED}
+    return ("python", ".".join(platform.python_version_tuple()[:2])), *found.items()
+
+
+def check_versions(theirs: Iterable[tuple[str, str]]) -> None:
+    """Refuse to work where other versions are installed than where a run was started.
+
+    Args:
+        theirs: what :func:`shared_versions` gave there.
+
+    Raises:
+        RunError: CLUSTER_FAILED, naming what differs, here and there.
+    """
+    here = dict(shared_versions())
+    different = [
+        f"{name} is {here.get(name)} on {socket.gethostname()}, {there} where the run was started"
+        for name, there in theirs
+        if here.get(name) != there
+    ]
+    if different:
+        raise RunError(ErrorCode.CLUSTER_FAILED, f"{'; '.join(different)}: install the same versions on both")
 
 
 def record_of(output: Path) -> RunRecord:

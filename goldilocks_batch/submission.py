@@ -18,7 +18,7 @@ from goldilocks_batch.models.artifacts import Entry
 from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
-from goldilocks_batch.provenance import RunRecord, record_of
+from goldilocks_batch.provenance import RunRecord, check_versions, record_of
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.runner import Observer, drain
 from goldilocks_batch.shard import Screening
@@ -173,6 +173,7 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
 
 def _array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
     config, record = recorded_config(output), record_of(output)
+    check_versions(record.values.get("shared_versions", {}).items())
     # the submission has checked the ids of the same digest, and found the model
     assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
     identity.check_resumable(record.values["identity"])

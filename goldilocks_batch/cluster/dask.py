@@ -11,12 +11,10 @@ import gc
 import logging
 import os
 import queue
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any, Protocol, Self, cast
 
 from distributed import Client, get_worker
@@ -28,6 +26,7 @@ from goldilocks_batch.cluster.executor import Lost, Outcome
 from goldilocks_batch.cluster.supervisor import Limits, memory_share, run_supervised, visible_gpus
 from goldilocks_batch.cluster.worker import Job, Order
 from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.provenance import check_versions, shared_versions
 
 __all__ = ["SETTINGS", "DaskExecutor", "Pool", "Ration", "cores", "local_dashboard"]
 
@@ -87,12 +86,12 @@ class Ration:
     Attributes:
         seconds: time.
         memory: of one process, bytes; None for its share of the machine or the job.
-        version: of this package, the same for client and workers.
+        versions: see :func:`~goldilocks_batch.provenance.shared_versions`; the same for client and workers.
     """
 
     seconds: float
     memory: int | None
-    version: str = field(default_factory=lambda: version("goldilocks-batch"))
+    versions: tuple[tuple[str, str], ...] = field(default_factory=shared_versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +121,7 @@ def finish_on_worker(job: Job, prepared: bytes | Lost | Blind, ration: Ration) -
 
 def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
     worker = get_worker()
-    if ration.version != (here := version("goldilocks-batch")):
-        raise RunError(
-            ErrorCode.CLUSTER_FAILED,
-            f"goldilocks-batch is {here} on {socket.gethostname()}, {ration.version} where the run was "
-            "started: install the same version on both",
-        )
+    check_versions(ration.versions)
     seats, resources = worker.state.nthreads, worker.state.total_resources
     gpus = visible_gpus() if "GPU" in resources else () if "CPU" in resources else None
     memory = ration.memory or memory_share(seats)
