@@ -88,7 +88,11 @@ def _model(config: RunConfig) -> Iterator[Finding]:
 
 
 def _folders(config: RunConfig) -> Iterator[Finding]:
-    for subject, folder in (("output", config.output), ("scratch", Path(tempfile.gettempdir()))):
+    scratch = config.slurm.scratch if config.executor == "slurm" else None
+    for subject, folder in (("output", config.output), ("scratch", Path(scratch or tempfile.gettempdir()))):
+        if subject == "scratch" and scratch and not folder.is_dir():
+            yield Finding(subject, "note", f"{folder} is not here; it must be there on the nodes")
+            continue
         there = _existing(folder.absolute())
         if not os.access(there, os.W_OK | os.X_OK):
             yield Finding(subject, "problem", f"{there} cannot be written to; choose another folder")

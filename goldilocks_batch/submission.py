@@ -25,7 +25,16 @@ from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sizing import shard_size, typical_seconds
 
-__all__ = ["Plan", "plan", "recorded_config", "recorded_model", "run_array_task", "scripts", "submit_array"]
+__all__ = [
+    "Plan",
+    "check_kinds",
+    "plan",
+    "recorded_config",
+    "recorded_model",
+    "run_array_task",
+    "scripts",
+    "submit_array",
+]
 
 #: Seconds that tasks which were cancelled have to end, and a submission has before its tasks begin.
 _LEAVING = 120.0
@@ -107,6 +116,20 @@ def submit_array(config: RunConfig) -> str:
             parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
             record.end(state, total(part.report for part in parts))
     return job
+
+
+def check_kinds(config: RunConfig) -> None:
+    """Hold the kinds of jobs to the partitions of this site, if it is one that answers.
+
+    Raises:
+        ConfigError: a job could never start.
+    """
+    try:
+        known = partitions()
+    except (ConfigError, RunError):  # no SLURM here, or it is away: the submission will tell
+        return
+    for kind in config.slurm.kinds.values():
+        check_kind(kind, known)
 
 
 def array_kind(config: RunConfig) -> JobKind:

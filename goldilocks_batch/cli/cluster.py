@@ -207,8 +207,10 @@ def init(
 def print_plan(config: RunConfig, *, array: bool = False) -> None:
     """What a run would do, and the job scripts it would submit."""
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.submission import plan, scripts
+    from goldilocks_batch.submission import check_kinds, plan, scripts
 
+    if array or config.executor == "slurm":
+        check_kinds(config)
     planned, out = plan(config, array=array), console()
     source = "measured in this run" if planned.measured else "typical of the model"
     out.print(f"{planned.rows:,} rows, {planned.left:,} to do in {planned.shards:,} shards")

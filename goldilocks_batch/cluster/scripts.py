@@ -41,7 +41,14 @@ def prologue(options: SlurmOptions) -> list[str]:
         "umask 027",
         *(f"module load {module}" for module in options.modules),
         *(f"export {name}={shlex.quote(value)}" for name, value in options.environment.items()),
+        *([_scratch(options.scratch)] if options.scratch else []),
     ]
+
+
+def _scratch(folder: str) -> str:
+    """Make a node's scratch folder the place for temporary files, or say that it is not there."""
+    complaint = f"scratch folder {folder} is not there on"
+    return f'test -d {folder} || {{ echo "{complaint} $(hostname)" >&2; exit 1; }}; export TMPDIR={folder}'
 
 
 def check_path(path: Path) -> Path:

@@ -68,4 +68,8 @@ def test_a_dry_run_submits_and_writes_nothing(tmp_path: Path) -> None:
     assert "3 jobs of kind cpu" in done.stdout
     assert "#SBATCH -t 02:00\n" in done.stdout
     assert "--lifetime 110s" in done.stdout
+    path.write_text("executor: slurm\nmodel: baseline\nslurm: {cpu: {partition: nowhere}}\n")
+    refused = command("run", structures, "-c", str(path), "-o", str(output), "--dry-run")
+    assert refused.returncode == 2
+    assert "no partition 'nowhere' here" in refused.stderr
     assert not output.exists()

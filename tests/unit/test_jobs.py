@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from goldilocks_batch.cluster.scripts import array_script, check_path, lifetime, run_name
+from goldilocks_batch.cluster.scripts import array_script, check_path, lifetime, prologue, run_name
 from goldilocks_batch.cluster.site import Partition, check_kind
 from goldilocks_batch.config import RunConfig, load_config
 from goldilocks_batch.errors import ConfigError
-from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
+from goldilocks_batch.jobs import JobKind, SlurmOptions, bytes_of, seconds_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = Partition("main", True, True, 3600, 4, 16, 64 * 10**9, 0)
@@ -117,3 +118,17 @@ def test_one_partition_of_several_is_enough() -> None:
 @pytest.mark.parametrize("name", ["gpu.yaml", "slurm-cpu.yaml", "slurm-gpu.yaml", "local.yaml"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     assert isinstance(load_config(ROOT / "configs" / name), RunConfig)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_scripts_look_for_the_scratch_folder(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "scratch"
+    if there:
+        folder.mkdir()
+    script = "\n".join([*prologue(SlurmOptions(scratch=str(folder))), 'echo "in $TMPDIR"'])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    if there:
+        assert (done.returncode, done.stdout) == (0, f"in {folder}\n")
+    else:
+        assert done.returncode == 1
+        assert f"scratch folder {folder} is not there on" in done.stderr
