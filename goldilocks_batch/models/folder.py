@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.errors import ErrorCode, ModelError, RunError
 
 __all__ = [
     "LARGEST_FILE",
@@ -33,6 +33,7 @@ __all__ = [
     "read_arrays",
     "read_plain",
     "sha256_of_bytes",
+    "write_folder",
 ]
 
 #: Bytes of the largest file that a model may have.
@@ -176,6 +177,21 @@ def folder_files(files: Mapping[str, bytes], record: BaseModel) -> dict[str, byt
         for name, data in sorted(whole.items())
     ]
     return whole | {_MANIFEST: _json({"artifacts": listed})}
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], record: BaseModel) -> None:
+    """Write such a folder, made if it is missing; files of these names are replaced.
+
+    Raises:
+        RunError: WRITE_FAILED, the file system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in folder_files(files, record).items():
+            (folder / name).write_bytes(data)
+    except OSError as error:
+        message = f"cannot write the model to {folder}: {error}"
+        raise RunError(ErrorCode.WRITE_FAILED, message) from error
 
 
 def read_plain(folder: Path, name: str, limit: int) -> bytes:

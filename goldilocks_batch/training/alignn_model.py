@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.graphs.weights import read_element_table
 from goldilocks_batch.models.alignn import Alignn, SingleSite
 from goldilocks_batch.models.alignn_weights import read_networks
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.devices import Precision
-from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, folder_files, packed, sha256_of_bytes
+from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, packed, sha256_of_bytes, write_folder
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.training.conformal import Calibration
 from goldilocks_batch.training.model_record import ModelRecord, NetworkArtifacts
@@ -200,13 +200,7 @@ def write_networks(
     record = ModelRecord.model_validate(
         {**about, "artifacts": artifacts, "role": "alignn_ensemble", "quantile_rule": "network_mean.v1"}
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in folder_files(files, record).items():
-            (folder / name).write_bytes(data)
-    except OSError as error:
-        message = f"cannot write the model to {folder}: {error}"
-        raise RunError(ErrorCode.WRITE_FAILED, message) from error
+    write_folder(folder, files, record)
     return record
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import n_columns
-from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, folder_files, packed, sha256_of_bytes
+from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, packed, sha256_of_bytes, write_folder
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.training.conformal import LEVELS, Calibration, Margins
@@ -162,13 +162,7 @@ def write_model(
         "calibration_sha256": sha256_of_bytes(files[_CALIBRATION]),
     }
     record = ModelRecord.model_validate({**about, "artifacts": artifacts})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in folder_files(files | dict(extra or {}), record).items():
-            (folder / name).write_bytes(data)
-    except OSError as error:
-        message = f"cannot write the model to {folder}: {error}"
-        raise RunError(ErrorCode.WRITE_FAILED, message) from error
+    write_folder(folder, files | dict(extra or {}), record)
     return record
 
 
