@@ -319,7 +319,8 @@ def one_worker() -> psutil.Process:
     return next(
         process
         for process in psutil.process_iter()
-        if process.is_running() and "distributed.cli.dask_worker" in " ".join(process.cmdline())
+        if "distributed.cli.dask_worker" in " ".join(process.cmdline())
+        and process.environ().get("SLURM_CONF") == os.environ["SLURM_CONF"]
     )
 
 
