@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +15,10 @@ from goldilocks_batch.cli.exits import Exit, guarded
 if TYPE_CHECKING:
     from goldilocks_batch.config import RunConfig
     from goldilocks_batch.runner import Observer
+    from goldilocks_batch.training.judged import Judged
     from goldilocks_batch.training.labels import Target
     from goldilocks_batch.training.resources import Progress, Resources
+    from goldilocks_batch.training.trained import Trained
 
 _Remarks = Annotated[
     list[str] | None,
@@ -77,10 +79,7 @@ def rf(
 
     `goldilocks-batch train rf cgcnn-folder/ -c configs/train-rf.yaml -o model/ --workers 8`
     """
-    from goldilocks_batch.cli.display import console
     from goldilocks_batch.config import load_config
-    from goldilocks_batch.training.card import report as tables
-    from goldilocks_batch.training.judged import write_judged
     from goldilocks_batch.training.recipes import train_model
     from goldilocks_batch.training.train import load_train_config
 
@@ -108,16 +107,10 @@ def rf(
     )
     with resources_of(settings, cache) as resources:
         trained, judged = train_model(dataset, options, output, resources=resources, overwrite=overwrite)
+    lines = [f"model: {output}, its card: {output / 'card.md'}"]
     if report is not None:
-        write_judged(judged, report)
-    out = console()
-    out.print(trained.record.evaluation["kind"], style="bold")
-    _print_markdown(tables(judged.evaluation))
-    out.print(f"model: {output}, its card: {output / 'card.md'}")
-    if report is not None:
-        out.print(f"tables, plots and predictions: {report}")
-    out.print(f"screen with it: goldilocks-batch run STRUCTURES --model {output}")
-    _end(judged.dataset.left_out, output)
+        lines.append(f"tables, plots and predictions: {report}")
+    _end_training(trained, judged, report, output, lines)
 
 
 @train_app.command()
@@ -153,11 +146,9 @@ def alignn(
 
     `goldilocks-batch train alignn labels.parquet -c configs/train-alignn.yaml -o model/ --epochs 50`
     """
-    from goldilocks_batch.cli.display import console, observer_for
+    from goldilocks_batch.cli.display import observer_for
     from goldilocks_batch.config import load_config
     from goldilocks_batch.training.alignn import load_train_alignn_config, train_alignn
-    from goldilocks_batch.training.card import report as tables
-    from goldilocks_batch.training.judged import write_judged
 
     options = load_train_alignn_config(
         config,
@@ -190,14 +181,8 @@ def alignn(
             progress=_told(epochs_observer),
             overwrite=overwrite,
         )
-    if report is not None:
-        write_judged(judged, report)
-    out = console()
-    out.print(trained.record.evaluation["kind"], style="bold")
-    _print_markdown(tables(judged.evaluation))
-    out.print(f"{trained.record.trainer['epochs']} epochs; model: {output}")
-    out.print(f"screen with it: goldilocks-batch run STRUCTURES --model {output}")
-    _end(judged.dataset.left_out, output)
+    lines = [f"{trained.record.trainer['epochs']} epochs; model: {output}"]
+    _end_training(trained, judged, report, output, lines)
 
 
 @guarded
@@ -437,6 +422,25 @@ def _told(observer: Observer) -> Progress:
             begun = True
 
     return progress
+
+
+def _end_training(
+    trained: Trained, judged: Judged, report: Path | None, output: Path, lines: Sequence[str]
+) -> None:
+    """Write the report of a training, print its tables, say where the model is, and end."""
+    from goldilocks_batch.cli.display import console
+    from goldilocks_batch.training.card import report as tables
+    from goldilocks_batch.training.judged import write_judged
+
+    if report is not None:
+        write_judged(judged, report)
+    out = console()
+    out.print(trained.record.evaluation["kind"], style="bold")
+    _print_markdown(tables(judged.evaluation))
+    for line in lines:
+        out.print(line)
+    out.print(f"screen with it: goldilocks-batch run STRUCTURES --model {output}")
+    _end(judged.dataset.left_out, output)
 
 
 def _print_markdown(text: str) -> None:

@@ -196,9 +196,8 @@ def _deterministic(device: str) -> Iterator[None]:
 
     before = torch.are_deterministic_algorithms_enabled()
     if device != "cpu":
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # cuBLAS asks for it, before its first use
+        # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
     try:
         yield

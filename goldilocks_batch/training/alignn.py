@@ -148,9 +148,8 @@ def train_alignn(
     data = data.without(prepared.failures)
     graphs = [graph for graph in prepared.graphs if graph is not None]
     sets = _dealt(data.formulas.tolist(), config)
-    conformal_rank(
-        int(sets["calibration"].sum()), max(CONFIDENCES), "add labels"
-    )  # before the work, not after it
+    # before the work, not after it
+    conformal_rank(int(sets["calibration"].sum()), max(CONFIDENCES), "add labels")
     architecture = _architecture(config.network, table.shape[1], len(features.columns))
     state = output.absolute().with_name(output.absolute().name + ".training")
     fitted = _fitted(data, graphs, sets, config, architecture, table, device, state, progress)

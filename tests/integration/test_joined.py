@@ -144,22 +144,31 @@ class TendedPool(JoinedPool):
             self.started += 1
 
 
+def logged(manifest: Path, folder: Path, pause: float) -> Assignment[Sabotaged]:
+    """A run whose shards take their time and leave a line each in a log."""
+    settings = config(manifest, folder / "run")
+    results = folder / "run" / "results"
+    results.mkdir(parents=True)
+    work = Sabotaged(Screening.from_config(settings), (), folder / "log", pause=pause)
+    return Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+
+
+def structures_begun(folder: Path) -> int:
+    return sum(int(line.split()[1]) for line in (folder / "log").read_text().splitlines())
+
+
 def test_workers_leave_with_nothing_in_hand(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
-    settings = config(manifest, tmp_path / "run")
-    results = tmp_path / "run" / "results"
-    results.mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(settings), (), tmp_path / "log", pause=1.0)
-    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    assignment = logged(manifest, tmp_path, 1.0)
     pool = TendedPool(site)
     pool.plugins = (Leaving({"": Leave(6.0, 0.5)}),)
     recorder = Recorder()
     with DaskExecutor(pool, Ration(60.0, None)) as executor:
         assert process(assignment, executor, 30, recorder) == "completed"
     assert pool.started >= 3
-    begun = sum(int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines())
+    begun = structures_begun(tmp_path)
     assert begun == 600
     assert recorder.warnings == []
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
@@ -169,11 +178,7 @@ def test_workers_killed_at_twenty_random_moments(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
-    settings = config(manifest, tmp_path / "run")
-    results = tmp_path / "run" / "results"
-    results.mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(settings), (), tmp_path / "log", pause=0.6)
-    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    assignment = logged(manifest, tmp_path, 0.6)
     done, rng = threading.Event(), random.Random(7)
     killed: list[int] = []
 
@@ -196,7 +201,7 @@ def test_workers_killed_at_twenty_random_moments(
             killer.join()
     assert len(killed) == 20
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
-    begun = sum(int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines())
+    begun = structures_begun(tmp_path)
     FIGURES.info("20 workers killed: %d splits, %d begun twice", len(recorder.warnings), begun - 600)
     assert begun - 600 <= 20 * 4 + 8 * len(recorder.warnings)
 
