@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,15 +135,23 @@ def status(output: Folder) -> None:
         out.print(f"  {count:>8,}  {code}")
     if found.untrusted:
         out.print(f"{found.untrusted:,} files are damaged or double; the next attempt replaces them")
-    if found.missing and found.newest is not None:
+    if found.silence is not None and found.missing:
+        out.print(f"no result for {duration(found.silence)}")
+    elif found.newest is not None and found.missing:
         ago = duration(time.time() - found.newest)
         pace = f"{found.rate:,.1f} rows/s lately" if found.rate else "no rate yet"
         out.print(f"last result {ago} ago, {pace}")
-        if found.seconds_left is not None and found.state in ("running", "submitted"):
+        if found.seconds_left is not None:
             out.print(f"{duration(found.seconds_left)} left at that rate")
     for attempt in found.attempts:
-        ended = f", {attempt['rows']:,} rows in {duration(attempt['seconds'])}" if "rows" in attempt else ""
-        out.print(f"attempt of {attempt['started']}: {attempt['state']}{ended}")
+        array = " as a job array" if attempt["state"] == "submitted" else ""
+        rows = f", {attempt['rows']:,} rows" if "rows" in attempt else ""
+        spent = f" in {duration(attempt['seconds'])}" if "seconds" in attempt else ""
+        out.print(f"attempt of {attempt['started']}: {attempt['state']}{array}{rows}{spent}")
+    if found.missing and (found.silence is not None or found.state in ("interrupted", "failed")):
+        ended = "" if found.silence is None else ", if nothing of it runs any more"
+        again = f"the same command again, or goldilocks-batch collect {shlex.quote(str(output))}"
+        out.print(f"to go on{ended}: {again}", markup=False)
     raise typer.Exit(Exit.SOME_FAILED if found.missing or found.report.failed else Exit.OK)
 
 

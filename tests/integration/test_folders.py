@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from goldilocks_batch import read_results
 from tests.integration.runs import command
@@ -24,14 +27,20 @@ def goldilocks(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess
     return subprocess.run(program, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 
 
-def unfinished(undisturbed: Path, folder: Path) -> Path:
-    """A run that was killed with 30 of its rows missing."""
+def unfinished(undisturbed: Path, folder: Path, state: str = "running", ago: float = 0.0) -> Path:
+    """A run that was killed, or ended as told, with 30 of its rows missing, so many seconds ago."""
     output = folder / "run"
     shutil.copytree(undisturbed, output)
     for part in sorted((output / "results").iterdir())[10:13]:
         part.unlink()
     record = json.loads((output / "run.json").read_text())
-    record["state"] = record["attempts"][0]["state"] = "running"
+    began = datetime.now(UTC) - timedelta(seconds=ago + 60)
+    ended = {} if state in ("running", "submitted") else {"rows": 570, "seconds": 60.0}
+    record["state"] = state
+    record["attempts"] = [{"started": began.isoformat(timespec="seconds"), "state": state, **ended}]
+    record["counts"]["rows"] = 0
+    for part in (output / "results").iterdir():
+        os.utime(part, times=(time.time() - ago,) * 2)
     (output / "run.json").write_text(json.dumps(record))
     return output
 
@@ -44,9 +53,33 @@ def test_status_tells_how_far_a_killed_run_is(undisturbed: Path, tmp_path: Path)
     assert "570 of 600 rows (95.0%)" in told.stdout
     assert "1 files are damaged or double" in told.stdout
     assert "last result" in told.stdout
+    assert "to go on" not in told.stdout
     refused = goldilocks("status", str(tmp_path))
     assert refused.returncode == 2
     assert "not the folder of a run" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "silence", "attempt", "to_go_on"),
+    [
+        ("running", "no result for 2:00:", "running, 570 rows", "to go on, if nothing of it runs any more: "),
+        ("submitted", "no result for 2:00:", "submitted as a job array, 570 rows", "to go on, if nothing "),
+        (
+            "interrupted",
+            "last result 2:00:",
+            "interrupted, 570 rows in 0:01:00",
+            "to go on: the same command",
+        ),
+    ],
+)
+def test_status_of_what_has_stopped_says_how_to_go_on(
+    undisturbed: Path, tmp_path: Path, state: str, silence: str, attempt: str, to_go_on: str
+) -> None:
+    output = unfinished(undisturbed, tmp_path, state, ago=7200)
+    told = goldilocks("status", str(output)).stdout
+    for text in (silence, attempt, to_go_on, f"again, or goldilocks-batch collect {output}\n"):
+        assert text in told
+    assert "left at that rate" not in told
 
 
 def test_collect_completes_a_run_from_anywhere(undisturbed: Path, tmp_path: Path) -> None:
