@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import importlib.metadata
 import os
 import shutil
@@ -15,8 +16,9 @@ from typing import Literal
 import psutil
 
 from goldilocks_batch.cluster.site import Partition, check_kind, partitions, slurm
-from goldilocks_batch.config import RunConfig
+from goldilocks_batch.config import RunConfig, checked
 from goldilocks_batch.errors import ConfigError, ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.jobs import JobKind
 from goldilocks_batch.models.artifacts import Entry
 from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.provenance import versions
@@ -169,7 +171,7 @@ def site_configuration() -> str:
     Raises:
         ConfigError, RunError: SLURM is not here, or does not answer.
     """
-    known = [partition for partition in partitions() if partition.up]
+    known = [partition for partition in partitions() if partition.up and _usable(partition.name)]
     if not known:
         raise RunError(ErrorCode.CLUSTER_FAILED, "no partition of this SLURM takes jobs now")
     cpu = next((p for p in known if p.default), known[0])
@@ -209,13 +211,22 @@ def _kind(partition: Partition, cores: int, gpus: int) -> list[str]:
 
 def _accounts() -> list[str]:
     """Accounts that this user may charge; none where SLURM keeps no accounts."""
-    user = os.environ.get("USER", "")
-    if not user.isidentifier():
-        return []
     try:
-        told = slurm(
-            "sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account"
-        )
+        user = getpass.getuser()
+    except (KeyError, OSError):  # as in a container that does not know its user
+        return []
+    who = f"user={user}"
+    try:
+        told = slurm("sacctmgr", "--noheader", "--parsable2", "show", "assoc", who, "format=account")
     except GoldilocksError:
         return []
-    return sorted(set(told.split()))
+    return sorted(filter(_usable, set(told.splitlines())))
+
+
+def _usable(name: str) -> bool:
+    """Whether an account or partition of this name can be asked for."""
+    try:
+        checked(JobKind, {"account": name})
+    except ConfigError:
+        return False
+    return True

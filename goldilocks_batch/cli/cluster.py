@@ -68,9 +68,12 @@ def array(
     if dry_run:
         print_plan(settings, array=True)
         return
-    job = submit_array(settings)
+    job, tasks = submit_array(settings)
     out = console()
-    out.print(f"job array {job}: {settings.jobs} tasks; logs in {settings.output / 'logs'}")
+    if not job:
+        out.print(f"nothing is left to do in {settings.output}")
+        return
+    out.print(f"job array {job}: {tasks} tasks; logs in {settings.output / 'logs'}")
     out.print(f"goldilocks-batch status {settings.output}   tells how far it is")
     out.print(f"goldilocks-batch collect {settings.output}   completes what is missing when it has ended")
 
@@ -171,19 +174,30 @@ def compact(output: Folder) -> None:
 
 
 @guarded
-def doctor(config: opt.Config = None, artifacts: opt.Artifacts = None, output: opt.Output = None) -> None:
+def doctor(
+    config: opt.Config = None,
+    output: opt.Output = None,
+    model: opt.Model = None,
+    artifacts: opt.Artifacts = None,
+    offline: opt.Offline = None,
+    registry: opt.Registry = None,
+) -> None:
     """Check the environment: versions, model files, folders, locks, scheduler, GPUs; say what to do.
 
-    **Example**
+    **Examples**
 
     `goldilocks-batch doctor --config configs/slurm-cpu.yaml`
+
+    `goldilocks-batch doctor --model alignn --artifacts models/`
     """
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.config import load_config
     from goldilocks_batch.doctor import examine
 
-    settings, out = load_config(config, artifacts=artifacts, output=output), console()
-    findings = examine(settings)
+    settings = load_config(
+        config, output=output, model=model, artifacts=artifacts, offline=offline, registry=registry
+    )
+    findings, out = examine(settings), console()
     for finding in findings:
         out.print(f"{finding.state:<8} {finding.subject}: {finding.text}", markup=False)
     raise typer.Exit(Exit.NOT_RUN if any(f.state == "problem" for f in findings) else Exit.OK)
@@ -218,9 +232,9 @@ def print_plan(config: RunConfig, *, array: bool = False) -> None:
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.submission import check_kinds, plan, scripts
 
-    if array or config.executor == "slurm":
-        check_kinds(config)
     planned, out = plan(config, array=array), console()
+    if planned.jobs:
+        check_kinds(config, planned.jobs, array=array)
     source = "measured in this run" if planned.measured else "typical of the model"
     out.print(f"{planned.rows:,} rows, {planned.left:,} to do in {planned.shards:,} shards")
     out.print(
@@ -229,6 +243,6 @@ def print_plan(config: RunConfig, *, array: bool = False) -> None:
     )
     if planned.fetches:
         out.print(f"to be fetched into the cache first: {', '.join(planned.fetches)}")
-    for name, script in scripts(config, array=array).items():
+    for name, script in scripts(config, planned.jobs, array=array).items():
         out.print(f"\n--- {name} ---")
         out.print(script, markup=False, soft_wrap=True)

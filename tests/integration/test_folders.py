@@ -135,3 +135,21 @@ def test_the_doctor_says_what_is_missing(tmp_path: Path) -> None:
     found = goldilocks("doctor", "-c", str(configuration), "-o", "/proc/nowhere/run")
     assert found.returncode == 2
     assert "problem  output: /proc" in found.stdout
+
+
+def test_the_doctor_examines_the_model_that_is_named(tmp_path: Path) -> None:
+    output = ("-o", str(tmp_path / "run"))
+    assert "ok       model: baseline" in goldilocks("doctor", "--model", "baseline", *output).stdout
+    unknown = goldilocks("doctor", "--model", "best", *output)
+    assert unknown.returncode == 2
+    assert "MODEL_UNKNOWN" in unknown.stdout
+    empty = ("--model", "alignn", "--artifacts", str(tmp_path))
+    assert (
+        "note     model: alignn, not here and to be fetched" in goldilocks("doctor", *empty, *output).stdout
+    )
+    offline = goldilocks("doctor", *empty, "--offline", *output)
+    assert offline.returncode == 2
+    assert "ARTIFACT_MISSING" in offline.stdout
+    registry = goldilocks("doctor", "--registry", str(tmp_path / "none.toml"), *output)
+    assert registry.returncode == 2
+    assert "REGISTRY_INVALID" in registry.stdout
