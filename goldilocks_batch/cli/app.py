@@ -224,6 +224,7 @@ def inspect(
     structure: Annotated[Path, typer.Argument(help="One structure file.")],
     model: opt.Model = None,
     confidence: opt.Confidence = None,
+    single_site: opt.SingleSite = None,
     artifacts: opt.Artifacts = None,
     offline: opt.Offline = None,
     registry: opt.Registry = None,
@@ -235,6 +236,8 @@ def inspect(
     `goldilocks-batch inspect examples/structures/Si-diamond.cif --model baseline`
 
     `goldilocks-batch inspect POSCAR --artifacts models/`
+
+    `goldilocks-batch inspect Al.cif --model alignn --single-site supercell --artifacts models/`
     """
     from goldilocks_batch.cli.inspection import print_inspection
     from goldilocks_batch.config import load_config
@@ -244,6 +247,7 @@ def inspect(
         inputs=(structure,),
         model=model,
         confidence=confidence,
+        single_site=single_site,
         artifacts=artifacts,
         offline=offline,
         registry=registry,

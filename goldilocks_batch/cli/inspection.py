@@ -114,8 +114,10 @@ def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> Non
         out.print(f"{row['coverage_central']:.0%} nominal between the bounds")
     if row["correction"]:
         out.print(f"correction {row['correction']:+.4f} 1/Å: {model.correction_origin}")
+    ensemble = row["spread_lower"] is not None
     table = Table(box=None)
-    for heading in ("", "kdist 1/Å", "mesh, supplied", "mesh, primitive", "k-points", "irreducible"):
+    headings = ["", "kdist 1/Å", "mesh, supplied", "mesh, primitive", "k-points", "irreducible"]
+    for heading in headings + ["spread 1/Å"] * ensemble:
         table.add_column(heading, justify="left" if not heading else "right")
     for name in ("lower", "median", "upper"):
         if row[f"kdist_{name}"] is not None:
@@ -123,7 +125,8 @@ def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> Non
             counts = [f"{row['n_kpoints']:,}", f"{row['n_kpoints_irreducible']:,}"] if own else ["", ""]
             meshes = [_mesh(row[f"{cell}mesh_{name}"]) for cell in ("", "primitive_")]
             label = f"{name} (recommended)" if own else name
-            table.add_row(label, f"{row[f'kdist_{name}']:.4f}", *meshes, *counts)
+            spread = [f"{row[f'spread_{name}']:.4f}"] if ensemble else []
+            table.add_row(label, f"{row[f'kdist_{name}']:.4f}", *meshes, *counts, *spread)
     for name, kdist in work.meshes.constants:
         label = "AiiDA balanced" if name == "aiida" else "constant of this level"
         counts = [f"{row[f'{name}_n_kpoints']:,}", f"{row[f'{name}_n_kpoints_irreducible']:,}"]

@@ -134,6 +134,7 @@ def test_inspect_shows_the_whole_of_one_structure(examples: Path) -> None:
     assert done.returncode == 0
     for text in ("not periodic along c", "P6/mmm (191)", "19×19×1", "low_dimensional"):
         assert text in done.stdout
+    assert "spread" not in done.stdout  # there is one network, or none
 
 
 def test_inspect_of_a_broken_structure_says_what_is_wrong(tmp_path: Path) -> None:
@@ -248,3 +249,20 @@ def test_cells_of_one_atom_as_asked_for(examples: Path, tmp_path: Path, shared: 
     done = command("run", examples / "Al-fcc.cif", examples / "GaAs.cif", *arguments)
     assert done.returncode == 2
     assert "single_site" in done.stderr
+
+
+@pytest.mark.shared
+def test_inspect_treats_a_cell_of_one_atom_as_run_does_and_shows_spreads(
+    examples: Path, tmp_path: Path, shared: Path
+) -> None:
+    options = ["--model", "alignn", "--artifacts", shared / "hub", "--registry", REGISTRY]
+    options += ["--single-site", "supercell"]
+    done = command("run", examples / "Al-fcc.cif", *options, "--executor", "serial", "-o", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    (row,) = read_results(tmp_path / "run").to_pylist()
+    shown = command("inspect", examples / "Al-fcc.cif", *options).stdout
+    assert "flag: single_site_supercell" in shown
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
+    for name in ("lower", "median", "upper"):
+        assert f" {row[f'kdist_{name}']:.4f} " in lines[name]
+        assert lines[name].split()[-1] == f"{row[f'spread_{name}']:.4f}"
