@@ -162,7 +162,8 @@ def checked(kind: type[BaseModel], values: Mapping[str, object]) -> dict[str, An
                 known = set(_section(kind, item["loc"][:-1]).model_fields)
                 lines.append(f"unknown option '{name}': {nearest(str(item['loc'][-1]), known)}")
             else:
-                lines.append(f"option '{name}' is {item['input']!r}: {item['msg']}")
+                said = item["msg"].removeprefix("Value error, ")  # ours; pydantic marks them so
+                lines.append(f"option '{name}' is {item['input']!r}: {said}" if name else said)
         raise ConfigError(ErrorCode.CONFIG_INVALID, "; ".join(lines)) from error
     return dict(values)
 

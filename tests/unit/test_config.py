@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import pytest
 import yaml
+from pydantic import BaseModel, model_validator
 
-from goldilocks_batch.config import RunConfig, load_config
+from goldilocks_batch.config import RunConfig, checked, load_config
 from goldilocks_batch.errors import ConfigError, ErrorCode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +49,31 @@ def test_bad_values_are_named(tmp_path: Path, text: str, complaint: str) -> None
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=complaint):
         load_config(path)
+
+
+def test_complaints_of_our_own_stand_alone() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, slurm={"cpu": {"account": "$(x)", "walltime": "soon"}})
+    assert "Value error" not in str(caught.value)
+    assert "option 'slurm.cpu.account' is '$(x)': letters, digits and " in str(caught.value)
+    assert "option 'slurm.cpu.walltime' is 'soon': 'soon' is no walltime" in str(caught.value)
+
+
+class Pair(BaseModel):
+    few: int = 1
+    many: int = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.few > self.many:
+            raise ValueError("few is more than many")
+        return self
+
+
+def test_a_complaint_about_several_options_names_no_one_of_them() -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(Pair, {"few": 3})
+    assert caught.value.message == "few is more than many"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
