@@ -153,17 +153,23 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
 
 
 def _opened_record(folder: Path, identity: Identity, overwrite: bool) -> RunRecord:
-    """The folder's record, empty or of this same run; another run's is refused, or discarded if so wished."""
+    """The folder's record, empty or of this same run; another's results are discarded only if so wished."""
     record = RunRecord(folder)
     try:
         if record.read():
             identity.check_resumable(record.values["identity"])
     except RunError:
-        if not overwrite:
+        if not (overwrite or _came_to_nothing(folder, record)):
             raise
         _discard(folder)
         record = RunRecord(folder)
     return record
+
+
+def _came_to_nothing(folder: Path, record: RunRecord) -> bool:
+    """Whether a run was begun there that has left no result, and that nobody may be about to take up."""
+    state = record.values.get("state", "unknown")
+    return state not in ("submitted", "unknown") and not any((folder / "results").glob("part-*.parquet"))
 
 
 def _discard(folder: Path) -> None:

@@ -14,8 +14,7 @@ from goldilocks_batch.errors import ErrorCode
 from goldilocks_batch.featurization import Featurization
 from goldilocks_batch.models.cache import cache_folder
 from goldilocks_batch.report import Report
-from goldilocks_batch.runner import Assignment, Observer, executor_for, process
-from goldilocks_batch.sizing import shard_size
+from goldilocks_batch.runner import Assignment, Observer, carry_out
 from goldilocks_batch.sources import Reference, SourceSet
 from goldilocks_batch.sources.memory import MemorySource
 from goldilocks_batch.training.features import Describer, FeatureSet
@@ -79,10 +78,7 @@ class ClusterFeatures:
         """
         sources = SourceSet((MemorySource(tuple(references)),))
         assignment = Assignment(Describing(features), sources, folder, features.digest)
-        with executor_for(self.config, say=self.observer.warned) as executor:
-            size = shard_size(self.config, "forest", len(references))
-            state = process(assignment, executor, size, self.observer)
-        if state == "interrupted":
+        if carry_out(assignment, self.config, "forest", self.observer) == "interrupted":
             raise KeyboardInterrupt
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
-from goldilocks_batch.jobs import MemoryLimit, SlurmOptions, bytes_of
+from goldilocks_batch.jobs import JobKind, MemoryLimit, SlurmOptions, bytes_of
 
 __all__ = ["RunConfig", "checked", "load_config", "nearest", "read_yaml"]
 
@@ -91,6 +91,34 @@ class RunConfig(BaseModel):
     def memory_bytes(self) -> int | None:
         """The memory limit in bytes; None for a process's share of its machine or job."""
         return None if self.memory_limit == "auto" else bytes_of(self.memory_limit)
+
+    @model_validator(mode="after")
+    def _adapts_upwards(self) -> Self:
+        if self.max_jobs is None:
+            return self
+        if len(self.slurm.kinds) > 1:
+            raise ValueError(
+                "max_jobs adapts the number of one kind of jobs; slurm.cpu and slurm.gpu are two"
+            )
+        (kind,) = self.slurm.kinds.values()
+        least, _ = self.jobs_of(kind)
+        if self.max_jobs < least:
+            raise ValueError(f"max_jobs is {self.max_jobs}, less than jobs, {least}")
+        return self
+
+    def jobs_of(self, kind: JobKind, shards: int | None = None) -> tuple[int, int]:
+        """The least and the largest number of pilot jobs of a kind, or of tasks of an array.
+
+        Args:
+            kind: of job.
+            shards: how many there are to do; a job that could have none of them is not counted.
+        """
+        least = kind.jobs or self.jobs
+        most = self.max_jobs or least
+        if shards is None:
+            return least, most
+        useful = max(1, -(-shards // kind.seats))
+        return min(least, useful), min(most, useful)
 
     def updated(self, **changes: object) -> Self:
         """A copy with some options changed, checked again.

@@ -14,10 +14,9 @@ from goldilocks_batch.config import RunConfig
 from goldilocks_batch.featurization import Featurization
 from goldilocks_batch.plan import Identity
 from goldilocks_batch.provenance import versions
-from goldilocks_batch.runner import Assignment, Observer, Silent, executor_for, process
+from goldilocks_batch.runner import Assignment, Observer, Silent, carry_out
 from goldilocks_batch.schema import failure_schema
 from goldilocks_batch.sink import Part, atomic_path, scan_parts
-from goldilocks_batch.sizing import shard_size
 from goldilocks_batch.sources import open_sources
 
 __all__ = ["FeatureSummary", "featurize"]
@@ -63,11 +62,8 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
         {"inputs": digests, "model": work.identity(), "version": versions()["goldilocks-batch"]}
     )
     folder = output.with_name(output.name + ".parts")
-    with executor_for(config, say=observer.warned) as executor:
-        assignment = Assignment(work, sources, folder, identity.fingerprint)
-        size = shard_size(config, "forest", sources.rows)
-        state = process(assignment, executor, size, observer)
-    if state == "interrupted":
+    assignment = Assignment(work, sources, folder, identity.fingerprint)
+    if carry_out(assignment, config, "forest", observer) == "interrupted":
         raise KeyboardInterrupt
     parts, _ = scan_parts(folder, identity.fingerprint)
     summary = _merged(parts, output)

@@ -13,6 +13,7 @@ _SHORTEST = 60
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+)(?::([0-5]?\d))?(?::([0-5]?\d))?")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?", re.IGNORECASE)
 _NO_SHELL = re.compile(r"[\w./+@:=,-]+")
+_PLACE = re.compile(r"(?:[\w./+@:=,-]|\$(?:SLURM_JOB_ID|USER|TMPDIR)\b)+")
 _DIRECTIVE = re.compile(r"--[a-z][a-z-]*(=[\w./+@:=,*%-]+)?")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
@@ -78,6 +79,15 @@ def _plain(value: str) -> str:
     return value
 
 
+def _place(value: str) -> str:
+    if not _PLACE.fullmatch(value):
+        raise ValueError(
+            "letters, digits and . / _ + @ : = , - and $SLURM_JOB_ID, $USER, $TMPDIR only: it becomes part "
+            "of a job script"
+        )
+    return value
+
+
 def _directive(value: str) -> str:
     if not _DIRECTIVE.fullmatch(value):
         raise ValueError("expected a directive such as '--exclusive' or '--reservation=name'")
@@ -97,6 +107,7 @@ def _one_line(value: str) -> str:
 
 
 Plain = Annotated[str, AfterValidator(_plain)]
+Place = Annotated[str, AfterValidator(_place)]
 Walltime = Annotated[str, BeforeValidator(_quoted_in_yaml), AfterValidator(_walltime)]
 Memory = Annotated[str, AfterValidator(_memory)]
 MemoryLimit = Annotated[str, AfterValidator(_memory_or_auto)]
@@ -114,6 +125,7 @@ class JobKind(BaseModel):
     account: Plain | None = Field(None, description="whom it is charged to")
     qos: Plain | None = Field(None, description="quality of service")
     walltime: Walltime = Field("01:00:00", description="workers leave before its end and are replaced")
+    jobs: int | None = Field(None, ge=1, description="how many; null: as many as --jobs says")
     cores: int = Field(1, ge=1, description="cores of a job")
     memory: Memory = Field("4GB", description="memory of a job, shared by its processes")
     processes: int | None = Field(None, ge=1, description="shards at a time; null: one a core, one a GPU")
@@ -134,7 +146,9 @@ class SlurmOptions(BaseModel):
     cpu: JobKind | None = Field(JobKind(), description="jobs without a GPU; null: none")
     gpu: JobKind | None = Field(None, description="jobs with GPUs; null: none")
     interface: Plain | None = Field(None, description="network interface that the nodes share, e.g. ib0")
-    scratch: Plain | None = Field(None, description="node-local folder; null: the node's $TMPDIR or /tmp")
+    scratch: Place | None = Field(
+        None, description="node-local folder, e.g. /scratch/$SLURM_JOB_ID; null: the node's $TMPDIR or /tmp"
+    )
     python: Plain | None = Field(None, description="interpreter on the nodes; null: the one that submits")
     modules: tuple[Plain, ...] = Field((), description="environment modules to load")
     environment: dict[Variable, Line] = Field({}, description="environment variables to set")

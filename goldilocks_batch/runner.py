@@ -14,6 +14,7 @@ from goldilocks_batch.cluster.executor import Done, Executor
 from goldilocks_batch.compact import compact_parts
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.isolation import Waiting
 from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
 from goldilocks_batch.report import Report, total
@@ -24,8 +25,10 @@ __all__ = [
     "Assignment",
     "Observer",
     "RunSummary",
+    "carry_out",
     "drain",
     "executor_for",
+    "outstanding",
     "process",
     "run",
 ]
@@ -113,9 +116,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         began = time.monotonic()
         state = "failed"
         try:
-            with executor_for(config, splits=assignment.work.splits, say=observer.warned) as executor:
-                size = shard_size(config, assignment.work.model.kind, assignment.sources.rows)
-                state = process(assignment, executor, size, observer)
+            state = carry_out(assignment, config, assignment.work.model.kind, observer)
             if state == "completed":
                 _compact_many(folder / "results", fingerprint, config.compact_above)
         finally:
@@ -142,28 +143,66 @@ def _compact_many(folder: Path, fingerprint: str, above: int) -> None:
         compact_parts(folder, fingerprint)
 
 
+def carry_out(assignment: Assignment[W], config: RunConfig, kind: str, observer: Observer) -> str:
+    """Compute the rows that no trusted part holds, where a configuration has it done.
+
+    Workers are started only if there is work, and not more than can have a share of it.
+
+    Args:
+        assignment: what to do.
+        config: execution options.
+        kind: of the model, for the size of shards; see :func:`~goldilocks_batch.sizing.shard_size`.
+        observer: told of progress.
+
+    Returns:
+        ``completed`` or ``interrupted``.
+
+    Raises:
+        GoldilocksError: as :func:`run`.
+    """
+    size = shard_size(config, kind, assignment.sources.rows)
+    queue = outstanding(assignment, size, observer.warned)
+    if not queue:
+        observer.started(assignment.sources.rows, assignment.sources.rows, None)
+        return "completed"
+    splits = assignment.work.splits
+    with executor_for(config, shards=len(queue), splits=splits, say=observer.warned) as executor:
+        return work_off(queue, assignment, executor, observer)
+
+
 def process(assignment: Assignment[W], executor: Executor, shard_size: int, observer: Observer) -> str:
-    """Compute the rows that no trusted part holds; ``completed`` or ``interrupted``.
+    """The same, on an executor that is there.
 
     Args:
         assignment: what to do.
         executor: runs the shards.
         shard_size: the largest shard, in rows.
         observer: told of progress.
+    """
+    return work_off(outstanding(assignment, shard_size, observer.warned), assignment, executor, observer)
+
+
+def outstanding(
+    assignment: Assignment[W], shard_size: int, say: Callable[[str], None] = say_nothing
+) -> deque[Shard]:
+    """The shards that are to be done; the folder is made, and what cannot be trusted there is removed."""
+    folder, sources = assignment.folder, assignment.sources
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    parts, bad = scan_parts(folder, assignment.fingerprint)
+    sweep(folder, bad)
+    if bad:
+        say(f"{len(bad)} result files are damaged or of another run; their rows are computed again")
+    planned = cut_shards(sources.rows, shard_size, sources.boundaries)
+    return deque(remaining_shards(planned, (part.shard for part in parts)))
+
+
+def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> str:
+    """Do the shards, and make sure that every row of the inputs is there; ``completed`` or ``interrupted``.
 
     Raises:
         RunError: rows are missing although every shard has been done.
     """
     folder, rows = assignment.folder, assignment.sources.rows
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    parts, bad = scan_parts(folder, assignment.fingerprint)
-    sweep(folder, bad)
-    if bad:
-        observer.warned(
-            f"{len(bad)} result files are damaged or of another run; their rows are computed again"
-        )
-    planned = cut_shards(rows, shard_size, assignment.sources.boundaries)
-    queue = deque(remaining_shards(planned, (part.shard for part in parts)))
     observer.started(rows, rows - sum(map(len, queue)), executor.dashboard)
     try:
         drain(queue, assignment, executor, observer)
@@ -182,25 +221,20 @@ def process(assignment: Assignment[W], executor: Executor, shard_size: int, obse
 
 
 def drain(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> None:
-    """Keep the executor busy until the queue is empty; lost shards come back as halves or as a failed row."""
-    under_way = 0
-    suspects: set[Shard] = set()
-    while queue or under_way:
-        while queue and under_way < executor.slots:
-            executor.submit(assignment.job(queue.popleft()))
+    """Keep the executor busy until the queue is empty; what cannot be done becomes a failed row."""
+    waiting, under_way = Waiting(queue, observer.warned), 0
+    while waiting or under_way:
+        while under_way < executor.slots:
+            shard = waiting.next(idle=not under_way)
+            if shard is None:
+                break
+            executor.submit(assignment.job(shard))
             under_way += 1
         outcome = executor.wait()
         under_way -= 1
         if isinstance(outcome, Done):
             observer.advanced(outcome.report)
-        elif len(outcome.shard) > 1:
-            where = f"rows {outcome.shard.start} to {outcome.shard.stop - 1}"
-            observer.warned(f"{where}: {outcome.message}; tried again in halves")
-            queue.extendleft(reversed(outcome.shard.halves()))
-        elif outcome.shard not in suspects:  # it may have been a stray signal: a structure has two chances
-            suspects.add(outcome.shard)
-            queue.appendleft(outcome.shard)
-        else:
+        elif not waiting.take_back(outcome):
             observer.advanced(assignment.give_up(outcome))
 
 
@@ -210,12 +244,17 @@ def _total(folder: Path, fingerprint: str) -> Report:
 
 
 def executor_for(
-    config: RunConfig, *, splits: bool = False, say: Callable[[str], None] = say_nothing
+    config: RunConfig,
+    *,
+    shards: int | None = None,
+    splits: bool = False,
+    say: Callable[[str], None] = say_nothing,
 ) -> Executor:
     """The executor that a configuration asks for, started.
 
     Args:
         config: says where the work is done.
+        shards: how many there are to do; None if that is not known.
         splits: whether the work gains from CPU and GPU workers.
         say: told what a user should know of the workers.
     """
@@ -225,4 +264,4 @@ def executor_for(
         return SerialExecutor()
     from goldilocks_batch.cluster.specs import dask_executor
 
-    return dask_executor(config, splits=splits, say=say)
+    return dask_executor(config, shards=shards, splits=splits, say=say)

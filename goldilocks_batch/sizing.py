@@ -87,5 +87,5 @@ def _seats(config: RunConfig, array: bool) -> int | None:
             from goldilocks_batch.cluster.dask import cores  # Dask takes its time to load
 
             return config.workers or cores()
-    jobs = config.jobs if array else config.max_jobs or config.jobs
-    return jobs * sum(kind.seats for kind in config.slurm.kinds.values())
+    numbers = [(config.jobs_of(kind), kind.seats) for kind in config.slurm.kinds.values()]
+    return sum((least if array else most) * seats for (least, most), seats in numbers)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.attempt import Assignment, begun, prepared
 from goldilocks_batch.cluster.processes import ProcessExecutor
-from goldilocks_batch.cluster.scripts import array_script, run_name
-from goldilocks_batch.cluster.site import cancel_named, check_kind, partitions, slurm
+from goldilocks_batch.cluster.scripts import array_script, check_path, run_name
+from goldilocks_batch.cluster.site import cancel_named, check_kind, largest_array, partitions, slurm
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, ModelError, RunError
 from goldilocks_batch.jobs import JobKind
@@ -20,7 +21,7 @@ from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
 from goldilocks_batch.provenance import RunRecord, check_versions, record_of
 from goldilocks_batch.report import Report, total
-from goldilocks_batch.runner import Observer, drain
+from goldilocks_batch.runner import Observer, drain, outstanding
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sizing import shard_size, typical_seconds
@@ -48,6 +49,7 @@ class Plan:
         rows: rows of the inputs.
         shards: tasks that are left to do.
         left: rows that are left to do.
+        jobs: pilot jobs by kind, or tasks of an array; none without SLURM.
         core_seconds: a structure's, that the estimate is made with.
         measured: whether that was measured in this very run, or is typical of the model.
         fetches: model files and folders of them that the run would fetch.
@@ -56,6 +58,7 @@ class Plan:
     rows: int
     shards: int
     left: int
+    jobs: dict[str, int]
     core_seconds: float
     measured: bool
     fetches: tuple[str, ...] = ()
@@ -81,7 +84,23 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
     typical = typical_seconds(config, kind, array=array)
     rate = sum(done.seconds.values()) / done.rows if done.rows else typical
     fetches = tuple(dict.fromkeys(f"{entry.repository}/{entry.path}" for entry in lacking))
-    return Plan(assignment.sources.rows, len(left), sum(map(len, left)), rate, bool(done.rows), fetches)
+    return Plan(
+        rows=assignment.sources.rows,
+        shards=len(left),
+        left=sum(map(len, left)),
+        jobs=_numbers(config, len(left), array=array),
+        core_seconds=rate,
+        measured=bool(done.rows),
+        fetches=fetches,
+    )
+
+
+def _numbers(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
+    if array:
+        return {"array": config.jobs_of(array_kind(config), shards)[0]}
+    if config.executor != "slurm" or config.cluster is not None:
+        return {}
+    return {name: config.jobs_of(kind, shards)[0] for name, kind in config.slurm.kinds.items()}
 
 
 def _planned(config: RunConfig, assignment: Assignment[Screening], *, array: bool) -> list[Shard]:
@@ -90,46 +109,71 @@ def _planned(config: RunConfig, assignment: Assignment[Screening], *, array: boo
     return cut_shards(sources.rows, size, sources.boundaries)
 
 
-def submit_array(config: RunConfig) -> str:
-    """Submit a run as one job array of ``config.jobs`` tasks.
+def submit_array(config: RunConfig) -> tuple[str, int]:
+    """Submit a run as one job array of ``config.jobs`` tasks, or fewer if there is not work for as many.
 
     Returns:
-        The array's job id.
+        The array's job id and its number of tasks; an empty id and none if nothing is left to do.
 
     Raises:
         GoldilocksError: as :func:`goldilocks_batch.run`, or SLURM does not take the array.
     """
     kind = array_kind(config)
     check_kind(kind, partitions())
-    script = array_script(config, kind)
+    check_path(config.output)
+    job, tasks, state = "", 0, "failed"
     with begun(config, clear=lambda: cancel_named(run_name(config.output)), patience=_LEAVING) as (
         assignment,
         record,
     ):
-        for folder in (assignment.folder, config.output / "logs"):
-            folder.mkdir(mode=0o750, exist_ok=True)
-        state = "failed"
         try:
-            job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
-            state = "submitted"
+            size = shard_size(config, assignment.work.model.kind, assignment.sources.rows, array=True)
+            queue = outstanding(assignment, size)
+            if queue:
+                tasks, _ = config.jobs_of(kind, len(queue))
+                check_tasks(tasks, largest_array())
+                (config.output / "logs").mkdir(mode=0o750, exist_ok=True)
+                script = array_script(config, kind, tasks)
+                job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
+            state = "submitted" if queue else "completed"
         finally:
             parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
             record.end(state, total(part.report for part in parts))
-    return job
+    return job, tasks
 
 
-def check_kinds(config: RunConfig) -> None:
-    """Hold the kinds of jobs to the partitions of this site, if it is one that answers.
+def check_tasks(tasks: int, allowed: int | None) -> None:
+    """Refuse an array that SLURM would not take.
 
     Raises:
-        ConfigError: a job could never start.
+        ConfigError: it has more tasks than are allowed.
+    """
+    if allowed is not None and tasks > allowed:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"SLURM: {tasks} tasks asked for; an array may have {allowed} here (MaxArraySize): fewer --jobs",
+        )
+
+
+def check_kinds(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> None:
+    """Hold the jobs to what this site has and allows, if it is one that answers.
+
+    Args:
+        config: of the run.
+        numbers: of jobs, by kind, or of tasks.
+        array: of a job array.
+
+    Raises:
+        ConfigError: a job could never start, or an array of so many tasks is not taken.
     """
     try:
         known = partitions()
+        allowed = largest_array() if array else None
     except (ConfigError, RunError):  # no SLURM here, or it is away: the submission will tell
         return
     for kind in config.slurm.kinds.values():
         check_kind(kind, known)
+    check_tasks(sum(numbers.values()), allowed)
 
 
 def array_kind(config: RunConfig) -> JobKind:
@@ -224,18 +268,19 @@ class Tally:
         self._observer.advanced(report)
 
 
-def scripts(config: RunConfig, *, array: bool) -> dict[str, str]:
+def scripts(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> dict[str, str]:
     """The job scripts of a run, by what they are for; nothing is submitted.
 
     Args:
         config: of the run; without SLURM there are none.
+        numbers: of jobs, as planned.
         array: of a job array, instead of pilot jobs.
     """
     if array:
-        return {f"array of {config.jobs} tasks": array_script(config, array_kind(config))}
-    if config.executor != "slurm" or config.cluster is not None:
+        tasks = max(1, *numbers.values())
+        return {f"array of {tasks} tasks": array_script(config, array_kind(config), tasks)}
+    if not numbers:
         return {}
     from goldilocks_batch.cluster.slurm import pilot_scripts
 
-    found = pilot_scripts(config)
-    return {f"{config.jobs} jobs of kind {name}": script for name, script in found.items()}
+    return {f"{numbers[name]} jobs of kind {name}": script for name, script in pilot_scripts(config).items()}

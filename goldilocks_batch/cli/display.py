@@ -216,6 +216,8 @@ def print_summary(summary: RunSummary) -> None:
     for remark in summary.remarks:
         out.print(remark)
     out.print(f"results: {summary.output / 'results'}")
+    if summary.state == "interrupted":
+        out.print("run the same command again to go on")
 
 
 def _kpoint_table(report: Report, summary: RunSummary) -> Table:

@@ -31,9 +31,9 @@ from goldilocks_batch.provenance import check_versions, shared_versions
 __all__ = ["SETTINGS", "DaskExecutor", "Pool", "Ration", "cores", "local_dashboard"]
 
 SETTINGS = {
-    # workers only supervise: one that is lost has lost its job or its node, which is no structure's fault;
-    # a structure that takes whole nodes along is found all the same, a little later
-    "distributed.scheduler.allowed-failures": 5,
+    # workers only supervise: one that is lost has lost its job or its node, which is hardly a structure's
+    # fault; a shard that has lost two is set aside, and blamed only for what it does alone
+    "distributed.scheduler.allowed-failures": 1,
     # results go to files, not to workers' memory
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -240,7 +240,8 @@ class DaskExecutor:
         if isinstance(error, GoldilocksError):
             raise error
         if isinstance(error, KilledWorker):
-            return Lost(job.shard, ErrorCode.WORKER_CRASH, "workers were lost, whole, each time they did it")
+            message = "each worker that had them in hand was lost"
+            return Lost(job.shard, ErrorCode.WORKER_CRASH, message, with_worker=True)
         # children report what goes wrong in a shard; what is raised here is wrong with every worker
         raise RunError(
             ErrorCode.CLUSTER_FAILED,

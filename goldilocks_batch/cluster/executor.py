@@ -23,11 +23,19 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A shard that could not be finished: its worker died, or it raised what nobody foresaw."""
+    """A shard that could not be finished.
+
+    Attributes:
+        shard: its rows.
+        code: what its structure's row will say, once it has only one.
+        message: what happened.
+        with_worker: not its process alone was lost but the whole worker, with all that it had in hand.
+    """
 
     shard: Shard
     code: ErrorCode
     message: str
+    with_worker: bool = False
 
 
 Outcome = Done | Lost

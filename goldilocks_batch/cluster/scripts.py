@@ -48,7 +48,9 @@ def prologue(options: SlurmOptions) -> list[str]:
 def _scratch(folder: str) -> str:
     """Make a node's scratch folder the place for temporary files, or say that it is not there."""
     complaint = f"scratch folder {folder} is not there on"
-    return f'test -d {folder} || {{ echo "{complaint} $(hostname)" >&2; exit 1; }}; export TMPDIR={folder}'
+    return (
+        f'test -d "{folder}" || {{ echo "{complaint} $(hostname)" >&2; exit 1; }}; export TMPDIR="{folder}"'
+    )
 
 
 def check_path(path: Path) -> Path:
@@ -80,13 +82,13 @@ def mebibytes(kind: JobKind) -> str:
     return f"{max(1, bytes_of(kind.memory) // 2**20)}M"
 
 
-def array_script(config: RunConfig, kind: JobKind) -> str:
+def array_script(config: RunConfig, kind: JobKind, tasks: int) -> str:
     """The script of a job array whose tasks share the shards of a run among them."""
     output = check_path(config.output)
     python = config.slurm.python or check_path(Path(sys.executable))
     directives = [
         f"--job-name={run_name(output)}",
-        f"--array=0-{config.jobs - 1}",
+        f"--array=0-{tasks - 1}",
         f"--output={output}/logs/array-%A-%a.log",
         "--ntasks=1",
         f"--cpus-per-task={kind.cores}",

@@ -10,7 +10,7 @@ from distributed.security import Security
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
 
-__all__ = ["issue_certificate"]
+__all__ = ["credentials", "issue_certificate"]
 
 #: Node clocks differ: the certificate is valid from a day ago.
 _BEFORE = timedelta(days=1)
@@ -31,19 +31,29 @@ def issue_certificate(folder: Path) -> Security:
         ConfigError: the package ``cryptography`` is not installed.
     """
     key, certificate = _pair()
+    names = _names(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    paths = {"key": folder / "key.pem", "cert": folder / "certificate.pem"}
     for name, content in (("key", key), ("cert", certificate)):
-        paths[name].unlink(missing_ok=True)
-        descriptor = os.open(paths[name], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        names[name].unlink(missing_ok=True)
+        descriptor = os.open(names[name], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-    roles = {f"tls_{role}_{name}": str(path) for role in _ROLES for name, path in paths.items()}
-    return Security(tls_ca_file=str(paths["cert"]), require_encryption=True, **roles)
+    return credentials(folder)
+
+
+def credentials(folder: Path) -> Security:
+    """Dask's security object for what :func:`issue_certificate` leaves in a folder; nothing is read."""
+    names = _names(folder)
+    roles = {f"tls_{role}_{name}": str(path) for role in _ROLES for name, path in names.items()}
+    return Security(tls_ca_file=str(names["cert"]), require_encryption=True, **roles)
 
 
 _ROLES = ("client", "scheduler", "worker")
+
+
+def _names(folder: Path) -> dict[str, Path]:
+    return {"key": folder / "key.pem", "cert": folder / "certificate.pem"}
 
 
 def _pair() -> tuple[bytes, bytes]:

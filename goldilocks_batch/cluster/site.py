@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
 
-__all__ = ["Partition", "cancel_named", "check_kind", "jobs_named", "partitions", "slurm"]
+__all__ = ["Partition", "cancel_named", "check_kind", "jobs_named", "largest_array", "partitions", "slurm"]
 
 _NO_LIMIT = ("infinite", "n/a", "unlimited")
 _PATIENCE = 60.0
@@ -153,10 +153,24 @@ def _impossible(message: str) -> ConfigError:
     return ConfigError(ErrorCode.CONFIG_INVALID, f"SLURM: {message}")
 
 
+def largest_array() -> int | None:
+    """Number of tasks that a job array may have here; None if SLURM does not tell.
+
+    Raises:
+        ConfigError, RunError: as :func:`slurm`.
+    """
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", slurm("scontrol", "show", "config"), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def jobs_named(name: str) -> dict[str, str]:
-    """State by id of the jobs with this name that are queued or running."""
-    lines = slurm("squeue", "--noheader", "--name", name, "--format", "%A|%T").splitlines()
-    return dict(line.strip().split("|") for line in lines)
+    """State by id of the jobs with this name that are queued or running, such as ``pending (Resources)``."""
+    lines = slurm("squeue", "--noheader", "--name", name, "--format", "%A|%T|%r").splitlines()
+    parts = (line.strip().split("|", maxsplit=2) for line in lines)
+    return {
+        job: state.lower() if reason == "None" else f"{state.lower()} ({reason})"
+        for job, state, reason in parts
+    }
 
 
 def cancel_named(name: str) -> None:

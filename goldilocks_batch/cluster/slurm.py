@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import os
 import shutil
 import sys
 import time
@@ -15,6 +15,7 @@ from typing import Any
 import dask
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Status
+from distributed.deploy.spec import ProcessInterface
 
 from goldilocks_batch.cluster.dask import SETTINGS, local_dashboard
 from goldilocks_batch.cluster.leaving import Leave, Leaving
@@ -26,10 +27,10 @@ from goldilocks_batch.cluster.scripts import (
     prologue,
     run_name,
 )
-from goldilocks_batch.cluster.security import issue_certificate
-from goldilocks_batch.cluster.site import cancel_named, check_kind, jobs_named, partitions
+from goldilocks_batch.cluster.security import credentials, issue_certificate
+from goldilocks_batch.cluster.site import cancel_named, check_kind, jobs_named, partitions, slurm
 from goldilocks_batch.config import RunConfig
-from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
 from goldilocks_batch.models.pull import say_nothing
 
@@ -66,7 +67,7 @@ def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
             *("--dashboard-address", "127.0.0.1:0"),
             *("--resources", f"{'GPU' if kind.gpus else 'CPU'}={kind.seats}"),
         ],
-        "local_directory": options.scratch or '"${TMPDIR:-/tmp}"',
+        "local_directory": '"${TMPDIR:-/tmp}"',  # the prologue makes scratch that
         "log_directory": None,  # it would be made even for a dry run
         "death_timeout": 120,
         "job_directives_skip": [],
@@ -76,13 +77,37 @@ def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
     }
 
 
+class PilotJob(SLURMJob):
+    """A job whose script goes to ``sbatch`` directly: no copy of it lies anywhere, its log is private."""
+
+    async def start(self) -> None:
+        """Submit the job.
+
+        Raises:
+            RunError: CLUSTER_FAILED, SLURM does not take it.
+        """
+        told = await asyncio.to_thread(slurm, "sbatch", "--parsable", script=self.job_script())
+        self.job_id = told.strip().partition(";")[0]
+        await ProcessInterface.start(self)
+
+
 def pilot_scripts(config: RunConfig) -> dict[str, str]:
     """The job script of each kind, as it would be submitted; nothing is submitted."""
     address = "tls://<address of the scheduler>"
+    common = {
+        "interface": config.slurm.interface,
+        "protocol": "tls://",
+        "security": credentials(_private(config)),
+    }
     return {
-        name: SLURMJob(address, name=f"{name}-0", **job_options(config, kind)).job_script()
+        name: PilotJob(address, name=f"{name}-0", **job_options(config, kind), **common).job_script()
         for name, kind in config.slurm.kinds.items()
     }
+
+
+def _private(config: RunConfig) -> Path:
+    """The folder of the run's key and certificate."""
+    return check_path(config.output) / ".private"
 
 
 class SlurmPool:
@@ -91,37 +116,38 @@ class SlurmPool:
     Args:
         config: of the run.
         say: told what a user should know.
+        shards: how many there are to do, None if that is not known; no job is submitted without a share.
 
     Raises:
         ConfigError: a job kind could never start here.
         RunError: CLUSTER_FAILED, SLURM takes no jobs.
     """
 
-    def __init__(self, config: RunConfig, say: Callable[[str], None] = say_nothing) -> None:
+    def __init__(
+        self, config: RunConfig, say: Callable[[str], None] = say_nothing, shards: int | None = None
+    ) -> None:
         kinds = config.slurm.kinds
-        if config.max_jobs is not None and len(kinds) > 1:
-            raise ConfigError(
-                ErrorCode.CONFIG_INVALID, "max_jobs adapts the number of one job kind; this run has two"
-            )
         known = partitions()
         for kind in kinds.values():
             check_kind(kind, known)
         self._name = run_name(config.output)
-        self._umask = os.umask(0o027)  # a job's log is made with the umask of its submission
         cancel_named(self._name)
         self._logs = config.output / "logs"
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._private = check_path(config.output) / ".private"
+        self._logs.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._private = _private(config)
         self.security = issue_certificate(self._private)
         self.target = self._cluster(config, next(iter(kinds.values())))
         self.dashboard = local_dashboard(self.target, config.dashboard)
         leave = {name: Leave(*lifetime(seconds_of(kind.walltime))[:2]) for name, kind in kinds.items()}
         self.plugins = (Leaving({**leave, "": next(iter(leave.values()))}),)
         self.two_kinds = len({kind.gpus > 0 for kind in kinds.values()}) == 2
-        self.seats = config.jobs * sum(kind.seats for kind in kinds.values())
+        numbers = {name: config.jobs_of(kind, shards) for name, kind in kinds.items()}
+        self.seats = sum(kind.seats * numbers[name][0] for name, kind in kinds.items())
+        self._least = sum(least for least, _ in numbers.values())
+        self._places = sum(most for _, most in numbers.values())
         self._adapts = config.max_jobs is not None
-        self._places = len(kinds) * max(config.jobs, config.max_jobs or 0)
         self._say = say
+        self._told = ""  # of jobs that are awaited
         self._barren: Counter[str] = Counter()  # jobs that ended in vain, by the name of their worker
         self._reported: set[str] = set()  # workers whose present job has been seen at work
         self._served = False
@@ -129,7 +155,7 @@ class SlurmPool:
         self._trouble: float | None = None
         self._seen = time.monotonic()
         try:
-            self._start(config)
+            self._start(config, {name: least for name, (least, _) in numbers.items()})
         except BaseException:
             self.close()
             raise
@@ -138,6 +164,7 @@ class SlurmPool:
         # for good: the time is looked up whenever a worker is lost
         dask.config.set(SETTINGS | {"distributed.deploy.lost-worker-timeout": "2s"})
         return SLURMCluster(
+            job_cls=PilotJob,
             security=self.security,
             interface=config.slurm.interface,
             scheduler_options={
@@ -149,16 +176,15 @@ class SlurmPool:
             **job_options(config, kind),
         )
 
-    def _start(self, config: RunConfig) -> None:
-        kinds = config.slurm.kinds
+    def _start(self, config: RunConfig, numbers: dict[str, int]) -> None:
         if self._adapts:
-            self.target.adapt(minimum_jobs=config.jobs, maximum_jobs=self._places)
+            self.target.adapt(minimum_jobs=self._least, maximum_jobs=self._places)
             return
         common = {name: self.target._job_kwargs[name] for name in ("interface", "protocol", "security")}
-        for name, kind in kinds.items():
+        for name, kind in config.slurm.kinds.items():
             options = {**job_options(config, kind), **common}
-            for number in range(config.jobs):
-                self.target.worker_spec[f"{name}-{number}"] = {"cls": SLURMJob, "options": options}
+            for number in range(numbers[name]):
+                self.target.worker_spec[f"{name}-{number}"] = {"cls": PilotJob, "options": options}
         self._submit_missing()
 
     def _submit_missing(self) -> None:
@@ -166,13 +192,10 @@ class SlurmPool:
         try:
             # what scale() calls, too, but there its errors end in a log
             self.target.sync(self.target._correct_state)
-        except RuntimeError as error:
+        except RunError as error:
             for name in [name for name, job in self.target.workers.items() if job.job_id is None]:
                 self._forget(name)
-            complaint = str(error).partition("stderr:")[2] or str(error)
-            raise RunError(
-                ErrorCode.CLUSTER_FAILED, f"SLURM took no job: {' '.join(complaint.split())}"
-            ) from error
+            raise RunError(error.code, f"SLURM took no job: {error.message}") from error
 
     def tend(self) -> None:
         """Replace jobs that have ended.
@@ -193,7 +216,7 @@ class SlurmPool:
         if now < self._next:
             return
         try:
-            self._replace(set(self.target.workers) - present)
+            self._replace(present)
         except RunError as error:
             self._put_off(error, now, present)
         else:
@@ -201,9 +224,11 @@ class SlurmPool:
             self._check_barren(present)
         self._next = time.monotonic() + self._pause
 
-    def _replace(self, missing: set[str]) -> None:
+    def _replace(self, present: set[str]) -> None:
         """Submit a job for each that has ended; one that never came to work has so many chances."""
+        missing = set(self.target.workers) - present
         alive = jobs_named(self._name) if missing else {}
+        self._tell_of_waiting({} if present else alive)
         for name in sorted(missing, key=str):
             job = self.target.workers.get(name)
             if job is None or job.job_id in alive:
@@ -219,7 +244,7 @@ class SlurmPool:
         self._barren[name] += 1
         hopeless = self._barren[name] == _BARREN_JOBS
         self._say(
-            f"job {job} has ended before its worker reported: {_last_words(self._logs)}"
+            f"job {job} has ended before its worker reported: {_last_words(self._logs, job)}"
             + ("; no other takes its place" if hopeless else "")
         )
         if not hopeless:
@@ -227,7 +252,15 @@ class SlurmPool:
         self.target.worker_spec.pop(name, None)
         self._places -= 1
         if self._adapts and self._places:
-            self.target.adapt(minimum_jobs=1, maximum_jobs=self._places)
+            self.target.adapt(minimum_jobs=min(self._least, self._places), maximum_jobs=self._places)
+
+    def _tell_of_waiting(self, jobs: dict[str, str]) -> None:
+        """Say what there is instead of workers, whenever it has changed."""
+        states = Counter(jobs.values()).most_common()
+        waiting = ", ".join(f"{number} {state}" for state, number in states)
+        if waiting and waiting != self._told:
+            self._say(f"no worker yet; jobs: {waiting}")
+        self._told = waiting
 
     def _put_off(self, error: RunError, now: float, present: set[str]) -> None:
         """Ask SLURM again later, unless there is no worker and has been none for long."""
@@ -257,15 +290,15 @@ class SlurmPool:
     def close(self) -> None:
         """Cancel the jobs, stop the scheduler, and remove the key, which opens nothing any more."""
         self.target.close(timeout=30)
-        os.umask(self._umask)
         shutil.rmtree(self._private, ignore_errors=True)
 
 
-def _last_words(logs: Path) -> str:
-    """The last line of the newest log that has any, and where it is."""
-    for log in sorted(logs.glob("worker-*.log"), key=lambda path: path.stat().st_mtime, reverse=True):
+def _last_words(logs: Path, job: str = "*") -> str:
+    """The last line of the newest log, of one job or of any, that has one, and where it is."""
+    found = sorted(logs.glob(f"worker-{job}.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for log in found:
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]
         if said:
             return f"'{said[-1][:300]}' ({log})"
-    return f"they said nothing in {logs}"
+    return f"it said nothing in {found[0]}" if len(found) == 1 else f"they said nothing in {logs}"

@@ -15,12 +15,17 @@ __all__ = ["dask_executor"]
 
 
 def dask_executor(
-    config: RunConfig, *, splits: bool = False, say: Callable[[str], None] = say_nothing
+    config: RunConfig,
+    *,
+    shards: int | None = None,
+    splits: bool = False,
+    say: Callable[[str], None] = say_nothing,
 ) -> DaskExecutor:
     """The executor, with its workers started or asked for.
 
     Args:
         config: says where the workers are.
+        shards: how many there are to do; None if that is not known.
         splits: whether the work gains from workers of two kinds, where there are GPUs.
         say: told what a user should know of the workers.
 
@@ -28,10 +33,11 @@ def dask_executor(
         ConfigError: SLURM or the cluster to join can't be as the configuration has it.
         RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs.
     """
-    return DaskExecutor(_pool(config, splits, say), Ration(config.task_timeout, config.memory_bytes))
+    pool = _pool(config, shards, splits, say)
+    return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes))
 
 
-def _pool(config: RunConfig, splits: bool, say: Callable[[str], None]) -> Pool:
+def _pool(config: RunConfig, shards: int | None, splits: bool, say: Callable[[str], None]) -> Pool:
     if config.cluster is not None:
         from goldilocks_batch.cluster.joined import JoinedPool
 
@@ -39,7 +45,7 @@ def _pool(config: RunConfig, splits: bool, say: Callable[[str], None]) -> Pool:
     if config.executor == "slurm":
         from goldilocks_batch.cluster.slurm import SlurmPool
 
-        return SlurmPool(config, say)
+        return SlurmPool(config, say, shards)
     return LocalPool(config.workers, config.dashboard, _gpus(config) if splits else 0)
 
 

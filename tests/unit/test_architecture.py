@@ -45,7 +45,7 @@ STAGES = [
     ["provenance"],
     ["training"],
     ["cluster"],
-    ["attempt", "compact", "sizing", "status"],
+    ["attempt", "compact", "isolation", "sizing", "status"],
     ["runner", "featurize", "api"],
     ["cluster_features"],
     ["submission", "doctor"],

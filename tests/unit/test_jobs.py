@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,9 +71,48 @@ def test_a_misspelt_nested_option_is_named() -> None:
 
 def test_environment_values_are_quoted(tmp_path: Path) -> None:
     config = load_config(None, output=tmp_path, slurm={"environment": {"A": "x'; rm -rf ~; '"}})
-    assert """export A='x'"'"'; rm -rf ~; '"'"''""" in array_script(config, JobKind())
+    assert """export A='x'"'"'; rm -rf ~; '"'"''""" in array_script(config, JobKind(), 3)
     with pytest.raises(ConfigError):
         load_config(None, slurm={"environment": {"A B": "x"}})
+
+
+@pytest.mark.parametrize("scratch", ["/scratch/$SLURM_JOB_ID", "$TMPDIR/x", "/local/$USER.$SLURM_JOB_ID"])
+def test_scratch_may_depend_on_the_job(scratch: str, tmp_path: Path) -> None:
+    config = load_config(None, output=tmp_path, slurm={"scratch": scratch})
+    script = array_script(config, JobKind(), 3)
+    assert f'test -d "{scratch}"' in script
+    assert f'export TMPDIR="{scratch}"' in script
+
+
+@pytest.mark.parametrize(
+    "scratch", ["/s/$HOMES", "$USERX/a", "/s/$(id)", "/s/`id`", "/s/${USER}", "$", "a b"]
+)
+def test_scratch_takes_no_other_variables(scratch: str) -> None:
+    with pytest.raises(ConfigError, match=r"\$SLURM_JOB_ID, \$USER"):
+        load_config(None, slurm={"scratch": scratch})
+
+
+def test_no_job_without_a_share_of_the_work() -> None:
+    config = RunConfig(jobs=20)
+    kind = JobKind(cores=4)
+    assert config.jobs_of(kind) == (20, 20)
+    assert config.jobs_of(kind, shards=9) == (3, 3)
+    assert config.jobs_of(kind, shards=0) == (1, 1)
+    assert config.jobs_of(JobKind(jobs=2), shards=9) == (2, 2)
+    assert RunConfig(jobs=2, max_jobs=20).jobs_of(kind, shards=30) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"jobs": 3, "max_jobs": 2}, "max_jobs is 2, less than jobs, 3"),
+        ({"max_jobs": 2, "slurm": {"cpu": {"jobs": 4}}}, "max_jobs is 2, less than jobs, 4"),
+        ({"max_jobs": 9, "slurm": {"gpu": {"gpus": 1}}}, "adapts the number of one kind"),
+    ],
+)
+def test_numbers_of_jobs_that_contradict_each_other(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(None, **options)
 
 
 def test_paths_with_blanks_stay_out_of_scripts(tmp_path: Path) -> None:
