@@ -48,6 +48,15 @@ def workers(options: argparse.Namespace) -> None:
     print_scaling(options.manifest, options.rows)
 
 
+def start(options: argparse.Namespace) -> None:
+    """Until a process is ready."""
+    from benchmarks.scaling.predictions import print_starting
+    from goldilocks_batch.config import RunConfig
+
+    config = RunConfig(device="cpu", artifacts=options.artifacts, registry=options.registry)
+    print_starting(options.models, config)
+
+
 def predict(options: argparse.Namespace) -> None:
     """What the model says of many workers."""
     from benchmarks.scaling.predictions import print_predictions
@@ -80,6 +89,11 @@ def main() -> None:
     command.set_defaults(run=workers)
     command.add_argument("manifest", type=Path)
     command.add_argument("--rows", type=int, default=8000)
+    command = commands.add_parser("start", help="what it takes a process to load libraries and model")
+    command.set_defaults(run=start)
+    command.add_argument("models", nargs="*", default=["baseline", "starter"])
+    command.add_argument("--artifacts", type=Path, help="folder of model files")
+    command.add_argument("--registry", type=Path, help="registry file in place of the package's")
     command = commands.add_parser("predict", help="16, 128 and 1,024 workers, from two records of `stub`")
     command.set_defaults(run=predict)
     command.add_argument("few", type=Path, help="record of a run with one row a shard")

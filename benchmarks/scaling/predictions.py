@@ -1,36 +1,81 @@
-"""Tables of what the model predicts, from the records of two stub runs."""
+"""Tables of what the model predicts, from the records of two stub runs, and of what it takes to start."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scaling.model import Costs, fitted, predicted
+import psutil
+
+from benchmarks.scaling.model import Costs, Site, fitted, predicted
+from goldilocks_batch.cluster.worker import Job, Order
 from goldilocks_batch.config import RunConfig
+from goldilocks_batch.plan import Shard
+from goldilocks_batch.shard import Screening
 from goldilocks_batch.sizing import shard_rows, typical_seconds
 
-__all__ = ["costs_of", "print_predictions"]
+__all__ = ["Loading", "costs_of", "print_predictions", "print_starting", "saturation"]
 
 #: Share of its time that the client with the scheduler may be busy before workers begin to wait for it.
 _BUSY = 0.5
+#: Workers on a node, assumed: what one of them has read of a shared file system the others find in memory.
+_NODE = 32
+#: Of client and scheduler in one process for each shard, s: 8.5 ms that such a process takes with the
+#: supervisors in it, less 5.7 ms that these take by themselves (``scale stub`` without and with --external).
+_TOGETHER = 2.8e-3
+#: More workers than anybody has.
+_MOST = 10**7
 
 
-def costs_of(few: Path, many: Path, row: float) -> Costs:
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What it takes a worker's child to be ready: Python, libraries, model.
+
+    Attributes:
+        seconds: processor time of each process, s.
+        bytes: that a node reads, for all of its processes.
+    """
+
+    seconds: float
+    bytes: float
+
+    def reading(self, workers: int, site: Site) -> float:
+        """Time in which the file system has given every node its bytes, s."""
+        return math.ceil(workers / _NODE) * self.bytes / site.bandwidth
+
+
+#: `scale start`, models baseline and rf; the published forest on top (`forest_load.py`: 0.18 s, 65 MB).
+_LOADING = {"forest": Loading(1.62, 0.285e9), "constant": Loading(0.40, 0.12e9)}
+
+
+def costs_of(few: Path, many: Path, row: float, loading: Loading, workers: int, site: Site) -> Costs:
     """Costs from the records of two runs, of few rows a shard and of many.
 
     Args:
         few: JSON that ``scale stub --external --record`` wrote for a shard size of one row.
         many: the same for shards of some hundred rows and a million rows in all.
         row: of a process, to compute a row, s; what the stub took to read and write it is contained.
+        loading: of a process; in the records it is that of a constant.
+        workers: that start at once.
+        site: the file system that they read from.
     """
     cpu, large = _processor_times(few, many), _read(many)
     part_bytes, row_bytes = _fit(_read(few), large, "bytes")
+    started = large["first"] - large["planning"] - _LOADING["constant"].seconds
     return Costs(
         row=row,
         shard=cpu["children"][0] + cpu["worker"][0],
-        start=large["first"] - large["planning"],
+        start=started + loading.seconds + loading.reading(workers, site),
         client_shard=cpu["client"][0] + cpu["scheduler"][0],
         plan_row=large["planning"] / large["rows"],
         end_part=1.3e-3,  # `scale plan`, wall time
@@ -38,7 +83,7 @@ def costs_of(few: Path, many: Path, row: float) -> Costs:
         part_bytes=part_bytes,
         row_bytes=max(row_bytes, 60.0),  # the stub's equal rows compress better than real ones
         manifest_row=285.0,  # examples/make_manifest.py, row groups of 1,000
-        footer_row=0.6,
+        footer_row=0.6 / _NODE,  # read by every node
     )
 
 
@@ -58,29 +103,125 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
+def saturation(costs: Costs, rows: int, size: int, loading: Loading, site: Site) -> dict[str, int]:
+    """The least number of workers whose computing takes no longer than what all of them share.
+
+    Args:
+        costs: of a row and a shard.
+        rows: of the inputs.
+        size: rows of a shard.
+        loading: of a process.
+        site: the file system.
+
+    Returns:
+        By what is shared: the demands of :func:`~benchmarks.scaling.model.predicted`, and ``loading``, which
+        they wait for before they begin.
+    """
+
+    def exceeded(workers: int, name: str) -> bool:
+        demands = {**predicted(costs, rows, workers, size, site).demands}
+        demands["loading"] = loading.reading(workers, site)
+        return demands[name] >= demands["workers"]
+
+    names = [*predicted(costs, rows, 1, size, site).demands, "loading"]
+    return {
+        name: 1 + bisect_left(range(1, _MOST), True, key=lambda workers: exceeded(workers, name))
+        for name in names
+        if name != "workers"
+    }
+
+
 def print_predictions(few: Path, many: Path) -> None:
-    """A line for every model, number of rows and number of workers."""
+    """A line for every model, number of rows and number of workers; and where what is shared saturates."""
     print("| processor time of the | a shard ms | a row µs |\n| --- | ---: | ---: |")
     for name, (shard, row) in _processor_times(few, many).items():
         print(f"| {name} | {1e3 * shard:.1f} | {1e6 * row:.0f} |")
-    config = RunConfig(device="cpu")
-    kinds = {"forest": typical_seconds(config, "forest"), "constant": typical_seconds(config, "constant")}
-    costs = {kind: costs_of(few, many, row) for kind, row in kinds.items()}
+    config, site = RunConfig(device="cpu"), Site()
+    seconds = {kind: typical_seconds(config, kind) for kind in _LOADING}
+    costs = {
+        (kind, workers): costs_of(few, many, seconds[kind], loading, workers, site)
+        for kind, loading in _LOADING.items()
+        for workers in (1, 16, 128, 1024)
+    }
     print(
-        "| model | rows | workers | shard rows | seconds | once | efficiency | waits for | shared limit "
-        "| at workers |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |"
+        "| model | rows | workers | shard rows | s | once s | of it loading s | efficiency | waits for |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
     )
-    for kind, row in kinds.items():
+    for kind, loading in _LOADING.items():
         for rows in (1_000_000, 10_000_000):
             for workers in (16, 128, 1024):
-                size = shard_rows(rows, row, workers)
-                found = predicted(costs[kind], rows, workers, size)
-                saturation, name = found.saturation
+                size = shard_rows(rows, seconds[kind], workers)
+                found = predicted(costs[kind, workers], rows, workers, size, site)
+                alone = predicted(costs[kind, 1], rows, 1, size, site)
+                spent = loading.seconds + loading.reading(workers, site)
                 print(
                     f"| {kind} | {rows:,} | {workers:,} | {size:,} | {found.seconds:,.0f} "
-                    f"| {found.once:,.0f} | {found.efficiency:.2f} | {found.limit} "
-                    f"| {name} | {saturation:,.0f} |"
+                    f"| {found.once:,.0f} | {spent:.1f} | {alone.seconds / workers / found.seconds:.2f} "
+                    f"| {found.limit} |"
                 )
+    _print_saturation(costs, seconds, site)
     print("| workers | seconds of work a shard should have at least |\n| ---: | ---: |")
     for workers in (16, 128, 1024, 4096):
-        print(f"| {workers:,} | {math.ceil(workers * costs['forest'].client_shard / _BUSY)} |")
+        print(f"| {workers:,} | {math.ceil(workers * costs['forest', 1].client_shard / _BUSY)} |")
+
+
+def _print_saturation(costs: dict[tuple[str, int], Costs], seconds: dict[str, float], site: Site) -> None:
+    """Numbers of workers, with shards of the size that 1,024 workers get."""
+    apart = costs["forest", 1].client_shard
+    print(
+        f"| model | rows | shard rows | client and scheduler apart, {1e3 * apart:.0f} ms "
+        f"| together, {1e3 * _TOGETHER:.0f} ms | file creation | manifest reading | result writing "
+        "| loading |\n| --- " + "| ---: " * 8 + "|"
+    )
+    for kind, loading in _LOADING.items():
+        for rows in (1_000_000, 10_000_000):
+            size = shard_rows(rows, seconds[kind], 1024)
+            own = costs[kind, 1024]
+            found = saturation(own, rows, size, loading, site)
+            first = found.pop("client and scheduler")
+            together = replace(own, client_shard=_TOGETHER)
+            second = saturation(together, rows, size, loading, site)["client and scheduler"]
+            numbers = " | ".join(f"{number:,}" for number in (first, second, *found.values()))
+            print(f"| {kind} | {rows:,} | {size:,} | {numbers} |")
+
+
+def print_starting(models: list[str], config: RunConfig, repeats: int = 5) -> None:
+    """What it takes a child to be ready, medians; files are in memory already after the first time.
+
+    Args:
+        models: their names.
+        config: says where their files are.
+        repeats: processes for each model.
+    """
+    print(
+        "| model | processor s | mapped and touched MB | read MB | mapped files, whole MB |\n"
+        "| --- | ---: | ---: | ---: | ---: |"
+    )
+    for model in models:
+        work = Screening.from_config(config.updated(model=model))
+        found = zip(*(_started(work) for _ in range(repeats)), strict=True)
+        seconds, touched, read, whole = map(statistics.median, found)
+        print(f"| {model} | {seconds:.2f} | {touched / 1e6:.0f} | {read / 1e6:.0f} | {whole / 1e6:.0f} |")
+
+
+def _started(work: Screening) -> tuple[float, float, float, float]:
+    """Of one child: processor time, s, until it is ready, and bytes of the files that it maps and reads."""
+    ours, theirs = Pipe()
+    command = [sys.executable, "-m", "goldilocks_batch.cluster.child", str(theirs.fileno())]
+    with tempfile.TemporaryDirectory() as folder, theirs:
+        job = Job(work, Shard(0, 0), (), Path(folder), "fingerprint")
+        child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ)
+        theirs.close()
+        ours.send(Order(job))
+        said, value = ours.recv()
+        if said != "ready":
+            raise SystemExit(f"the model cannot be loaded: {value}")
+        process = psutil.Process(child.pid)
+        times, maps = process.cpu_times(), process.memory_maps()
+        files = [Path(entry.path) for entry in maps if Path(entry.path).is_file()]
+        touched = sum(entry.rss for entry in maps if Path(entry.path).is_file())
+        read = process.io_counters().read_chars
+        ours.recv()
+        ours.close()
+        child.wait()
+    return times.user + times.system, touched, read, sum(file.stat().st_size for file in files)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.scaling.model import Costs, Site, fitted, predicted
+from benchmarks.scaling.predictions import Loading, costs_of, saturation
 
 FREE = Costs(
     row=0.002,
@@ -87,3 +91,65 @@ def test_two_runs_tell_shards_from_rows(shard: float, row: float) -> None:
 def test_shards_of_one_size_tell_nothing() -> None:
     with pytest.raises(ValueError, match="same size"):
         fitted((10, 100, 1.0), (20, 200, 2.0))
+
+
+LOADING = Loading(seconds=1.5, bytes=2e8)
+
+
+@pytest.mark.parametrize(("workers", "nodes"), [(1, 1), (32, 1), (33, 2), (1024, 32)])
+def test_the_files_of_a_node_are_read_once(workers: int, nodes: int) -> None:
+    assert LOADING.reading(workers, Site(bandwidth=1e8)) == pytest.approx(2 * nodes)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> tuple[Path, Path]:
+    """Of two runs in which each process takes 1 ms a shard, and a child 10 µs a row."""
+
+    def record(name: str, shards: int, rows: int) -> Path:
+        cpu = dict.fromkeys(("client", "scheduler", "worker"), 0.001 * shards)
+        values: dict[str, Any] = {"shards": shards, "rows": rows, "planning": 1.0, "first": 4.0}
+        values |= {"cpu": {**cpu, "children": 1e-3 * shards + 1e-5 * rows}, "bytes": 20_000 * shards}
+        path = tmp_path / name
+        path.write_text(json.dumps(values))
+        return path
+
+    return record("few.json", 1000, 1000), record("many.json", 4000, 1_000_000)
+
+
+def test_starting_contains_loading_and_its_share_of_the_bandwidth(records: tuple[Path, Path]) -> None:
+    site = Site(bandwidth=1e8)
+    free, slow, many = (
+        costs_of(*records, 0.003, loading, workers, site)
+        for loading, workers in ((Loading(0.0, 0.0), 1), (LOADING, 1), (LOADING, 1024))
+    )
+    assert 0 < free.start < 3  # of 3 s the stub spent some on loading a model of its own
+    assert slow.start - free.start == pytest.approx(1.5 + 2)
+    assert many.start - slow.start == pytest.approx(2 * 31)
+    assert many.client_shard == pytest.approx(2e-3)
+    assert many.shard == pytest.approx(2e-3)
+    found = predicted(many, 1_000_000, 1024, 1000, site)
+    assert found.once > many.start > 62
+
+
+def test_what_is_shared_saturates_where_it_takes_as_long_as_the_workers() -> None:
+    costs = replace(FREE, client_shard=0.01, manifest_row=100.0, part_bytes=1e4)
+    site = Site(files=50.0, bandwidth=1e6)
+    # a shard of 100 rows takes a worker 0.2 s, and the rest 0.01, 0.02, 0.01 and 0.01 s
+    found = saturation(costs, 1_000_000, 100, Loading(0.0, 0.0), site)
+    assert found == {
+        "client and scheduler": pytest.approx(20, abs=1),
+        "file creation": pytest.approx(10, abs=1),
+        "manifest reading": pytest.approx(20, abs=1),
+        "result writing": pytest.approx(20, abs=1),
+        "loading": 10**7,  # never
+    }
+    faster = saturation(replace(costs, client_shard=0.004), 1_000_000, 100, Loading(0.0, 0.0), site)
+    assert faster == {**found, "client and scheduler": pytest.approx(50, abs=1)}
+
+
+def test_reading_that_grows_with_the_workers_saturates_at_a_root() -> None:
+    costs = replace(FREE, footer_row=1.0)  # of 2000 s of work n workers read n seconds' worth
+    found = saturation(costs, 1_000_000, 1000, Loading(0.0, 64e6), Site(files=1e30, bandwidth=1e6))
+    assert found["manifest reading"] == pytest.approx(2000**0.5, abs=1)
+    # 64 s a node of 32 workers: 2000 / n = 64 n / 32
+    assert found["loading"] == pytest.approx(32, abs=1)
