@@ -277,10 +277,19 @@ def scripts(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> di
         array: of a job array, instead of pilot jobs.
     """
     if array:
-        tasks = max(1, *numbers.values())
-        return {f"array of {tasks} tasks": array_script(config, array_kind(config), tasks)}
+        kind, (tasks,) = array_kind(config), numbers.values()
+        return {f"array, {_counted(tasks, config, kind, 'tasks')}": array_script(config, kind, tasks)}
     if not numbers:
         return {}
     from goldilocks_batch.cluster.slurm import pilot_scripts
 
-    return {f"{numbers[name]} jobs of kind {name}": script for name, script in pilot_scripts(config).items()}
+    kinds, found = config.slurm.kinds, pilot_scripts(config)
+    return {
+        f"kind {name}, {_counted(numbers[name], config, kinds[name], 'jobs')}": script
+        for name, script in found.items()
+    }
+
+
+def _counted(number: int, config: RunConfig, kind: JobKind, what: str) -> str:
+    asked, _ = config.jobs_of(kind)
+    return f"{what}: {number}" + (f" of {asked}, there is no work for more" if number < asked else "")

@@ -148,6 +148,9 @@ class SlurmPool:
         self._adapts = config.max_jobs is not None
         self._say = say
         self._told = ""  # of jobs that are awaited
+        asked = sum(config.jobs_of(kind)[0] for kind in kinds.values())
+        if self._least < asked:
+            say(f"{self._least} jobs of {asked} are submitted: {shards} shards are left, no work for more")
         self._barren: Counter[str] = Counter()  # jobs that ended in vain, by the name of their worker
         self._reported: set[str] = set()  # workers whose present job has been seen at work
         self._served = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from goldilocks_batch.report import Report
 from goldilocks_batch.shard import Screener, Screening
 from goldilocks_batch.sources import Reference
 
-Crime = Literal["crash", "hang", "eat", "poison"]
+Crime = Literal["crash", "hang", "eat", "poison", "ravage"]
 
 #: Set in a process that is of no use any more, as one with a broken GPU context.
 poisoned = False
@@ -80,6 +81,9 @@ def commit(crime: Crime | None) -> None:
             hoard = []
             while True:
                 hoard.append(np.ones(2**22))
+        case "ravage":  # the worker goes, as with its node
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(1000)
         case "poison":
             global poisoned
             poisoned = True

@@ -65,7 +65,10 @@ def test_a_dry_run_submits_and_writes_nothing(tmp_path: Path) -> None:
     done = command("run", structures, "-c", str(path), "-o", str(output), "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "49 rows, 49 to do in 1 shards" in done.stdout
-    assert "3 jobs of kind cpu" in done.stdout
+    assert "kind cpu, jobs: 1 of 3, there is no work for more" in done.stdout
+    assert f"--tls-key {output}/.private/key.pem" in done.stdout
+    more = command("run", structures, "-c", str(path), "-o", str(output), "--shard-size", "10", "--dry-run")
+    assert "kind cpu, jobs: 3 ---" in more.stdout
     assert "#SBATCH -t 02:00\n" in done.stdout
     assert "--lifetime 110s" in done.stdout
     path.write_text("executor: slurm\nmodel: baseline\nslurm: {cpu: {partition: nowhere}}\n")

@@ -1,0 +1,66 @@
+"""A structure that takes whole workers along, and with them whatever they do beside it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from goldilocks_batch import read_results
+from goldilocks_batch.cluster.dask import SETTINGS, DaskExecutor, Ration
+from goldilocks_batch.runner import Assignment, process
+from goldilocks_batch.shard import Screening
+from goldilocks_batch.sources import open_sources
+from tests.integration.culprits import Sabotaged
+from tests.integration.runs import Recorder, config, structures_begun
+from tests.integration.test_joined import Site, TendedPool
+
+pytestmark = pytest.mark.slow
+
+#: `pytest --log-cli-level=INFO` shows them.
+FIGURES = logging.getLogger(__name__)
+CULPRIT = 301
+SHARD = 8
+
+
+class WideSite(Site):
+    """Its workers do three shards at a time, and three more wait there."""
+
+    def add_worker(self, *before: str, path: Path | None = None) -> None:
+        options = ("--no-nanny", "--nthreads", "3", "--dashboard-address", "127.0.0.1:0")
+        self.processes.append(self._start("worker", *options, before=before, path=path))
+
+
+def test_a_structure_that_takes_workers_along_fails_alone(
+    manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
+    name = "distributed.scheduler.allowed-failures"
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(SETTINGS[name]))
+    settings = config(manifest, tmp_path / "run")
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    ids = pq.read_table(manifest)["id"].to_pylist()
+    work = Sabotaged(Screening.from_config(settings), ((ids[CULPRIT], "ravage"),), tmp_path / "log")
+    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    recorder, site = Recorder(), WideSite(tmp_path)
+    try:
+        pool = TendedPool(site)
+        with DaskExecutor(pool, Ration(60.0, None)) as executor:
+            assert process(assignment, executor, SHARD, recorder) == "completed"
+    finally:
+        site.stop()
+    found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
+    culprit = found.pop(CULPRIT)
+    expected.pop(CULPRIT)
+    assert found == expected
+    assert (culprit["id"], culprit["status"]) == (ids[CULPRIT], "failed")
+    assert (culprit["stage"], culprit["error_code"]) == ("worker", "WORKER_CRASH")
+    lost, twice = pool.started - 1, structures_begun(tmp_path / "log") - len(ids)
+    halved = [warning for warning in recorder.warnings if "in halves" in warning]
+    FIGURES.info("%d workers lost, %d halvings, %d begun twice", lost, len(halved), twice)
+    # two to be set aside, two to be put apart, two at each of three halvings, four for the structure alone
+    assert lost == 2 + 2 + 2 * 3 + 4
+    assert len(halved) == 3, "only the culprit's shard was split"
