@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,34 @@ def slurm() -> Iterator[Slurm]:
         stop(running)
         os.environ.pop("SLURM_CONF", None)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def structures_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Counts the structures of all shards that processes of jobs have begun; jobs inherit the environment."""
+    folder, log = tmp_path / "python", tmp_path / "begun"
+    folder.mkdir()
+    # Python runs this before anything else
+    (folder / "sitecustomize.py").write_text(LOGGING.format(log=str(log)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    return lambda: sum(map(int, log.read_text().split()))
+
+
+LOGGING = """
+import sys
+
+if "goldilocks_batch.cluster.child" in sys.orig_argv:
+    from goldilocks_batch.cluster import worker
+
+    run_job = worker.run_job
+
+    def logged(job):
+        with open({log!r}, "a") as log:
+            log.write(f"{{len(job.shard)}}\\n")
+        return run_job(job)
+
+    worker.run_job = logged
+"""
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +19,8 @@ from tests.slurm.single_node import Slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
+#: `pytest --log-cli-level=INFO` shows them.
+FIGURES = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
 
@@ -24,6 +28,13 @@ KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "goldilocks_batch.cli.app", *arguments]
     return subprocess.run(program, capture_output=True, text=True, check=False)
+
+
+def wait_for_parts(output: Path, count: int) -> None:
+    deadline = time.monotonic() + 90
+    while len(list(output.glob("results/part-*.parquet"))) < count:
+        assert time.monotonic() < deadline, "no part in time"
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -60,22 +71,48 @@ def test_an_array_does_it_all_and_collect_finds_nothing_missing(
     assert read_results(output).equals(read_results(undisturbed))
 
 
-def test_what_a_cancelled_task_left_is_collected(
-    slurm: Slurm, manifest: Path, undisturbed: Path, configuration: Path, tmp_path: Path
+@pytest.mark.parametrize("how", ["collect", "run"])
+def test_what_a_cancelled_task_left_is_completed(
+    how: str,
+    slurm: Slurm,
+    manifest: Path,
+    undisturbed: Path,
+    configuration: Path,
+    tmp_path: Path,
+    structures_begun: Callable[[], int],
 ) -> None:
     output = tmp_path / "run"
     done = command("array", str(manifest), "-c", str(configuration), "-o", str(output))
     assert done.returncode == 0, done.stderr
     job = done.stdout.split()[2].rstrip(":")
+    wait_for_parts(output, 4)
     slurm.ask("scancel", f"{job}_1")
     slurm.wait_until_empty(90)
     told = command("status", str(output)).stdout
     assert "2,000 of 2,000" not in told
     assert "submitted" in told
-    done = command("collect", str(output))
+    again = ("run", str(manifest), "-c", str(configuration), "-o", str(output))
+    done = command("collect", str(output)) if how == "collect" else command(*again)
     assert done.returncode in (0, 1), done.stderr
     assert "computed in" in done.stdout
     assert read_results(output).equals(read_results(undisturbed))
+    twice = structures_begun() - 2000
+    FIGURES.info("a task cancelled: %d structures begun twice", twice)
+    assert twice <= 50, "one shard was in hand"
+
+
+def test_more_tasks_than_an_array_may_have_are_refused(
+    slurm: Slurm, manifest: Path, configuration: Path, tmp_path: Path
+) -> None:
+    arguments = ("array", str(manifest), "-c", str(configuration), "-o", str(tmp_path / "run"))
+    for dry in ((), ("--dry-run",)):
+        done = command(*arguments, "--jobs", "1500", "--shard-size", "1", *dry)
+        assert done.returncode == 2
+        told = " ".join(done.stderr.split())
+        assert "1500 tasks asked for; an array may have 1001 here (MaxArraySize)" in told
+    assert slurm.jobs() == []
+    planned = command(*arguments, "--jobs", "1500", "--shard-size", "500", "--dry-run")
+    assert "array, tasks: 4 of 1500, there is no work for more" in planned.stdout
 
 
 def test_a_task_refuses_other_inputs_than_were_submitted(
@@ -109,7 +146,12 @@ def test_the_client_is_a_batch_job_itself(
 
 
 def test_a_cancelled_client_takes_its_jobs_along_and_is_resumed(
-    slurm: Slurm, manifest: Path, undisturbed: Path, configuration: Path, tmp_path: Path
+    slurm: Slurm,
+    manifest: Path,
+    undisturbed: Path,
+    configuration: Path,
+    tmp_path: Path,
+    structures_begun: Callable[[], int],
 ) -> None:
     values = json.loads(configuration.read_text()) | {"executor": "slurm", "jobs": 1, "shard_size": 5}
     configuration.write_text(json.dumps(values))
@@ -118,10 +160,7 @@ def test_a_cancelled_client_takes_its_jobs_along_and_is_resumed(
     client = ["sbatch", "--parsable", "--mem=1G", "--time=10", f"--output={tmp_path}/%j.log", str(script)]
     client += [str(manifest), "--config", str(configuration), "--output", str(output)]
     job = slurm.ask(*client)
-    deadline = time.monotonic() + 90
-    while len(list(output.glob("results/part-*.parquet"))) < 10:
-        assert time.monotonic() < deadline, slurm.ask("squeue")
-        time.sleep(0.1)
+    wait_for_parts(output, 10)
     slurm.ask("scancel", job)
     slurm.wait_until_empty(60)
     before = len(list(output.glob("results/part-*.parquet")))
@@ -132,3 +171,6 @@ def test_a_cancelled_client_takes_its_jobs_along_and_is_resumed(
     attempts = json.loads((output / "run.json").read_text())["attempts"]
     assert [attempt["state"] for attempt in attempts] == ["interrupted", "completed"]
     assert attempts[1]["rows"] <= 2000 - 5 * before
+    twice = structures_begun() - 2000
+    FIGURES.info("client cancelled: %d structures begun twice", twice)
+    assert twice <= 5, "one shard was in hand"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
 import signal
+import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -133,7 +136,7 @@ def test_cpu_jobs_prepare_for_gpu_jobs(slurm: Slurm, shared: Path, tmp_path: Pat
 
 
 def test_a_cancelled_job_is_replaced_and_nothing_is_charged(
-    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path, structures_begun: Callable[[], int]
 ) -> None:
     output = tmp_path / "run"
     process = begin(manifest, options(output, shard_size=5), tmp_path)
@@ -145,6 +148,9 @@ def test_a_cancelled_job_is_replaced_and_nothing_is_charged(
     assert read_results(output).equals(read_results(undisturbed))
     assert SPLIT not in text
     assert len(list((output / "logs").glob("worker-*.log"))) == 2
+    twice = structures_begun() - 2000
+    FIGURES.info("a job cancelled: %d structures begun twice", twice)
+    assert twice <= 5, "one shard was in hand"
 
 
 def test_a_walltime_shorter_than_the_work(
@@ -172,7 +178,7 @@ def test_a_walltime_shorter_than_the_work(
 
 
 def test_a_terminated_run_takes_its_jobs_along_and_is_resumed(
-    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path, structures_begun: Callable[[], int]
 ) -> None:
     output = tmp_path / "run"
     process = begin(manifest, options(output), tmp_path)
@@ -189,10 +195,13 @@ def test_a_terminated_run_takes_its_jobs_along_and_is_resumed(
     record = json.loads((output / "run.json").read_text())
     assert [attempt["state"] for attempt in record["attempts"]] == ["interrupted", "completed"]
     assert record["attempts"][1]["rows"] < 2000 - 20 * 2
+    twice = structures_begun() - 2000
+    FIGURES.info("client terminated: %d structures begun twice", twice)
+    assert twice <= 20, "one shard was in hand"
 
 
 def test_jobs_of_a_killed_client_end_by_themselves(
-    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path, structures_begun: Callable[[], int]
 ) -> None:
     output = tmp_path / "run"
     process = begin(manifest, options(output), tmp_path)
@@ -203,6 +212,51 @@ def test_jobs_of_a_killed_client_end_by_themselves(
     status, text = end(begin(manifest, options(output), tmp_path))
     assert status in (0, 1), text
     assert read_results(output).equals(read_results(undisturbed))
+    twice = structures_begun() - 2000
+    FIGURES.info("client killed: %d structures begun twice", twice)
+    assert twice <= 20, "one shard was in hand"
+
+
+def test_only_tls_is_spoken_beyond_loopback(slurm: Slurm, manifest: Path, tmp_path: Path) -> None:
+    """Client and workers on an interface that others can reach: no dashboard, nothing without encryption."""
+    interfaces = {
+        name: address.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if address.family == socket.AF_INET and not address.address.startswith("127.")
+    }
+    if not interfaces:
+        pytest.skip("this machine has no interface but loopback")
+    name, own = min(interfaces.items())
+    values = options(tmp_path / "run", shard_size=5, slurm={"interface": name, "cpu": KIND})
+    process = begin(manifest, values, tmp_path)
+    wait_for_parts(tmp_path / "run", 3, process)
+    listening = [
+        connection.laddr
+        for running in (psutil.Process(process.pid), one_worker())
+        for connection in running.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    open_ports = [port for address, port in listening if not address.startswith("127.")]
+    assert {address for address, _ in listening} == {"127.0.0.1", own}
+    assert len(open_ports) == 2, "the scheduler's and the worker's"
+    for port in open_ports:
+        with socket.create_connection((own, port), timeout=10) as plain:
+            plain.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                assert not plain.recv(4096).startswith(b"HTTP"), "something is told without encryption"
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with pytest.raises((ssl.SSLError, ConnectionError)), stranger(context, own, port) as encrypted:
+            encrypted.sendall(b"anything")
+            assert encrypted.recv(1)
+            raise AssertionError("somebody without a certificate was heard")
+    assert end(process)[0] in (0, 1)
+    slurm.wait_until_empty()
+
+
+def stranger(context: ssl.SSLContext, host: str, port: int) -> ssl.SSLSocket:
+    return context.wrap_socket(socket.create_connection((host, port), timeout=10))
 
 
 def test_nobody_without_the_certificate_gets_in(slurm: Slurm, manifest: Path, tmp_path: Path) -> None:
