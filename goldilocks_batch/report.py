@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Report", "total"]
 
-_COUNTERS = ("failures", "flags", "kpoints")
+_COUNTERS = ("failures", "flags", "kpoints", "devices")
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class Report:
         seconds: time spent in each stage, s.
         kpoints: sums over the ok rows of the k-points of each mesh, by column name.
         peak_memory: most memory that the process of any of the rows had taken by then, bytes.
+        devices: how many of the ok rows have their networks' answer from each kind of device.
     """
 
     rows: int = 0
@@ -33,6 +34,7 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     kpoints: Counter[str] = field(default_factory=Counter)
     peak_memory: int = 0
+    devices: Counter[str] = field(default_factory=Counter)
 
     def __iadd__(self, other: Report) -> Report:
         self.rows += other.rows
@@ -42,6 +44,7 @@ class Report:
         for stage, spent in other.seconds.items():
             self.spend(stage, spent)
         self.kpoints.update(other.kpoints)
+        self.devices.update(other.devices)
         self.peak_memory = max(self.peak_memory, other.peak_memory)
         return self
 
@@ -82,6 +85,7 @@ class Report:
                 seconds=dict(values["seconds"]),
                 kpoints=Counter(values["kpoints"]),
                 peak_memory=int(values["peak_memory"]),
+                devices=Counter(values["devices"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a report: {error}") from error

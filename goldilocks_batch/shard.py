@@ -18,7 +18,7 @@ from goldilocks_batch.featurization import BatchFeatures, build_featurizer, feat
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.constant import AIIDA_BALANCED
-from goldilocks_batch.models.devices import Precision
+from goldilocks_batch.models.devices import Precision, device_name
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.models.load import SingleSite, load_model
 from goldilocks_batch.models.pull import say_nothing
@@ -161,6 +161,7 @@ class Screener:
         self._model = load_model(
             work.model, single_site=work.single_site, device=work.device, precision=work.precision
         )
+        self._device = device_name(work.device) if work.splits else None
         self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks, self._model.zeros)
 
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
@@ -183,7 +184,10 @@ class Screener:
         batch = prepared.batch
         answers = self._answer(prepared)
         table = result_table(batch, answers, self._work.meshes, self._work.provenance(), first_row)
-        return table, report_of(table, batch.seconds)
+        report = report_of(table, batch.seconds)
+        if self._device is not None:
+            report.devices[self._device] = report.ok
+        return table, report
 
     @property
     def feature_blocks(self) -> tuple[str, ...]:

@@ -25,6 +25,9 @@ _SHORTEST, _LONGEST = 10.0, 20.0
 #: Work of a shard for each process there is, s: client and scheduler take half of it for the shard
 #: (``benchmarks/scale.py``), so that thousands of processes do not wait for them.
 _SHORTEST_PER_SEAT = 0.016
+#: Bytes that a prepared structure takes on its way from a process without a GPU to one with one, and what a
+#: shard of them may take: each process has two in hand.
+_PREPARED, _LARGEST_MESSAGE = 45_000, 32_000_000
 #: Shards that each process should get, so that none waits long for the last one.
 _SHARES = 4
 
@@ -40,7 +43,9 @@ def shard_size(config: RunConfig, kind: str, rows: int, *, array: bool = False) 
     """
     if config.shard_size is not None:
         return config.shard_size
-    return shard_rows(rows, typical_seconds(config, kind, array=array), _seats(config, array))
+    chosen = shard_rows(rows, typical_seconds(config, kind, array=array), _seats(config, array))
+    travels = not array and kind in _TYPICAL_GPU and _has_gpu(config, array)
+    return min(chosen, _LARGEST_MESSAGE // _PREPARED) if travels else chosen
 
 
 def shard_rows(rows: int, seconds: float, seats: int | None) -> int:

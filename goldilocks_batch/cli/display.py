@@ -211,6 +211,9 @@ def print_summary(summary: RunSummary) -> None:
     if report.flags:
         flags = ", ".join(f"{name} {count:,}" for name, count in report.flags.most_common())
         out.print(f"flags: {flags}")
+    if set(report.devices) - {"cpu"}:  # the rule otherwise
+        devices = ", ".join(f"{name} {count:,}" for name, count in report.devices.most_common())
+        out.print(f"networks ran on: {devices}")
     if report.ok:
         out.print(_kpoint_table(report, summary))
     for remark in summary.remarks:

@@ -46,12 +46,15 @@ def _pool(config: RunConfig, shards: int | None, splits: bool, say: Callable[[st
         from goldilocks_batch.cluster.slurm import SlurmPool
 
         return SlurmPool(config, say, shards)
-    return LocalPool(config.workers, config.dashboard, _gpus(config) if splits else 0)
+    return LocalPool(config.workers, config.dashboard, _gpus(config, say) if splits else 0)
 
 
-def _gpus(config: RunConfig) -> int:
+def _gpus(config: RunConfig, say: Callable[[str], None]) -> int:
     """GPUs to use on this machine: as many as asked for, or all that torch can use."""
     if config.gpus is not None:
+        seen = len(visible_gpus())
+        if config.gpus > seen:
+            say(f"{config.gpus} GPUs asked for, {seen} seen here: processes without one use a core")
         return config.gpus
     if config.device == "cpu" or not visible_gpus():
         return 0

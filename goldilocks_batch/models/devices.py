@@ -6,7 +6,7 @@ from typing import Literal
 
 from goldilocks_batch.errors import ErrorCode, ModelError
 
-__all__ = ["Precision", "resolved_device", "usable_gpus"]
+__all__ = ["Precision", "device_name", "resolved_device", "usable_gpus"]
 
 #: Of matrix products on a GPU: ``tf32`` and ``bf16`` round their factors to 10 and 7 bits.
 Precision = Literal["float32", "tf32", "bf16"]
@@ -34,3 +34,16 @@ def resolved_device(device: str) -> str:
     raise ModelError(
         ErrorCode.CONFIG_INVALID, f"device {device!r} was asked for, but torch sees no GPU; use auto or cpu"
     )
+
+
+def device_name(device: str) -> str:
+    """What a device is called: ``cpu``, or the name of the GPU that ``cuda`` or ``auto`` comes to here.
+
+    Raises:
+        ModelError: as :func:`resolved_device`.
+    """
+    if resolved_device(device) == "cpu":
+        return "cpu"
+    import torch
+
+    return str(torch.cuda.get_device_name())

@@ -15,6 +15,7 @@ import pytest
 from goldilocks_batch import RunConfig, read_results, run
 from goldilocks_batch.cluster.specs import dask_executor
 from goldilocks_batch.errors import ErrorCode
+from goldilocks_batch.provenance import record_of
 from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Assignment, Silent, process
 from goldilocks_batch.shard import Prepared, Screener, Screening
@@ -24,6 +25,8 @@ from tests.integration.culprits import Crime, commit
 pytestmark = pytest.mark.slow
 
 ROWS = 600
+#: By the last run.
+TOLD: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,13 @@ def screened(
     manifest: Path, folder: Path, crimes: tuple[tuple[str, str, Crime], ...] = (), **options: Any
 ) -> list[list[str]]:
     """Run in halves; the lines of the log."""
+    TOLD.clear()
     values = {"model": "baseline", "workers": 2, "shard_size": 32, "dashboard": None, **options}
     config = RunConfig.model_validate({"inputs": [manifest], "output": folder / "run", **values})
     work = Halves(Screening.from_config(config), folder / "log", crimes)
     results = folder / "run" / "results"
     results.mkdir(parents=True)
-    with dask_executor(config, splits=True) as executor:
+    with dask_executor(config, splits=True, say=TOLD.append) as executor:
         assignment = Assignment(work, open_sources(config.inputs), results, "fingerprint")
         assert process(assignment, executor, config.shard_size or 32, Silent()) == "completed"
     return [line.split(";") for line in (folder / "log").read_text().splitlines()]
@@ -120,6 +124,7 @@ def test_without_a_gpu_the_worker_for_one_uses_the_cpu(
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
     assert {line[2] for line in log} == {""}
     assert len({line[1] for line in log if line[0] == "finish"}) == 1
+    assert TOLD == ["1 GPUs asked for, 0 seen here: processes without one use a core"]
 
 
 @pytest.mark.parametrize("half", ["prepare", "finish"])
@@ -153,3 +158,5 @@ def test_networks_give_the_same_on_two_kinds_of_workers(shared: Path, tmp_path: 
         tables.append(read_results(tmp_path / name))
     assert tables[0].equals(tables[1])
     assert set(tables[0]["status"].to_pylist()) == {"ok"}
+    counts = record_of(tmp_path / "kinds").values["counts"]
+    assert counts["devices"] == {"cpu": 60}

@@ -49,6 +49,14 @@ def test_thousands_of_processes_do_not_wait_for_the_scheduler() -> None:
         assert len(shards) * 0.008 < 0.6 * 10**8 * 0.003 / seats
 
 
+def test_halves_of_shards_are_small_messages() -> None:
+    """Graphs and features of a structure take some 45 kB."""
+    kinds = {"cpu": {"cores": 16}, "gpu": {"gpus": 1}}
+    config = RunConfig.model_validate({"executor": "slurm", "slurm": kinds})
+    assert shard_size(config, "alignn", 10**6) * 45_000 <= 32e6
+    assert shard_size(config, "forest", 10**6) > 3000, "nothing but the answer travels"
+
+
 def test_a_number_is_taken_as_it_is() -> None:
     assert shard_size(RunConfig(shard_size=7), "forest", 10**6) == 7
     with pytest.raises(ConfigError, match="shard_size"):
