@@ -86,6 +86,41 @@ def test_shard_size_does_not_change_the_table(undisturbed: Path, manifest: Path,
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
 
 
+def test_a_finished_run_asks_for_no_workers(undisturbed: Path, manifest: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    nobody = {"cluster": "tcp://127.0.0.1:1", "shard_size": 10}
+    assert run(config(manifest, output=output, **nobody)).state == "completed"
+    next((output / "results").glob("part-*")).unlink()
+    with pytest.raises(RunError, match="cannot reach the Dask scheduler"):
+        run(config(manifest, output=output, **nobody))
+
+
+def test_a_run_that_came_to_nothing_is_not_in_the_way(
+    undisturbed: Path, manifest: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    with pytest.raises(RunError, match="cannot reach the Dask scheduler"):
+        run(config(manifest, output=output, cluster="tcp://127.0.0.1:1", confidence=0.9))
+    assert run(config(manifest, output=output, executor="serial")).state == "completed"
+    assert read_results(output).equals(read_results(undisturbed))
+    with pytest.raises(RunError, match=r"confidence was 0\.95, is 0\.9"):
+        run(config(manifest, output=output, executor="serial", confidence=0.9))
+
+
+def test_many_files_are_compacted_at_the_end_of_a_run(
+    undisturbed: Path, manifest: Path, tmp_path: Path
+) -> None:
+    for above, files in ((60, 60), (59, 1)):
+        output = tmp_path / str(above)
+        options = {"executor": "serial", "shard_size": 10, "compact_above": above}
+        assert run(config(manifest, output=output, **options)).report.rows == 600
+        assert len(list((output / "results").iterdir())) == files
+        assert read_results(output).equals(read_results(undisturbed))
+        again = run(config(manifest, output=output, **options))
+        assert (again.state, again.computed) == ("completed", 0)
+
+
 def test_a_finished_run_computes_nothing_again(undisturbed: Path, manifest: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in (undisturbed / "results").iterdir()}
     summary = run(config(manifest, output=undisturbed))
