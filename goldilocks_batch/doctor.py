@@ -91,18 +91,24 @@ def _model(config: RunConfig) -> Iterator[Finding]:
 
 def _folders(config: RunConfig) -> Iterator[Finding]:
     scratch = config.slurm.scratch if config.executor == "slurm" else None
-    for subject, folder in (("output", config.output), ("scratch", Path(scratch or tempfile.gettempdir()))):
-        if subject == "scratch" and scratch and not folder.is_dir():
-            yield Finding(subject, "note", f"{folder} is not here; it must be there on the nodes")
-            continue
-        there = _existing(folder.absolute())
-        if not os.access(there, os.W_OK | os.X_OK):
-            yield Finding(subject, "problem", f"{there} cannot be written to; choose another folder")
-            continue
-        free = shutil.disk_usage(there).free
-        state: State = "ok" if free > _LITTLE_SPACE else "problem"
-        yield Finding(subject, state, f"{there}: {free / 1e9:.1f} GB free")
+    yield _space("output", config.output)
+    if scratch is None:
+        yield _space("scratch", Path(tempfile.gettempdir()))
+    elif "$" in scratch:
+        yield Finding("scratch", "note", f"{scratch} depends on the job, which looks for it when it starts")
+    elif Path(scratch).is_dir():
+        yield _space("scratch", Path(scratch))
+    else:
+        yield Finding("scratch", "note", f"{scratch} is not here; it must be there on the nodes")
     yield _locks(_existing(config.output.absolute()))
+
+
+def _space(subject: str, folder: Path) -> Finding:
+    there = _existing(folder.absolute())
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding(subject, "problem", f"{there} cannot be written to; choose another folder")
+    free = shutil.disk_usage(there).free
+    return Finding(subject, "ok" if free > _LITTLE_SPACE else "problem", f"{there}: {free / 1e9:.1f} GB free")
 
 
 def _locks(folder: Path) -> Finding:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goldilocks_batch.config import RunConfig, load_config
-from goldilocks_batch.doctor import site_configuration
+from goldilocks_batch.doctor import examine, site_configuration
 
 #: Nodes of two kinds in the first partition, of a third kind in the second; one that takes no jobs.
 SINFO = """\
@@ -117,3 +117,19 @@ def test_hostile_partitions_stay_out(site: Path, tmp_path: Path) -> None:
     text, config = written(tmp_path)
     assert config == usual
     assert "$" not in text
+
+
+@pytest.mark.parametrize(
+    ("scratch", "told"),
+    [
+        ("/scratch/$SLURM_JOB_ID", "depends on the job"),
+        ("/proc/nowhere", "must be there on the nodes"),
+        (None, "GB free"),
+    ],
+)
+def test_scratch_is_looked_at_where_it_can_be(scratch: str | None, told: str, tmp_path: Path) -> None:
+    options = {"executor": "slurm", "model": "baseline", "slurm": {"scratch": scratch}}
+    config = RunConfig.model_validate({**options, "output": tmp_path})
+    (found,) = (finding for finding in examine(config) if finding.subject == "scratch")
+    assert told in found.text
+    assert found.state != "problem"
