@@ -35,9 +35,33 @@ def config(manifest: Path, output: Path, **options: Any) -> RunConfig:
     return RunConfig.model_validate(values)
 
 
-def command(manifest: Path, output: Path, *options: str) -> list[str]:
-    program = [sys.executable, "-m", "goldilocks_batch.cli.app", "run", str(manifest), "-o", str(output)]
-    return [*program, "--model", "baseline", "--shard-size", "10", "--workers", "2", *options]
+def command(
+    manifest: Path, output: Path, *options: str, log: Path | None = None, pause: float = 0.0
+) -> list[str]:
+    """The run as a command; with a log every shard begun leaves a line there, then pauses."""
+    program = ["goldilocks_batch.cli.app"]
+    if log is not None:
+        program = ["tests.integration.logged_run", str(log), str(pause)]
+    arguments = [sys.executable, "-m", *program, "run", str(manifest), "-o", str(output)]
+    return [*arguments, "--model", "baseline", "--shard-size", "10", "--workers", "2", *options]
+
+
+def finish(arguments: list[str]) -> str:
+    """Run a command to its end; what it said."""
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def shards_begun(log: Path) -> list[tuple[int, int]]:
+    """First row and length of every shard begun."""
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [(int(row), int(count)) for row, count in lines]
+
+
+def structures_begun(log: Path) -> int:
+    return sum(count for _, count in shards_begun(log))
 
 
 def wait_for_parts(output: Path, count: int, client: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed.client import Future
+from distributed.client import Client, Future
 
 from goldilocks_batch import read_results
 from goldilocks_batch.cluster.dask import DaskExecutor, Ration
@@ -28,7 +28,7 @@ from goldilocks_batch.runner import Assignment, process
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sources import open_sources
 from tests.integration.culprits import Sabotaged
-from tests.integration.runs import Recorder, command, config, wait_for_parts
+from tests.integration.runs import Recorder, command, config, finish, structures_begun, wait_for_parts
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,11 @@ class Site:
         self._environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         }
+        self.start()
+
+    def start(self) -> None:
+        """Start a scheduler, without workers."""
+        self.file.unlink(missing_ok=True)
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.processes = [self.scheduler]
         deadline = time.monotonic() + 30
@@ -70,6 +75,17 @@ class Site:
         options = ("--no-nanny", "--nthreads", "1", "--dashboard-address", "127.0.0.1:0")
         self.processes.append(self._start("worker", *options, before=before, path=path))
 
+    def wait_for_workers(self, count: int) -> None:
+        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)
+
+    def replace_worker(self) -> None:
+        """End the only worker and start one with nothing special."""
+        worker = self.processes.pop()
+        worker.kill()
+        worker.wait()
+        self.add_worker()
+
     def stop(self) -> None:
         for running in self.processes:
             running.kill()
@@ -83,21 +99,37 @@ def site(tmp_path: Path) -> Iterator[Site]:
     cluster.stop()
 
 
+def hiding(folder: Path) -> tuple[str, ...]:
+    """What makes a process see nothing in a folder, put before its command."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(folder))
+    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], check=False).returncode:
+        pytest.skip("this system lets nobody hide a folder from a process")
+    return hidden
+
+
 def test_a_killed_scheduler_ends_the_run_in_order(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     site.add_worker()
-    output = tmp_path / "run"
-    arguments = command(manifest, output, "--cluster", str(site.file))
+    output, log = tmp_path / "run", tmp_path / "log"
+    arguments = command(
+        manifest, output, "--cluster", str(site.file), "--shard-size", "20", log=log, pause=0.2
+    )
     client = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for_parts(output, 5, client)
     site.scheduler.kill()
     _, err = client.communicate(timeout=90)
     assert client.returncode == 2, err
     assert b"CLUSTER_FAILED" in err
-    again = subprocess.run(command(manifest, output), capture_output=True, check=False)
-    assert again.returncode in (0, 1), again.stderr
+    site.processes[-1].wait(timeout=60)
+    site.stop()
+    site.start()
+    site.add_worker()
+    finish(arguments)
     assert read_results(output).equals(read_results(undisturbed))
+    twice = structures_begun(log) - 600
+    FIGURES.info("scheduler killed: %d structures begun twice", twice)
+    assert twice <= 20  # what the worker had in hand, unless it finished that
 
 
 def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_gone(
@@ -153,10 +185,6 @@ def logged(manifest: Path, folder: Path, pause: float) -> Assignment[Sabotaged]:
     return Assignment(work, open_sources(settings.inputs), results, "fingerprint")
 
 
-def structures_begun(folder: Path) -> int:
-    return sum(int(line.split()[1]) for line in (folder / "log").read_text().splitlines())
-
-
 def test_workers_leave_with_nothing_in_hand(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +196,7 @@ def test_workers_leave_with_nothing_in_hand(
     with DaskExecutor(pool, Ration(60.0, None)) as executor:
         assert process(assignment, executor, 30, recorder) == "completed"
     assert pool.started >= 3
-    begun = structures_begun(tmp_path)
+    begun = structures_begun(tmp_path / "log")
     assert begun == 600
     assert recorder.warnings == []
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
@@ -201,7 +229,7 @@ def test_workers_killed_at_twenty_random_moments(
             killer.join()
     assert len(killed) == 20
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
-    begun = structures_begun(tmp_path)
+    begun = structures_begun(tmp_path / "log")
     FIGURES.info("20 workers killed: %d splits, %d begun twice", len(recorder.warnings), begun - 600)
     assert begun - 600 <= 20 * 4 + 8 * len(recorder.warnings)
 
@@ -238,31 +266,35 @@ def test_an_answer_lost_with_its_worker_is_given_again(
 def test_a_worker_that_does_not_see_the_files_is_sent_away(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    shared = tmp_path / "shared"
+    shared, log = tmp_path / "shared", tmp_path / "log"
     shared.mkdir()
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(shared))
-    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], check=False).returncode:
-        pytest.skip("this system lets nobody hide a folder from a process")
-    site.add_worker(*hidden)
+    site.add_worker(*hiding(shared))
     site.add_worker()
-    done = subprocess.run(
-        command(manifest, shared / "run", "--cluster", str(site.file)), capture_output=True, check=False
-    )
-    assert done.returncode in (0, 1), done.stderr
+    site.wait_for_workers(2)
+    finish(command(manifest, shared / "run", "--cluster", str(site.file), log=log))
     assert read_results(shared / "run").equals(read_results(undisturbed))
+    site.processes[1].wait(timeout=60)
+    assert site.processes[2].poll() is None
+    twice = structures_begun(log) - 600
+    FIGURES.info("one worker of two does not see the files: %d structures begun twice", twice)
+    assert twice == 0
 
 
-def test_no_worker_that_sees_the_files(site: Site, manifest: Path, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
+def test_no_worker_that_sees_the_files(site: Site, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+    shared, log = tmp_path / "shared", tmp_path / "log"
     shared.mkdir()
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(shared))
-    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], check=False).returncode:
-        pytest.skip("this system lets nobody hide a folder from a process")
-    site.add_worker(*hidden)
-    arguments = command(manifest, shared / "run", "--cluster", str(site.file))
+    site.add_worker(*hiding(shared))
+    arguments = command(manifest, shared / "run", "--cluster", str(site.file), log=log)
     done = subprocess.run(arguments, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"UNSEEN_FILES" in done.stderr, done.stderr
+    assert not log.exists()
+    site.replace_worker()
+    finish(arguments)
+    assert read_results(shared / "run").equals(read_results(undisturbed))
+    twice = structures_begun(log) - 600
+    FIGURES.info("no worker sees the files: %d structures begun twice", twice)
+    assert twice == 0
 
 
 def test_clocks_hours_apart(site: Site, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -274,13 +306,14 @@ def test_clocks_hours_apart(site: Site, manifest: Path, undisturbed: Path, tmp_p
             f"import time\nreal = time.time\ntime.time = lambda: real() + {hours} * 3600\n"
         )
         site.add_worker(path=folder)
-    output = tmp_path / "run"
-    done = subprocess.run(
-        command(manifest, output, "--cluster", str(site.file)), capture_output=True, check=False
-    )
-    assert done.returncode in (0, 1), done.stderr
-    assert b"halves" not in done.stderr
+    site.wait_for_workers(2)
+    output, log = tmp_path / "run", tmp_path / "log"
+    err = finish(command(manifest, output, "--cluster", str(site.file), log=log))
+    assert "halves" not in err
     assert read_results(output).equals(read_results(undisturbed))
+    twice = structures_begun(log) - 600
+    FIGURES.info("clocks hours apart: %d structures begun twice", twice)
+    assert twice == 0
 
 
 @pytest.mark.parametrize("package", ["goldilocks-batch", "spglib"])
@@ -291,15 +324,18 @@ def test_another_version_on_the_workers_is_one_clear_line(
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99.0\n")
     site.add_worker(path=installed.parent)
-    arguments = command(manifest, tmp_path / "run", "--cluster", str(site.file))
+    log = tmp_path / "log"
+    arguments = command(manifest, tmp_path / "run", "--cluster", str(site.file), log=log)
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"{package} is 99.0 on" in done.stderr, done.stderr
     assert "install the same versions on both" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    again = subprocess.run(command(manifest, tmp_path / "run"), capture_output=True, check=False)
-    assert again.returncode in (0, 1), again.stderr
+    assert not log.exists()
+    site.replace_worker()
+    finish(arguments)
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert structures_begun(log) == 600
 
 
 def test_a_cluster_beyond_this_machine_must_have_tls(manifest: Path, tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,17 +15,16 @@ import psutil
 import pytest
 
 from goldilocks_batch import read_results
+from tests.integration.runs import command, finish, structures_begun
 
 pytestmark = pytest.mark.slow
 
-
-def arguments(manifest: Path, output: Path) -> list[str]:
-    options = ["--model", "baseline", "--workers", "2", "--shard-size", "10", "-o", str(output)]
-    return [sys.executable, "-m", "goldilocks_batch.cli.app", "run", str(manifest), *options]
+#: `pytest --log-cli-level=INFO` shows them.
+FIGURES = logging.getLogger(__name__)
 
 
-def start(manifest: Path, output: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(arguments(manifest, output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def parts(output: Path) -> dict[str, int]:
@@ -52,7 +51,7 @@ def test_killed_workers_are_replaced_and_no_row_is_lost(
     manifest: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
-    process = start(manifest, output)
+    process = start(command(manifest, output))
     rng = random.Random(7)
     killed = 0
     for _ in range(3):
@@ -68,11 +67,12 @@ def test_killed_workers_are_replaced_and_no_row_is_lost(
 
 
 def test_a_killed_run_goes_on_where_it_stopped(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
-    output = tmp_path / "run"
+    output, log = tmp_path / "run", tmp_path / "log"
+    arguments = command(manifest, output, "--shard-size", "20", log=log, pause=0.6)
     rng = random.Random(3)
     before: dict[str, int] = {}
     for _ in range(3):
-        process = start(manifest, output)
+        process = start(arguments)
         wait_for_parts(output, len(before), process)
         time.sleep(rng.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
@@ -82,18 +82,20 @@ def test_a_killed_run_goes_on_where_it_stopped(manifest: Path, undisturbed: Path
         assert before.items() <= after.items(), "a finished part was touched again"
         before = after
     assert before
-    done = subprocess.run(arguments(manifest, output), capture_output=True, check=False)
-    assert done.returncode in (0, 1)
+    finish(arguments)
     assert before.items() <= parts(output).items()
     assert read_results(output).equals(read_results(undisturbed))
     record = json.loads((output / "run.json").read_text())
     assert [attempt["state"] for attempt in record["attempts"]] == ["killed"] * 3 + ["completed"]
     assert not list(output.glob("results/.part-*")), "a temporary file was left behind"
+    twice = structures_begun(log) - 600
+    FIGURES.info("client killed three times: %d structures begun twice", twice)
+    assert twice <= 3 * 2 * 20  # what both processes had in hand
 
 
 def test_no_worker_outlives_a_killed_run(manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    process = start(manifest, output)
+    process = start(command(manifest, output))
     wait_for_parts(output, 0, process)
     pids = [worker.pid for worker in workers_of(process)]
     os.kill(process.pid, signal.SIGKILL)
