@@ -73,7 +73,9 @@ def write_part(
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **footer})
     final = folder / f"part-{shard.start:010d}-{shard.stop:010d}.parquet"
     with atomic_path(final) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_size)
+        pq.write_table(
+            table, temporary, compression="zstd", row_group_size=row_group_size, write_page_checksum=True
+        )
     return Part(final, shard, summary)
 
 
@@ -129,11 +131,20 @@ def sweep(folder: Path, untrusted: list[Path]) -> None:
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """The rows of one part, without the footer, in the order they lie there."""
-    with pq.ParquetFile(
-        path
-    ) as file:  # `read_table` would treat each as a dataset, at half as much time again
-        return file.read(columns).replace_schema_metadata(None)
+    """The rows of one part, without the footer, in the order they lie there.
+
+    Raises:
+        RunError: ROWS_LOST, what lies there is not what was written.
+    """
+    try:
+        # `read_table` would treat each as a dataset, at half as much time again
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns).replace_schema_metadata(None)
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            ErrorCode.ROWS_LOST,
+            f"{path} is damaged ({error}): remove it and run the same command again to compute its rows anew",
+        ) from error
 
 
 def read_results(folder: str | Path, columns: list[str] | None = None) -> pa.Table:
@@ -142,6 +153,9 @@ def read_results(folder: str | Path, columns: list[str] | None = None) -> pa.Tab
     Args:
         folder: a run's output folder (the one with ``run.json``).
         columns: the columns wanted; all by default.
+
+    Raises:
+        RunError: ROWS_LOST, there are none, or a file is damaged.
     """
     folder = Path(folder)
     files = _outermost(sorted((folder / "results").glob("part-*.parquet")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import traceback
 from collections.abc import Callable
 from enum import IntEnum
 from types import FrameType
@@ -40,6 +41,16 @@ def guarded(command: Command) -> Command:
             return command(*args, **kwargs)
         except GoldilocksError as error:
             typer.secho(f"error: {error}", err=True, fg="red")
+            raise typer.Exit(Exit.NOT_RUN) from error
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:
+            traceback.print_exception(error)
+            typer.secho(
+                "error: this is a fault of goldilocks-batch; please report it with the lines above",
+                err=True,
+                fg="red",
+            )
             raise typer.Exit(Exit.NOT_RUN) from error
         except KeyboardInterrupt as error:
             typer.secho("interrupted", err=True)

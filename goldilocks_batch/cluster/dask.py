@@ -50,6 +50,8 @@ _COUNT_EVERY = 1.0
 _FETCHING = 5.0
 #: So many workers may be sent away because they do not see the run's files.
 _BLIND_WORKERS = 3
+#: Seconds for which others are awaited before the only worker there is may be sent away.
+_COMPANY = 15.0
 
 
 class Pool(Protocol):
@@ -68,8 +70,11 @@ class Pool(Protocol):
     #: Of every worker.
     plugins: tuple[WorkerPlugin, ...]
 
-    def tend(self) -> None:
+    def tend(self, workers: int) -> None:
         """Replace workers that are gone; called every some seconds.
+
+        Args:
+            workers: how many are there.
 
         Raises:
             RunError: CLUSTER_FAILED, no worker can be had.
@@ -203,7 +208,7 @@ class DaskExecutor:
         """The next future to end; the cluster is looked after in the meantime."""
         while True:
             if time.monotonic() - self._looked > _LOOK_EVERY:
-                self._pool.tend()
+                self._pool.tend(len(self._workers()))
                 self._looked = time.monotonic()
             with contextlib.suppress(queue.Empty):
                 future = self._ended.get(timeout=1.0)
@@ -252,7 +257,7 @@ class DaskExecutor:
     def _send_away(self, blind: Blind) -> None:
         """Retire a worker that does not see what every worker must see."""
         self._blind[blind.worker] = blind.message
-        if len(self._blind) > _BLIND_WORKERS or len(self._workers()) <= 1:
+        if len(self._blind) > _BLIND_WORKERS or not self._others_come(blind.worker):
             found = "; ".join(sorted(set(self._blind.values())))
             raise RunError(
                 ErrorCode.UNSEEN_FILES,
@@ -261,6 +266,15 @@ class DaskExecutor:
             )
         with _asking():
             self._client.retire_workers([blind.worker])
+
+    def _others_come(self, worker: str) -> bool:
+        """Whether there is another worker than this one, or soon will be."""
+        deadline = time.monotonic() + _COMPANY
+        while not self._workers().keys() - {worker}:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
+        return True
 
     def __enter__(self) -> Self:
         return self

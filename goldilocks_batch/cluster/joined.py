@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.models.pull import say_nothing
 
 __all__ = ["JoinedPool"]
 
@@ -22,6 +24,7 @@ class JoinedPool:
     Args:
         where: the scheduler's address, or its scheduler file (JSON).
         plain_tcp: join without TLS although the connection leaves this machine.
+        say: told what a user should know.
 
     Raises:
         ConfigError: the address is none, the file is none, or the connection would not be encrypted.
@@ -33,7 +36,9 @@ class JoinedPool:
     two_kinds = False
     plugins: tuple[WorkerPlugin, ...] = ()
 
-    def __init__(self, where: str, plain_tcp: bool) -> None:
+    def __init__(self, where: str, plain_tcp: bool, say: Callable[[str], None] = say_nothing) -> None:
+        self._say = say
+        self._had_some = True
         self.target = where if "://" in where else _address_in(Path(where))
         parts = urlsplit(self.target)
         if parts.scheme not in ("tcp", "tls") or parts.hostname is None or parts.port is None:
@@ -48,8 +53,11 @@ class JoinedPool:
                 "with TLS, or say plain_tcp: true if the network is private",
             )
 
-    def tend(self) -> None:
-        """Nothing to do: whoever started the workers looks after them."""
+    def tend(self, workers: int) -> None:
+        """Whoever started the workers looks after them; say when there are none."""
+        if not workers and self._had_some:
+            self._say(f"no workers at {self.target}; waiting for some")
+        self._had_some = workers > 0
 
     def close(self) -> None:
         """Leave the cluster running."""

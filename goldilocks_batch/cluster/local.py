@@ -72,7 +72,7 @@ class LocalPool:
         }
         return {"cls": Worker, "options": options}
 
-    def tend(self) -> None:
+    def tend(self, workers: int) -> None:
         """Nothing to do: the workers live as long as this process."""
 
     def close(self) -> None:

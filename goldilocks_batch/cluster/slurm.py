@@ -200,7 +200,7 @@ class SlurmPool:
                 self._forget(name)
             raise RunError(error.code, f"SLURM took no job: {error.message}") from error
 
-    def tend(self) -> None:
+    def tend(self, workers: int) -> None:
         """Replace jobs that have ended.
 
         Now that SLURM has taken jobs, it may be away for a while, or refuse others: it is asked again later.
@@ -214,7 +214,7 @@ class SlurmPool:
         for name in present:
             del self._barren[name]
         self._reported |= present
-        if present:
+        if workers:
             self._served, self._seen = True, now
         if now < self._next:
             return

@@ -41,7 +41,7 @@ def _pool(config: RunConfig, shards: int | None, splits: bool, say: Callable[[st
     if config.cluster is not None:
         from goldilocks_batch.cluster.joined import JoinedPool
 
-        return JoinedPool(config.cluster, config.plain_tcp)
+        return JoinedPool(config.cluster, config.plain_tcp, say)
     if config.executor == "slurm":
         from goldilocks_batch.cluster.slurm import SlurmPool
 

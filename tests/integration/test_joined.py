@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed.client import Client, Future
+from distributed.client import Future
 
 from goldilocks_batch import read_results
 from goldilocks_batch.cluster.dask import DaskExecutor, Ration
@@ -29,6 +28,7 @@ from goldilocks_batch.shard import Screening
 from goldilocks_batch.sources import open_sources
 from tests.integration.culprits import Sabotaged
 from tests.integration.runs import Recorder, command, config, finish, structures_begun, wait_for_parts
+from tests.integration.site import Site, TendedPool, hiding
 
 pytestmark = pytest.mark.slow
 
@@ -36,75 +36,11 @@ pytestmark = pytest.mark.slow
 FIGURES = logging.getLogger(__name__)
 
 
-class Site:
-    """A Dask cluster of plain processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "scheduler.json"
-        self._environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-        }
-        self.start()
-
-    def start(self) -> None:
-        """Start a scheduler, without workers."""
-        self.file.unlink(missing_ok=True)
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        self.processes = [self.scheduler]
-        deadline = time.monotonic() + 30
-        while not self.file.exists():
-            assert time.monotonic() < deadline, "no scheduler"
-            time.sleep(0.1)
-
-    def _start(
-        self, kind: str, *options: str, before: tuple[str, ...] = (), path: Path | None = None
-    ) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", str(self.file)]
-        first = [str(path)] if path is not None else []
-        found = os.pathsep.join([*first, self._environment["PYTHONPATH"]])
-        return subprocess.Popen(
-            [*before, *program, *options],
-            cwd=self.file.parent,  # Python puts the working folder before its path
-            env=self._environment | {"PYTHONPATH": found},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def add_worker(self, *before: str, path: Path | None = None) -> None:
-        """Start a worker; ``before`` is put before its command, ``path`` before its Python path."""
-        options = ("--no-nanny", "--nthreads", "1", "--dashboard-address", "127.0.0.1:0")
-        self.processes.append(self._start("worker", *options, before=before, path=path))
-
-    def wait_for_workers(self, count: int) -> None:
-        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
-            client.wait_for_workers(count, timeout=60)
-
-    def replace_worker(self) -> None:
-        """End the only worker and start one with nothing special."""
-        worker = self.processes.pop()
-        worker.kill()
-        worker.wait()
-        self.add_worker()
-
-    def stop(self) -> None:
-        for running in self.processes:
-            running.kill()
-            running.wait()
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     cluster = Site(tmp_path)
     yield cluster
     cluster.stop()
-
-
-def hiding(folder: Path) -> tuple[str, ...]:
-    """What makes a process see nothing in a folder, put before its command."""
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(folder))
-    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], check=False).returncode:
-        pytest.skip("this system lets nobody hide a folder from a process")
-    return hidden
 
 
 def test_a_killed_scheduler_ends_the_run_in_order(
@@ -160,20 +96,6 @@ def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_go
             executor.submit(assignment.job(Shard(10, 20)))
             executor.wait()
     assert len(asked) == 1
-
-
-class TendedPool(JoinedPool):
-    """Starts a worker when it is tended and there is none, as a scheduler of jobs would."""
-
-    def __init__(self, site: Site) -> None:
-        super().__init__(str(site.file), plain_tcp=False)
-        self._site = site
-        self.started = 0
-
-    def tend(self) -> None:
-        if all(process.poll() is not None for process in self._site.processes[1:]):
-            self._site.add_worker()
-            self.started += 1
 
 
 def logged(manifest: Path, folder: Path, pause: float) -> Assignment[Sabotaged]:
@@ -278,6 +200,27 @@ def test_a_worker_that_does_not_see_the_files_is_sent_away(
     twice = structures_begun(log) - 600
     FIGURES.info("one worker of two does not see the files: %d structures begun twice", twice)
     assert twice == 0
+
+
+def test_workers_that_come_late_are_waited_for(
+    site: Site, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """None at first, then one that does not see the files, then a good one."""
+    shared, told = tmp_path / "shared", tmp_path / "told"
+    shared.mkdir()
+    with told.open("w") as file:
+        arguments = command(manifest, shared / "run", "--cluster", str(site.file))
+        client = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=file)
+    deadline = time.monotonic() + 60
+    while "no workers at tcp://127.0.0.1" not in told.read_text():
+        assert time.monotonic() < deadline, told.read_text()
+        time.sleep(0.2)
+    site.add_worker(*hiding(shared))
+    site.wait_for_workers(1)
+    time.sleep(3.0)
+    site.add_worker()
+    assert client.wait(timeout=90) in (0, 1), told.read_text()
+    assert read_results(shared / "run").equals(read_results(undisturbed))
 
 
 def test_no_worker_that_sees_the_files(site: Site, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from goldilocks_batch.shard import Screening
 from goldilocks_batch.sources import open_sources
 from tests.integration.culprits import Sabotaged
 from tests.integration.runs import Recorder, config, structures_begun
-from tests.integration.test_joined import Site, TendedPool
+from tests.integration.site import Site, TendedPool
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ pytest.importorskip("cryptography")
 from goldilocks_batch import read_results
 from goldilocks_batch.cluster.security import issue_certificate
 from tests.integration.runs import command
-from tests.integration.test_joined import Site
+from tests.integration.site import Site
 
 pytestmark = pytest.mark.slow
 

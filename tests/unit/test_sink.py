@@ -4,8 +4,11 @@ import errno
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.plan import Shard
@@ -50,6 +53,29 @@ def test_a_truncated_part_is_not_trusted(tmp_path: Path, keep: int) -> None:
     path = put(tmp_path, 0, 500)
     path.write_bytes(path.read_bytes()[:keep])
     assert scan_parts(tmp_path, "f") == ([], [path])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0.0, 1.0), bit=st.integers(0, 7))
+def test_rows_are_those_that_were_written_or_none(place: float, bit: int, tmp_path: Path) -> None:
+    shard = Shard(0, 200)
+    rng = np.random.default_rng(0)
+    rows = table(shard).append_column("kdist", pa.array(rng.random(200)))
+    results = tmp_path / "results"
+    results.mkdir(exist_ok=True)
+    path = write_part(results, shard, rows, Report(200, 200), "f").path
+    content = bytearray(path.read_bytes())
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    at = 4 + int(place * (len(content) - footer - 5))
+    content[at] ^= 1 << bit
+    path.write_bytes(content)
+    complaint = "is damaged"
+    try:
+        found = read_results(tmp_path)
+    except RunError as error:
+        found, complaint = rows, error.message
+    assert found.equals(rows)
+    assert "is damaged" in complaint
 
 
 def test_a_foreign_parquet_file_is_not_trusted(tmp_path: Path) -> None:
