@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.graphs.plain_torch import NotPlain, read_plain
 
 __all__ = [
     "PREFIX",
@@ -65,20 +66,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
             network with the prefix ``model.``, or a weight is not finite; ARTIFACT_FORBIDDEN, it holds more
             than tensors and plain values, or claims more memory than it has bytes.
     """
-    import torch
-
     if not path.is_file():
         raise ModelError(ErrorCode.ARTIFACT_MISSING, f"no checkpoint at {path}")
     _check_archive(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        message = f"{path} holds more than tensors and plain values, or is damaged: {_first_line(error)}"
-        raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            ErrorCode.ARTIFACT_INVALID, f"{path} is not a torch checkpoint: {_first_line(error)}"
-        ) from error
+        content = read_plain(path)
+    except NotPlain:
+        content = _read_by_torch(path)
     state = content.get("state_dict") if isinstance(content, dict) else None
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     arguments = settings.get("model") if isinstance(settings, dict) else None
@@ -89,6 +83,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
             ' "hyper_parameters" with an entry "model"',
         )
     return Checkpoint(path, _arrays(path, state), settings)
+
+
+def _read_by_torch(path: Path) -> Any:
+    """What torch makes of a file without running code from it."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        message = f"{path} holds more than tensors and plain values, or is damaged: {_first_line(error)}"
+        raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            ErrorCode.ARTIFACT_INVALID, f"{path} is not a torch checkpoint: {_first_line(error)}"
+        ) from error
 
 
 def _check_archive(path: Path) -> None:
@@ -114,8 +123,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
-    import torch
-
     weights = {}
     left = path.stat().st_size
     for key, value in state.items():
@@ -123,17 +130,11 @@ def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, NDArray[np.float3
             raise ModelError(
                 ErrorCode.ARTIFACT_INVALID, f'{path}: key "{key}" does not start with "{PREFIX}"'
             )
-        if not isinstance(value, torch.Tensor):
-            raise ModelError(
-                ErrorCode.ARTIFACT_INVALID, f'{path}: "{key}" is not a tensor but {type(value).__name__}'
-            )
-        left -= value.numel() * value.element_size()
-        if value.layout != torch.strided or value.device.type != "cpu" or left < 0:
-            raise ModelError(
-                ErrorCode.ARTIFACT_FORBIDDEN,
-                f'{path}: "{key}" of shape {tuple(value.shape)} is no plain array of numbers in the file',
-            )
-        array = value.detach().float().numpy()
+        array = value if isinstance(value, np.ndarray) else _array_of(path, key, value)
+        left -= array.nbytes
+        if left < 0:
+            raise _not_in_the_file(path, key, array.shape)
+        array = np.array(array, dtype=np.float32, order="C")
         if not np.isfinite(array).all():
             raise ModelError(
                 ErrorCode.ARTIFACT_INVALID,
@@ -141,6 +142,26 @@ def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, NDArray[np.float3
             )
         weights[key.removeprefix(PREFIX)] = array
     return weights
+
+
+def _array_of(path: Path, key: str, value: object) -> NDArray[Any]:
+    """A tensor that torch has read, as an array of its numbers, not yet copied."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise ModelError(
+            ErrorCode.ARTIFACT_INVALID, f'{path}: "{key}" is not a tensor but {type(value).__name__}'
+        )
+    plain = value.layout == torch.strided and value.device.type == "cpu"
+    if not plain or value.numel() * value.element_size() > path.stat().st_size:
+        raise _not_in_the_file(path, key, tuple(value.shape))
+    value = value.detach()
+    return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
+
+
+def _not_in_the_file(path: Path, key: str, shape: tuple[int, ...]) -> ModelError:
+    message = f'{path}: "{key}" of shape {shape} is no plain array of numbers in the file'
+    return ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message)
 
 
 def check_keys(checkpoint: Checkpoint, expected: Mapping[str, tuple[int, ...]]) -> None:

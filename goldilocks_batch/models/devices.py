@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from goldilocks_batch.errors import ErrorCode, ModelError
@@ -10,10 +12,15 @@ __all__ = ["Precision", "device_name", "resolved_device", "usable_gpus"]
 
 #: Of matrix products on a GPU: ``tf32`` and ``bf16`` round their factors to 10 and 7 bits.
 Precision = Literal["float32", "tf32", "bf16"]
+#: Of NVIDIA's driver, of WSL, of AMD's.
+_DEVICES = ("nvidia[0-9]*", "dxg", "kfd")
 
 
 def usable_gpus() -> int:
-    """GPUs that torch can use here."""
+    """GPUs that torch can use here; it is not asked where there is no device that could be one."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not any(device for pattern in _DEVICES for device in Path("/dev").glob(pattern)):
+        return 0
     import torch
 
     return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0

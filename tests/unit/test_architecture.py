@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -170,6 +171,28 @@ def test_models_without_networks_need_no_torch(model: str) -> None:
         "print(table['status'].to_pylist(), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "['ok'] False", done.stderr
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("model", ["rf", "alignn"])
+def test_published_models_need_torch_on_a_gpu_alone(model: str, shared: Path) -> None:
+    """A second and 200 MB of every process."""
+    registry = Path(__file__).resolve().parents[1] / "registry-standins.toml"
+    code = (
+        "import sys\n"
+        "import numpy as np, goldilocks_batch\n"
+        "from goldilocks_batch.crystal import Crystal\n"
+        "crystal = Crystal(4.0 * np.eye(3), np.array([[0.0] * 3, [0.5] * 3]), np.array([29, 8]))\n"
+        f"options = dict(artifacts={str(shared / 'hub')!r}, registry={str(registry)!r})\n"
+        f"table = goldilocks_batch.predict([crystal], model={model!r}, **options)\n"
+        "print(table['status'].to_pylist(), 'torch' in sys.modules)"
+    )
+    # no GPU, as in processes that only prepare; without the variable the devices of the machine are looked at
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.stdout.strip() == "['ok'] False", done.stderr
 
 
