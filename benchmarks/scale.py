@@ -1,6 +1,6 @@
 """How far it scales: a million rows through the machinery, ten million planned, and what follows from both.
 
-    python -m benchmarks.scale stub manifest.parquet -o DIR --shard-size 250 --external
+    python -m benchmarks.scale stub manifest.parquet -o DIR --shard-size 250 --layout slurm
 
 Each command prints its figures; ``docs/clusters.md`` quotes them.
 """
@@ -20,7 +20,7 @@ def stub(options: argparse.Namespace) -> None:
     """The machinery alone."""
     from benchmarks.scaling.machinery import measured, print_figures
 
-    figures = measured(options.manifest, options.output, options.shard_size, external=options.external)
+    figures = measured(options.manifest, options.output, options.shard_size, options.layout)
     print_figures(figures, options.record)
 
 
@@ -75,7 +75,12 @@ def main() -> None:
     command.add_argument("manifest", type=Path)
     command.add_argument("-o", "--output", type=Path, required=True)
     command.add_argument("--shard-size", type=int, default=250)
-    command.add_argument("--external", action="store_true", help="scheduler and worker in own processes")
+    command.add_argument(
+        "--layout",
+        choices=("alone", "apart", "slurm"),
+        default="alone",
+        help="one process; scheduler and worker in own ones; or, as on SLURM, the worker, joined by TLS",
+    )
     command.add_argument("--record", type=Path, help="keep the figures as JSON")
     command = commands.add_parser("plan", help="planning and resuming a run, simulated")
     command.set_defaults(run=plan)
@@ -94,10 +99,12 @@ def main() -> None:
     command.add_argument("models", nargs="*", default=["baseline", "starter"])
     command.add_argument("--artifacts", type=Path, help="folder of model files")
     command.add_argument("--registry", type=Path, help="registry file in place of the package's")
-    command = commands.add_parser("predict", help="16, 128 and 1,024 workers, from two records of `stub`")
+    command = commands.add_parser(
+        "predict", help="16, 128 and 1,024 workers, from two records of `stub`, layout slurm"
+    )
     command.set_defaults(run=predict)
     command.add_argument("few", type=Path, help="record of a run with one row a shard")
-    command.add_argument("many", type=Path, help="record of a run with hundreds")
+    command.add_argument("many", type=Path, help="record of a run with hundreds of them")
     options = parser.parse_args()
     options.run(options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,11 +16,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dask
 import psutil
-from distributed import Client
+from distributed import Client, Scheduler, SpecCluster
+from distributed.diagnostics.plugin import WorkerPlugin
 
 from benchmarks.scaling.stub import StubWork
-from goldilocks_batch.cluster.specs import dask_executor
+from goldilocks_batch.cluster.dask import SETTINGS, DaskExecutor, Pool, Ration
+from goldilocks_batch.cluster.joined import JoinedPool
+from goldilocks_batch.cluster.local import LocalPool
+from goldilocks_batch.cluster.security import issue_certificate
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Assignment, process
@@ -41,7 +47,8 @@ class Figures:
         planning: opening the inputs, ids checked, s.
         first: from the start to the first part, s, planning and starting of processes included.
         seconds: from the start to the end, s.
-        cpu: processor time of the client, scheduler, worker and children, planning aside, s.
+        cpu: processor time of the client, scheduler, worker and children, planning aside, s; the client's
+            has the scheduler's in it where that is in its process.
         samples: one in 5 s: share of rows done, tasks that the scheduler knows, resident MB by process.
         bytes: of all parts.
     """
@@ -96,27 +103,59 @@ def _known_tasks(dask_scheduler: Any) -> int:
     return len(dask_scheduler.tasks)
 
 
-def measured(manifest: Path, output: Path, shard_size: int, *, external: bool) -> Figures:
+class TLSPool:
+    """A scheduler in this process that only those can join who hold the run's key.
+
+    Args:
+        folder: for the key.
+    """
+
+    dashboard: str | None = None
+    seats = 2
+    two_kinds = False
+    plugins: tuple[WorkerPlugin, ...] = ()
+
+    def __init__(self, folder: Path) -> None:
+        self.security = issue_certificate(folder)
+        options = {"protocol": "tls://", "host": "127.0.0.1", "dashboard": False, "security": self.security}
+        with dask.config.set(SETTINGS):
+            self.target = SpecCluster(
+                scheduler={"cls": Scheduler, "options": options | {"dashboard_address": "127.0.0.1:0"}},
+                security=self.security,
+                silence_logs=logging.CRITICAL,
+            )
+
+    def tend(self, workers: int) -> None:
+        """Nothing to do: the worker lives as long as the run."""
+
+    def close(self) -> None:
+        """Stop the scheduler."""
+        self.target.close(timeout=10)
+
+
+def measured(manifest: Path, output: Path, shard_size: int, layout: str) -> Figures:
     """Run the stub over a manifest with two children.
 
     Args:
         manifest: the rows.
         output: a folder for the parts, empty or new.
         shard_size: rows of a shard.
-        external: with scheduler and worker in processes of their own, so that their memory can be told
-            from the client's.
+        layout: ``alone``, everything in this process, as on a single machine; ``apart``, scheduler and worker
+            in processes of their own; ``slurm``, the worker in its own, with TLS between them.
     """
-    with _cluster(external) as (where, processes):
+    with _pool(layout) as (pool, processes):
         began = time.monotonic()
-        config = RunConfig(
-            inputs=(manifest,), output=output, model="baseline", workers=2, dashboard=None, cluster=where
-        )
+        config = RunConfig(inputs=(manifest,), output=output, model="baseline")
         work = StubWork(Screening.from_config(config))
         sources = open_sources(config.inputs)
         figures = Figures(sources.rows, planning=time.monotonic() - began)
         watch = Watch(figures, began)
-        with dask_executor(config) as executor, Client(executor.address, set_as_default=False) as client:
+        with (
+            DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes)) as executor,
+            Client(executor.address, security=pool.security, set_as_default=False) as client,
+        ):
             assignment = Assignment(work, sources, output / "results", "fingerprint")
+            client.wait_for_workers(1)
             watch.sample(processes, client)
             with _sampling(watch, processes, client):
                 process(assignment, executor, shard_size, watch)
@@ -144,20 +183,30 @@ def _sampling(watch: Watch, processes: dict[str, int], client: Client) -> Iterat
 
 
 @contextlib.contextmanager
-def _cluster(external: bool) -> Iterator[tuple[str | None, dict[str, int]]]:
-    """The scheduler file of a cluster of two seats, and its processes; none for one within this process."""
-    if not external:
-        yield None, {"client": os.getpid(), "worker": os.getpid()}
+def _pool(layout: str) -> Iterator[tuple[Pool, dict[str, int]]]:
+    """Two seats, and the processes that share the work."""
+    here = os.getpid()
+    if layout == "alone":
+        yield LocalPool(2, None), {"client": here, "worker": here}
         return
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        file = Path(folder, "scheduler.json")
-        options = ["--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard"]
-        scheduler = _started(stack, "dask_scheduler", *options)
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        loopback = ["--host", "127.0.0.1", "--no-dashboard"]
+        local = ["--local-directory", name, "--memory-limit", "0", "--nthreads", "2", "--no-nanny"]
+        if layout == "slurm":
+            pool = TLSPool(folder / "private")
+            files = {"ca-file": "certificate", "cert": "certificate", "key": "key"}
+            tls = [f"--tls-{option}={folder / 'private' / file}.pem" for option, file in files.items()]
+            worker = _started(stack, "dask_worker", pool.target.scheduler_address, *tls, *loopback, *local)
+            yield pool, {"client": here, "worker": worker}
+            return
+        file = folder / "scheduler.json"
+        found = ["--scheduler-file", str(file), *loopback]
+        scheduler = _started(stack, "dask_scheduler", *found)
         while not file.exists():
             time.sleep(0.1)
-        local = ["--local-directory", folder, "--memory-limit", "0", "--nthreads", "2", "--no-nanny"]
-        worker = _started(stack, "dask_worker", *options, *local)
-        yield str(file), {"client": os.getpid(), "scheduler": scheduler, "worker": worker}
+        worker = _started(stack, "dask_worker", *found, *local)
+        yield JoinedPool(str(file), False), {"client": here, "scheduler": scheduler, "worker": worker}
 
 
 def _started(stack: contextlib.ExitStack, program: str, *options: str) -> int:
@@ -165,7 +214,7 @@ def _started(stack: contextlib.ExitStack, program: str, *options: str) -> int:
     process = stack.enter_context(
         subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": _path()})
     )
-    stack.callback(process.terminate)
+    stack.callback(process.kill)  # a worker that is asked to end while its scheduler closes may wait for ever
     return process.pid
 
 

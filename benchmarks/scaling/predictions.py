@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,6 @@ __all__ = ["Loading", "costs_of", "print_predictions", "print_starting", "satura
 _BUSY = 0.5
 #: Workers on a node, assumed: what one of them has read of a shared file system the others find in memory.
 _NODE = 32
-#: Of client and scheduler in one process for each shard, s: 8.5 ms that such a process takes with the
-#: supervisors in it, less 5.7 ms that these take by themselves (``scale stub`` without and with --external).
-_TOGETHER = 2.8e-3
 #: More workers than anybody has.
 _MOST = 10**7
 
@@ -62,7 +59,7 @@ def costs_of(few: Path, many: Path, row: float, loading: Loading, workers: int, 
     """Costs from the records of two runs, of few rows a shard and of many.
 
     Args:
-        few: JSON that ``scale stub --external --record`` wrote for a shard size of one row.
+        few: JSON that ``scale stub --layout slurm --record`` wrote for a shard size of one row.
         many: the same for shards of some hundred rows and a million rows in all.
         row: of a process, to compute a row, s; what the stub took to read and write it is contained.
         loading: of a process; in the records it is that of a constant.
@@ -76,7 +73,7 @@ def costs_of(few: Path, many: Path, row: float, loading: Loading, workers: int, 
         row=row,
         shard=cpu["children"][0] + cpu["worker"][0],
         start=started + loading.seconds + loading.reading(workers, site),
-        client_shard=cpu["client"][0] + cpu["scheduler"][0],
+        client_shard=cpu["client"][0],  # the scheduler is in its process
         plan_row=large["planning"] / large["rows"],
         end_part=1.3e-3,  # `scale plan`, wall time
         end_row=5.2e-6,  # `scale compact` after shards of 5,000 rows
@@ -167,21 +164,15 @@ def print_predictions(few: Path, many: Path) -> None:
 
 def _print_saturation(costs: dict[tuple[str, int], Costs], seconds: dict[str, float], site: Site) -> None:
     """Numbers of workers, with shards of the size that 1,024 workers get."""
-    apart = costs["forest", 1].client_shard
     print(
-        f"| model | rows | shard rows | client and scheduler apart, {1e3 * apart:.0f} ms "
-        f"| together, {1e3 * _TOGETHER:.0f} ms | file creation | manifest reading | result writing "
-        "| loading |\n| --- " + "| ---: " * 8 + "|"
+        "| model | rows | shard rows | client and scheduler | file creation | manifest reading "
+        "| result writing | loading |\n| --- " + "| ---: " * 7 + "|"
     )
     for kind, loading in _LOADING.items():
         for rows in (1_000_000, 10_000_000):
             size = shard_rows(rows, seconds[kind], 1024)
-            own = costs[kind, 1024]
-            found = saturation(own, rows, size, loading, site)
-            first = found.pop("client and scheduler")
-            together = replace(own, client_shard=_TOGETHER)
-            second = saturation(together, rows, size, loading, site)["client and scheduler"]
-            numbers = " | ".join(f"{number:,}" for number in (first, second, *found.values()))
+            found = saturation(costs[kind, 1024], rows, size, loading, site)
+            numbers = " | ".join(f"{number:,}" for number in found.values())
             print(f"| {kind} | {rows:,} | {size:,} | {numbers} |")
 
 

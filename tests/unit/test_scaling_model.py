@@ -106,7 +106,7 @@ def records(tmp_path: Path) -> tuple[Path, Path]:
     """Of two runs in which each process takes 1 ms a shard, and a child 10 µs a row."""
 
     def record(name: str, shards: int, rows: int) -> Path:
-        cpu = dict.fromkeys(("client", "scheduler", "worker"), 0.001 * shards)
+        cpu = dict.fromkeys(("client", "worker"), 0.001 * shards)
         values: dict[str, Any] = {"shards": shards, "rows": rows, "planning": 1.0, "first": 4.0}
         values |= {"cpu": {**cpu, "children": 1e-3 * shards + 1e-5 * rows}, "bytes": 20_000 * shards}
         path = tmp_path / name
@@ -125,7 +125,7 @@ def test_starting_contains_loading_and_its_share_of_the_bandwidth(records: tuple
     assert 0 < free.start < 3  # of 3 s the stub spent some on loading a model of its own
     assert slow.start - free.start == pytest.approx(1.5 + 2)
     assert many.start - slow.start == pytest.approx(2 * 31)
-    assert many.client_shard == pytest.approx(2e-3)
+    assert many.client_shard == pytest.approx(1e-3)
     assert many.shard == pytest.approx(2e-3)
     found = predicted(many, 1_000_000, 1024, 1000, site)
     assert found.once > many.start > 62
