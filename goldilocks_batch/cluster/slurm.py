@@ -181,6 +181,9 @@ class SlurmPool:
 
     def _start(self, config: RunConfig, numbers: dict[str, int]) -> None:
         if self._adapts:
+            for _ in range(self._least):  # at once, so that a refusal is heard
+                self.target.worker_spec.update(self.target.new_worker_spec())
+            self._submit_missing()
             self.target.adapt(minimum_jobs=self._least, maximum_jobs=self._places)
             return
         common = {name: self.target._job_kwargs[name] for name in ("interface", "protocol", "security")}

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import RunConfig, read_results, run
+from goldilocks_batch.cluster.dask import DaskExecutor
 from goldilocks_batch.cluster.specs import dask_executor
 from goldilocks_batch.errors import RunError
 from goldilocks_batch.runner import Assignment, process
@@ -334,6 +335,7 @@ def paused_run(
     disturb: Callable[[Path], None],
     *,
     shard: int = 40,
+    first: Callable[[DaskExecutor], None] = lambda _: None,
     **changes: Any,
 ) -> tuple[Recorder, int]:
     """A run, on two jobs if not said otherwise, that is disturbed when it is under way.
@@ -359,8 +361,9 @@ def paused_run(
             time.sleep(0.1)
         disturb(folder / "run")
 
-    disturber = threading.Thread(target=when_under_way)
+    disturber = threading.Thread(target=when_under_way, daemon=True)
     with dask_executor(config, say=recorder.warned) as executor:
+        first(executor)
         disturber.start()
         assert process(assignment, executor, shard, recorder) == "completed"
         disturber.join()
@@ -411,6 +414,35 @@ def test_jobs_refused_in_the_middle_of_a_run(
     assert [text for text in recorder.warnings if "SLURM took no job" in text]
     FIGURES.info("jobs refused, a worker lost: %d structures begun twice", begun - 2000)
     assert begun - 2000 <= 80
+    slurm.wait_until_empty(60)
+
+
+def test_jobs_refused_while_their_number_adapts(
+    slurm: Slurm,
+    manifest: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    kind = {**KIND, "directives": ["--reservation=nobody"]}
+    values = options(tmp_path / "no", max_jobs=2, slurm={"interface": "lo", "cpu": kind})
+    with pytest.raises(RunError, match=r"SLURM took no job: .*reservation is invalid"):
+        run(RunConfig.model_validate({**values, "inputs": [manifest]}))
+
+    def disturb(_: Path) -> None:
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
+
+    def refuse_more(_: DaskExecutor) -> None:  # what is queued already may start
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=DRAIN")
+
+    recorder, begun = paused_run(
+        manifest, tmp_path, monkeypatch, 3.0, disturb, shard=100, jobs=1, max_jobs=2, first=refuse_more
+    )
+    assert begun == 2000
+    assert [text for text in recorder.warnings if "SLURM took no job" in text]
+    assert "Traceback" not in capfd.readouterr().err
+    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
     slurm.wait_until_empty(60)
 
 
