@@ -22,8 +22,8 @@ _TYPICAL_GPU = {"alignn": 0.005, "trained_alignn": 0.005}
 #: as typical ones stay within the default time limit.  Shards are cut at row groups of the inputs, so that
 #: some come out smaller, by half at most.
 _SHORTEST, _LONGEST = 10.0, 20.0
-#: Work of a shard for each process there is, s: client and scheduler take half of it for the shard
-#: (``benchmarks/scale.py``), so that thousands of processes do not wait for them.
+#: Work of a shard for each process there is, s: client and scheduler take 3 ms for the shard, up to 8 on busy
+#: cores (``benchmarks/scale.py``), so that thousands of processes do not wait for them.
 _SHORTEST_PER_SEAT = 0.016
 #: Bytes that a prepared structure takes on its way from a process without a GPU to one with one, and what a
 #: shard of them may take: each process has two in hand.

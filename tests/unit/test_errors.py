@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ def test_errors_travel_between_processes(kind: type[GoldilocksError]) -> None:
 
 def test_codes_are_their_own_names() -> None:
     assert all(code.name == code.value for code in ErrorCode)
+
+
+def test_every_code_is_given_somewhere_and_explained() -> None:
+    package = Path(errors.__file__).parent
+    source = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    readme = (package.parent / "README.md").read_text(encoding="utf-8")
+    assert [code.name for code in ErrorCode if f"ErrorCode.{code.name}" not in source] == []
+    assert [code.name for code in ErrorCode if f"`{code.name}`" not in readme] == []
 
 
 def test_an_error_without_a_structure_names_none() -> None:
