@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from goldilocks_batch.cluster.supervisor import visible_gpus
+from goldilocks_batch.cluster.supervisor import cores, visible_gpus
 from goldilocks_batch.config import RunConfig
 
 __all__ = ["shard_rows", "shard_size", "typical_seconds"]
@@ -89,8 +89,6 @@ def _seats(config: RunConfig, array: bool) -> int | None:
         if config.executor == "serial":
             return 1
         if config.executor == "local":
-            from goldilocks_batch.cluster.dask import cores  # Dask takes its time to load
-
             return config.workers or cores()
     numbers = [(config.jobs_of(kind), kind.seats) for kind in config.slurm.kinds.values()]
     return sum((least if array else most) * seats for (least, most), seats in numbers)

@@ -1,22 +1,25 @@
-"""What a run would be (``--dry-run``), and runs as plain job arrays, without a Dask cluster."""
+"""Runs as plain job arrays, without a Dask cluster."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.attempt import Assignment, begun, prepared
 from goldilocks_batch.cluster.processes import ProcessExecutor
 from goldilocks_batch.cluster.scripts import array_script, check_path, run_name
-from goldilocks_batch.cluster.site import cancel_named, check_kind, largest_array, partitions, slurm
+from goldilocks_batch.cluster.site import (
+    cancel_named,
+    check_kind,
+    check_tasks,
+    largest_array,
+    partitions,
+    slurm,
+)
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ConfigError, ErrorCode, ModelError, RunError
 from goldilocks_batch.jobs import JobKind
 from goldilocks_batch.lock import locked
-from goldilocks_batch.models.artifacts import Entry
-from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.resolved import ResolvedModel
 from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
 from goldilocks_batch.provenance import RunRecord, check_versions, record_of
@@ -24,16 +27,14 @@ from goldilocks_batch.report import Report, total
 from goldilocks_batch.runner import Observer, drain, outstanding
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sink import scan_parts
-from goldilocks_batch.sizing import shard_size, typical_seconds
+from goldilocks_batch.sizing import shard_size
 
 __all__ = [
-    "Plan",
-    "check_kinds",
-    "plan",
+    "array_kind",
+    "planned_shards",
     "recorded_config",
     "recorded_model",
     "run_array_task",
-    "scripts",
     "submit_array",
 ]
 
@@ -41,69 +42,8 @@ __all__ = [
 _LEAVING = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A run before it begins.
-
-    Attributes:
-        rows: rows of the inputs.
-        shards: tasks that are left to do.
-        left: rows that are left to do.
-        jobs: pilot jobs by kind, or tasks of an array; none without SLURM.
-        core_seconds: a structure's, that the estimate is made with.
-        measured: whether that was measured in this very run, or is typical of the model.
-        fetches: model files and folders of them that the run would fetch.
-    """
-
-    rows: int
-    shards: int
-    left: int
-    jobs: dict[str, int]
-    core_seconds: float
-    measured: bool
-    fetches: tuple[str, ...] = ()
-
-    @property
-    def core_hours(self) -> float:
-        """Estimated."""
-        return self.left * self.core_seconds / 3600
-
-
-def plan(config: RunConfig, *, array: bool = False) -> Plan:
-    """Plan a run, or a job array; nothing is written, started or asked of a scheduler.
-
-    Raises:
-        ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
-    """
-    lacking: list[Entry] = []
-    assignment, identity = prepared(config, lambda config: chosen_model(config, lacking=lacking.append))
-    parts, _ = scan_parts(config.output / "results", identity.fingerprint)
-    left = remaining_shards(_planned(config, assignment, array=array), (part.shard for part in parts))
-    done = total(part.report for part in parts)
-    kind = assignment.work.model.kind
-    typical = typical_seconds(config, kind, array=array)
-    rate = sum(done.seconds.values()) / done.rows if done.rows else typical
-    fetches = tuple(dict.fromkeys(f"{entry.repository}/{entry.path}" for entry in lacking))
-    return Plan(
-        rows=assignment.sources.rows,
-        shards=len(left),
-        left=sum(map(len, left)),
-        jobs=_numbers(config, len(left), array=array),
-        core_seconds=rate,
-        measured=bool(done.rows),
-        fetches=fetches,
-    )
-
-
-def _numbers(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
-    if array:
-        return {"array": config.jobs_of(array_kind(config), shards)[0]}
-    if config.executor != "slurm" or config.cluster is not None:
-        return {}
-    return {name: config.jobs_of(kind, shards)[0] for name, kind in config.slurm.kinds.items()}
-
-
-def _planned(config: RunConfig, assignment: Assignment[Screening], *, array: bool) -> list[Shard]:
+def planned_shards(config: RunConfig, assignment: Assignment[Screening], *, array: bool) -> list[Shard]:
+    """All shards of a run, or of a job array, whether they have been done or not."""
     sources = assignment.sources
     size = shard_size(config, assignment.work.model.kind, sources.rows, array=array)
     return cut_shards(sources.rows, size, sources.boundaries)
@@ -140,40 +80,6 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
             parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
             record.end(state, total(part.report for part in parts))
     return job, tasks
-
-
-def check_tasks(tasks: int, allowed: int | None) -> None:
-    """Refuse an array that SLURM would not take.
-
-    Raises:
-        ConfigError: it has more tasks than are allowed.
-    """
-    if allowed is not None and tasks > allowed:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID,
-            f"SLURM: {tasks} tasks asked for; an array may have {allowed} here (MaxArraySize): fewer --jobs",
-        )
-
-
-def check_kinds(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> None:
-    """Hold the jobs to what this site has and allows, if it is one that answers.
-
-    Args:
-        config: of the run.
-        numbers: of jobs, by kind, or of tasks.
-        array: of a job array.
-
-    Raises:
-        ConfigError: a job could never start, or an array of so many tasks is not taken.
-    """
-    try:
-        known = partitions()
-        allowed = largest_array() if array else None
-    except (ConfigError, RunError):  # no SLURM here, or it is away: the submission will tell
-        return
-    for kind in config.slurm.kinds.values():
-        check_kind(kind, known)
-    check_tasks(sum(numbers.values()), allowed)
 
 
 def array_kind(config: RunConfig) -> JobKind:
@@ -245,7 +151,7 @@ def _array_task(output: Path, index: int, count: int, observer: Observer) -> Rep
     assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
     identity.check_resumable(record.values["identity"])
     parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
-    planned = _planned(config, assignment, array=True)
+    planned = planned_shards(config, assignment, array=True)
     queue = deque(remaining_shards(planned[index::count], [part.shard for part in parts]))
     tally = Tally(observer)
     observer.started(sum(map(len, queue)), 0, None)
@@ -266,30 +172,3 @@ class Tally:
         """Count a shard."""
         self.report += report
         self._observer.advanced(report)
-
-
-def scripts(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> dict[str, str]:
-    """The job scripts of a run, by what they are for; nothing is submitted.
-
-    Args:
-        config: of the run; without SLURM there are none.
-        numbers: of jobs, as planned.
-        array: of a job array, instead of pilot jobs.
-    """
-    if array:
-        kind, (tasks,) = array_kind(config), numbers.values()
-        return {f"array, {_counted(tasks, config, kind, 'tasks')}": array_script(config, kind, tasks)}
-    if not numbers:
-        return {}
-    from goldilocks_batch.cluster.slurm import pilot_scripts
-
-    kinds, found = config.slurm.kinds, pilot_scripts(config)
-    return {
-        f"kind {name}, {_counted(numbers[name], config, kinds[name], 'jobs')}": script
-        for name, script in found.items()
-    }
-
-
-def _counted(number: int, config: RunConfig, kind: JobKind, what: str) -> str:
-    asked, _ = config.jobs_of(kind)
-    return f"{what}: {number}" + (f" of {asked}, there is no work for more" if number < asked else "")

@@ -22,10 +22,12 @@ from distributed import Client, Scheduler, SpecCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from benchmarks.scaling.stub import StubWork
-from goldilocks_batch.cluster.dask import SETTINGS, DaskExecutor, Pool, Ration
+from goldilocks_batch.cluster.dask import DaskExecutor
 from goldilocks_batch.cluster.joined import JoinedPool
 from goldilocks_batch.cluster.local import LocalPool
+from goldilocks_batch.cluster.pool import SETTINGS, Pool
 from goldilocks_batch.cluster.security import issue_certificate
+from goldilocks_batch.cluster.tasks import Ration
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.report import Report
 from goldilocks_batch.runner import Assignment, process

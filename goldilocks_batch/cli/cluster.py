@@ -230,11 +230,11 @@ def init(
 def print_plan(config: RunConfig, *, array: bool = False) -> None:
     """What a run would do, and the job scripts it would submit."""
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.submission import check_kinds, plan, scripts
+    from goldilocks_batch.preview import check_jobs, plan, scripts
 
     planned, out = plan(config, array=array), console()
     if planned.jobs:
-        check_kinds(config, planned.jobs, array=array)
+        check_jobs(config, planned.jobs, array=array)
     source = "measured in this run" if planned.measured else "typical of the model"
     out.print(f"{planned.rows:,} rows, {planned.left:,} to do in {planned.shards:,} shards")
     out.print(

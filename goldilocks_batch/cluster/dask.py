@@ -9,38 +9,29 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
 import queue
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, cast
+from typing import Any, Self
 
-from distributed import Client, get_worker
+from distributed import Client
 from distributed.client import ClosedClientError, Future
-from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.scheduler import KilledWorker
 
 from goldilocks_batch.cluster.executor import Lost, Outcome
-from goldilocks_batch.cluster.supervisor import Limits, memory_share, run_supervised, visible_gpus
-from goldilocks_batch.cluster.worker import Job, Order
+from goldilocks_batch.cluster.pool import Pool
+from goldilocks_batch.cluster.tasks import (
+    Blind,
+    Ration,
+    finish_on_worker,
+    prepare_on_worker,
+    run_on_worker,
+)
+from goldilocks_batch.cluster.worker import Job
 from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError
-from goldilocks_batch.provenance import check_versions, shared_versions
 
-__all__ = ["SETTINGS", "DaskExecutor", "Pool", "Ration", "cores", "local_dashboard"]
-
-SETTINGS = {
-    # workers only supervise: one that is lost has lost its job or its node, which is hardly a structure's
-    # fault; a shard that has lost two is set aside, and blamed only for what it does alone
-    "distributed.scheduler.allowed-failures": 1,
-    # results go to files, not to workers' memory
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": False,
-    "distributed.admin.large-graph-warning-threshold": "1GB",
-}
+__all__ = ["DaskExecutor"]
 
 #: Seconds between two looks at the state of the cluster.
 _LOOK_EVERY = 10.0
@@ -52,90 +43,6 @@ _FETCHING = 5.0
 _BLIND_WORKERS = 3
 #: Seconds for which others are awaited before the only worker there is may be sent away.
 _COMPANY = 15.0
-
-
-class Pool(Protocol):
-    """Where workers come from."""
-
-    #: What a Dask client connects to: a cluster, an address, or a scheduler file's content.
-    target: Any
-    #: TLS credentials of the client, None for none.
-    security: Any
-    #: Address of the dashboard, None for none.
-    dashboard: str | None
-    #: Threads expected once all workers are there.
-    seats: int
-    #: Whether there are workers of two kinds, told apart by Dask's resources ``CPU`` and ``GPU``.
-    two_kinds: bool
-    #: Of every worker.
-    plugins: tuple[WorkerPlugin, ...]
-
-    def tend(self, workers: int) -> None:
-        """Replace workers that are gone; called every some seconds.
-
-        Args:
-            workers: how many are there.
-
-        Raises:
-            RunError: CLUSTER_FAILED, no worker can be had.
-        """
-
-    def close(self) -> None:
-        """Let the workers go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ration:
-    """What a shard may take, before the worker is known that will do it.
-
-    Attributes:
-        seconds: time.
-        memory: of one process, bytes; None for its share of the machine or the job.
-        versions: see :func:`~goldilocks_batch.provenance.shared_versions`; the same for client and workers.
-    """
-
-    seconds: float
-    memory: int | None
-    versions: tuple[tuple[str, str], ...] = field(default_factory=shared_versions)
-
-
-@dataclass(frozen=True, slots=True)
-class Blind:
-    """A worker does not see the files of the run."""
-
-    worker: str
-    message: str
-
-
-def run_on_worker(job: Job, ration: Ration) -> Outcome | Blind:
-    """What the workers run: one shard, in a child process."""
-    return cast("Outcome | Blind", _ordered(Order(job), ration))
-
-
-def prepare_on_worker(job: Job, ration: Ration) -> bytes | Lost | Blind:
-    """The first half of a shard: what the second one needs."""
-    return cast("bytes | Lost | Blind", _ordered(Order(job, "prepare"), ration))
-
-
-def finish_on_worker(job: Job, prepared: bytes | Lost | Blind, ration: Ration) -> Outcome | Blind:
-    """The second half of a shard, or how the first one ended."""
-    if not isinstance(prepared, bytes):
-        return prepared
-    return cast("Outcome | Blind", _ordered(Order(job, "finish", prepared), ration))
-
-
-def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
-    worker = get_worker()
-    check_versions(ration.versions)
-    seats, resources = worker.state.nthreads, worker.state.total_resources
-    gpus = visible_gpus() if "GPU" in resources else () if "CPU" in resources else None
-    memory = ration.memory or memory_share(seats)
-    try:
-        return run_supervised(order, Limits(ration.seconds, memory, gpus))
-    except RunError as error:
-        if error.code != ErrorCode.UNSEEN_FILES:
-            raise
-        return Blind(worker.address, error.message)
 
 
 class DaskExecutor:
@@ -298,14 +205,6 @@ def _client(pool: Pool) -> Client:
     raise RunError(ErrorCode.CLUSTER_FAILED, f"cannot reach the Dask scheduler at {pool.target}: {complaint}")
 
 
-def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
-    """Where the dashboard of a cluster whose scheduler runs in this process can be seen."""
-    if wanted is None:
-        return None
-    server = cluster.scheduler.http_server
-    return f"http://{server.address}:{server.port}/status"
-
-
 @contextlib.contextmanager
 def _asking() -> Iterator[None]:
     """What a scheduler that goes in the middle of a question raises, as that; a time-out is left as it is.
@@ -326,8 +225,3 @@ def _scheduler_lost() -> RunError:
         ErrorCode.CLUSTER_FAILED,
         "the Dask scheduler is gone. What was finished is kept; run the same command again to go on",
     )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,8 +11,8 @@ import dask
 from distributed import Scheduler, SpecCluster, Worker
 from distributed.comm.inproc import global_manager
 
-from goldilocks_batch.cluster.dask import SETTINGS, cores, local_dashboard
-from goldilocks_batch.cluster.supervisor import dismiss
+from goldilocks_batch.cluster.pool import SETTINGS, local_dashboard
+from goldilocks_batch.cluster.supervisor import cores, dismiss
 
 __all__ = ["LocalPool"]
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
 
-__all__ = ["Partition", "cancel_named", "check_kind", "jobs_named", "largest_array", "partitions", "slurm"]
+__all__ = [
+    "Partition",
+    "cancel_named",
+    "check_kind",
+    "check_tasks",
+    "jobs_named",
+    "largest_array",
+    "partitions",
+    "slurm",
+]
 
 _NO_LIMIT = ("infinite", "n/a", "unlimited")
 _PATIENCE = 60.0
@@ -161,6 +170,19 @@ def largest_array() -> int | None:
     """
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", slurm("scontrol", "show", "config"), re.MULTILINE)
     return int(found[1]) if found else None
+
+
+def check_tasks(tasks: int, allowed: int | None) -> None:
+    """Refuse an array that SLURM would not take.
+
+    Raises:
+        ConfigError: it has more tasks than are allowed.
+    """
+    if allowed is not None and tasks > allowed:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"SLURM: {tasks} tasks asked for; an array may have {allowed} here (MaxArraySize): fewer --jobs",
+        )
 
 
 def jobs_named(name: str) -> dict[str, str]:

@@ -1,40 +1,30 @@
-"""Pilot jobs on SLURM, through dask-jobqueue."""
+"""Pilot jobs on SLURM: kept at their number, whatever happens to them."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import dask
-from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+from dask_jobqueue.slurm import SLURMCluster
 from distributed import Status
-from distributed.deploy.spec import ProcessInterface
 
-from goldilocks_batch.cluster.dask import SETTINGS, local_dashboard
 from goldilocks_batch.cluster.leaving import Leave, Leaving
-from goldilocks_batch.cluster.scripts import (
-    check_path,
-    extra_directives,
-    lifetime,
-    mebibytes,
-    prologue,
-    run_name,
-)
-from goldilocks_batch.cluster.security import credentials, issue_certificate
-from goldilocks_batch.cluster.site import cancel_named, check_kind, jobs_named, partitions, slurm
+from goldilocks_batch.cluster.pilots import PilotJob, job_options, private_folder
+from goldilocks_batch.cluster.pool import SETTINGS, local_dashboard
+from goldilocks_batch.cluster.scripts import lifetime, run_name
+from goldilocks_batch.cluster.security import issue_certificate
+from goldilocks_batch.cluster.site import cancel_named, check_kind, jobs_named, partitions
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ErrorCode, RunError
-from goldilocks_batch.jobs import JobKind, bytes_of, seconds_of
+from goldilocks_batch.jobs import JobKind, seconds_of
 from goldilocks_batch.models.pull import say_nothing
 
-__all__ = ["SlurmPool", "pilot_scripts"]
+__all__ = ["SlurmPool"]
 
 #: Seconds between two questions to SLURM about the jobs; after one that failed, up to so many.
 _ASK_EVERY, _ASK_SELDOM = 30.0, 600.0
@@ -42,72 +32,6 @@ _ASK_EVERY, _ASK_SELDOM = 30.0, 600.0
 _PATIENCE = 3600.0
 #: So many jobs in one place may end, one after the other, before a worker of theirs has reported.
 _BARREN_JOBS = 3
-
-
-def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
-    """Keywords of dask-jobqueue's job class; all of them, so that no site-wide Dask file adds its own."""
-    output, options = check_path(config.output), config.slurm
-    *_, gone = lifetime(seconds_of(kind.walltime))
-    return {
-        "job_name": run_name(output),
-        "queue": kind.partition,
-        "account": kind.account,
-        "walltime": kind.walltime,
-        "cores": kind.seats,
-        "job_cpu": kind.cores,
-        "memory": bytes_of(kind.memory),
-        "job_mem": mebibytes(kind),
-        "processes": 1,  # one supervising worker a job, a thread for each of its child processes
-        "nanny": False,
-        # exec: the worker is the job's own process, which SLURM stops for certain
-        "python": f"exec {options.python or check_path(Path(sys.executable))}",
-        "worker_command": "distributed.cli.dask_worker",
-        "worker_extra_args": [
-            *("--lifetime", f"{gone}s"),
-            *("--dashboard-address", "127.0.0.1:0"),
-            *("--resources", f"{'GPU' if kind.gpus else 'CPU'}={kind.seats}"),
-        ],
-        "local_directory": '"${TMPDIR:-/tmp}"',  # the prologue makes scratch that
-        "log_directory": None,  # it would be made even for a dry run
-        "death_timeout": 120,
-        "job_directives_skip": [],
-        "job_extra_directives": [f"--output={output}/logs/worker-%j.log", *extra_directives(kind)],
-        "job_script_prologue": prologue(options),
-        "shebang": "#!/usr/bin/env bash",
-    }
-
-
-class PilotJob(SLURMJob):
-    """A job whose script goes to ``sbatch`` directly: no copy of it lies anywhere, its log is private."""
-
-    async def start(self) -> None:
-        """Submit the job.
-
-        Raises:
-            RunError: CLUSTER_FAILED, SLURM does not take it.
-        """
-        told = await asyncio.to_thread(slurm, "sbatch", "--parsable", script=self.job_script())
-        self.job_id = told.strip().partition(";")[0]
-        await ProcessInterface.start(self)
-
-
-def pilot_scripts(config: RunConfig) -> dict[str, str]:
-    """The job script of each kind, as it would be submitted; nothing is submitted."""
-    address = "tls://<address of the scheduler>"
-    common = {
-        "interface": config.slurm.interface,
-        "protocol": "tls://",
-        "security": credentials(_private(config)),
-    }
-    return {
-        name: PilotJob(address, name=f"{name}-0", **job_options(config, kind), **common).job_script()
-        for name, kind in config.slurm.kinds.items()
-    }
-
-
-def _private(config: RunConfig) -> Path:
-    """The folder of the run's key and certificate."""
-    return check_path(config.output) / ".private"
 
 
 class SlurmPool:
@@ -134,7 +58,7 @@ class SlurmPool:
         cancel_named(self._name)
         self._logs = config.output / "logs"
         self._logs.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._private = _private(config)
+        self._private = private_folder(config)
         self.security = issue_certificate(self._private)
         self.target = self._cluster(config, next(iter(kinds.values())))
         self.dashboard = local_dashboard(self.target, config.dashboard)

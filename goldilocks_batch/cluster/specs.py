@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from goldilocks_batch.cluster.dask import DaskExecutor, Pool, Ration
+from goldilocks_batch.cluster.dask import DaskExecutor
 from goldilocks_batch.cluster.local import LocalPool
+from goldilocks_batch.cluster.pool import Pool
 from goldilocks_batch.cluster.supervisor import visible_gpus
+from goldilocks_batch.cluster.tasks import Ration
 from goldilocks_batch.config import RunConfig
 from goldilocks_batch.models.devices import usable_gpus
 from goldilocks_batch.models.pull import say_nothing

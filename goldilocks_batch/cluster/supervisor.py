@@ -27,7 +27,7 @@ from goldilocks_batch.cluster.executor import Done, Lost, Outcome
 from goldilocks_batch.cluster.worker import Job, Order, Step
 from goldilocks_batch.errors import ErrorCode, RunError
 
-__all__ = ["Limits", "Supervisor", "dismiss", "memory_share", "run_supervised", "visible_gpus"]
+__all__ = ["Limits", "Supervisor", "cores", "dismiss", "memory_share", "run_supervised", "visible_gpus"]
 
 #: What tells numerical libraries how many threads to start: kernels work on small matrices, one a process.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -164,6 +164,11 @@ def memory_share(seats: int) -> int:
     granted = os.environ.get("SLURM_MEM_PER_NODE", "")  # MiB
     total = int(granted) * 2**20 if granted.isdigit() and granted != "0" else psutil.virtual_memory().total
     return total // seats
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -17,10 +17,11 @@ import pytest
 from distributed.client import Future
 
 from goldilocks_batch import read_results
-from goldilocks_batch.cluster.dask import DaskExecutor, Ration
+from goldilocks_batch.cluster.dask import DaskExecutor
 from goldilocks_batch.cluster.executor import Done
 from goldilocks_batch.cluster.joined import JoinedPool
 from goldilocks_batch.cluster.leaving import Leave, Leaving
+from goldilocks_batch.cluster.tasks import Ration
 from goldilocks_batch.errors import RunError
 from goldilocks_batch.plan import Shard
 from goldilocks_batch.runner import Assignment, process

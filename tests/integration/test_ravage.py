@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import read_results
-from goldilocks_batch.cluster.dask import SETTINGS, DaskExecutor, Ration
+from goldilocks_batch.cluster.dask import DaskExecutor
+from goldilocks_batch.cluster.pool import SETTINGS
+from goldilocks_batch.cluster.tasks import Ration
 from goldilocks_batch.runner import Assignment, process
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sources import open_sources

@@ -50,6 +50,7 @@ STAGES = [
     ["runner", "featurize", "api"],
     ["cluster_features"],
     ["submission", "doctor"],
+    ["preview"],
     ["cli"],
 ]
 

@@ -1,0 +1,59 @@
+"""Where workers come from, and what is the same for all Dask clusters that a run starts."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from distributed.diagnostics.plugin import WorkerPlugin
+
+__all__ = ["SETTINGS", "Pool", "local_dashboard"]
+
+SETTINGS = {
+    # workers only supervise: one that is lost has lost its job or its node, which is hardly a structure's
+    # fault; a shard that has lost two is set aside, and blamed only for what it does alone
+    "distributed.scheduler.allowed-failures": 1,
+    # results go to files, not to workers' memory
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.admin.large-graph-warning-threshold": "1GB",
+}
+
+
+class Pool(Protocol):
+    """Where workers come from."""
+
+    #: What a Dask client connects to: a cluster, an address, or a scheduler file's content.
+    target: Any
+    #: TLS credentials of the client, None for none.
+    security: Any
+    #: Address of the dashboard, None for none.
+    dashboard: str | None
+    #: Threads expected once all workers are there.
+    seats: int
+    #: Whether there are workers of two kinds, told apart by Dask's resources ``CPU`` and ``GPU``.
+    two_kinds: bool
+    #: Of every worker.
+    plugins: tuple[WorkerPlugin, ...]
+
+    def tend(self, workers: int) -> None:
+        """Replace workers that are gone; called every some seconds.
+
+        Args:
+            workers: how many are there.
+
+        Raises:
+            RunError: CLUSTER_FAILED, no worker can be had.
+        """
+
+    def close(self) -> None:
+        """Let the workers go."""
+
+
+def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
+    """Where the dashboard of a cluster whose scheduler runs in this process can be seen."""
+    if wanted is None:
+        return None
+    server = cluster.scheduler.http_server
+    return f"http://{server.address}:{server.port}/status"
