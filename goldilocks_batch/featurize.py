@@ -55,8 +55,8 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
         KeyboardInterrupt: on interruption, with the parts kept.
     """
     observer = observer or Silent()
-    work = Featurization.from_config(config, observer.warned)
     sources = open_sources(config.inputs, allow_outside=config.allow_outside)
+    work = Featurization.from_config(config, observer.warned)
     digests = [str(entry["digest"]) for entry in sources.describe()]
     identity = Identity(
         {"inputs": digests, "model": work.identity(), "version": versions()["goldilocks-batch"]}

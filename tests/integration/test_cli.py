@@ -97,6 +97,7 @@ def test_failed_rows_are_an_exit_code_of_their_own(tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["run", "nowhere.parquet"], "INPUT_NOT_FOUND"),  # before any model file is looked for
+        (["featurize", "nowhere.parquet", "-o", "f.parquet"], "INPUT_NOT_FOUND"),
         (["run", "--model", "baseline"], "no inputs"),
         (["run", "x.cif", "--model", "best"], "MODEL_UNKNOWN"),
         (["run", "x.cif", "--confidence", "0.99", "--model", "baseline"], "it has 0.85, 0.90, 0.95"),
