@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
@@ -74,6 +76,7 @@ def slurm(*command: str, script: str | None = None) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - a list of checked words, no shell
             [program, *command[1:]],
+            env=_outside_of_jobs(os.environ),
             umask=0o027,  # a job's log is made with the umask of its submission
             input=script or "",
             capture_output=True,
@@ -90,6 +93,16 @@ def slurm(*command: str, script: str | None = None) -> str:
         complaint = said[-1] if said else f"{command[0]}: exit status {done.returncode}"
         raise RunError(ErrorCode.CLUSTER_FAILED, complaint)
     return done.stdout
+
+
+def _outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what tells of a job that this process is part of: new jobs inherit it."""
+    of_a_job = "SLURM_JOB_ID" in environment
+    return {
+        name: value
+        for name, value in environment.items()
+        if not of_a_job or name == "SLURM_CONF" or not name.startswith(("SLURM_", "SBATCH_"))
+    }
 
 
 def partitions() -> list[Partition]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from goldilocks_batch.cluster.scripts import array_script, check_path, lifetime, prologue, run_name
-from goldilocks_batch.cluster.site import Partition, check_kind
+from goldilocks_batch.cluster.site import Partition, check_kind, slurm
 from goldilocks_batch.config import RunConfig, load_config
 from goldilocks_batch.errors import ConfigError
 from goldilocks_batch.jobs import JobKind, SlurmOptions, bytes_of, seconds_of
@@ -123,6 +123,23 @@ def test_paths_with_blanks_stay_out_of_scripts(tmp_path: Path) -> None:
 def test_runs_in_different_folders_have_different_jobs(tmp_path: Path) -> None:
     assert run_name(tmp_path / "a") != run_name(tmp_path / "b")
     assert run_name(tmp_path / "a") == run_name(tmp_path / "a" / ".")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_jobs_inherit_nothing_of_the_job_that_submits_them(
+    inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sbatch").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for name in ("SLURM_CONF", "SLURM_MEM_PER_CPU", "SBATCH_PARTITION", "HOME_OF_USER"):
+        monkeypatch.setenv(name, "x")
+    if inside:
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+    told = dict(line.split("=", 1) for line in slurm("sbatch").splitlines())
+    assert {"SLURM_CONF", "HOME_OF_USER"} <= told.keys()
+    assert ("SLURM_MEM_PER_CPU" in told) == ("SBATCH_PARTITION" in told) == (not inside)
+    assert "SLURM_JOB_ID" not in told
 
 
 @pytest.mark.parametrize("walltime", [60, 120, 600, 3600, 86400, 7 * 86400])
