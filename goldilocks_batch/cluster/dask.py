@@ -42,7 +42,7 @@ _FETCHING = 5.0
 #: So many workers may be sent away because they do not see the run's files.
 _BLIND_WORKERS = 3
 #: Seconds for which others are awaited before the only worker there is may be sent away.
-_COMPANY = 15.0
+_COMPANY = 20.0
 
 
 class DaskExecutor:

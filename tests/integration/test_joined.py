@@ -221,7 +221,6 @@ def test_workers_that_come_late_are_waited_for(
         time.sleep(0.2)
     site.add_worker(*hiding(shared))
     site.wait_for_workers(1)
-    time.sleep(3.0)
     site.add_worker()
     assert client.wait(timeout=90) in (0, 1), told.read_text()
     assert read_results(shared / "run").equals(read_results(undisturbed))
