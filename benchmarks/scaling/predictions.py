@@ -52,7 +52,7 @@ class Loading:
 
 
 #: `scale start`, models baseline and rf; the published forest on top (`forest_load.py`: 0.18 s, 65 MB).
-_LOADING = {"forest": Loading(1.62, 0.285e9), "constant": Loading(0.40, 0.12e9)}
+_LOADING = {"forest": Loading(0.66, 0.20e9), "constant": Loading(0.38, 0.12e9)}
 
 
 def costs_of(few: Path, many: Path, row: float, loading: Loading, workers: int, site: Site) -> Costs:
