@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import dask
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +17,12 @@ from goldilocks_batch import RunConfig, load_config, read_results, run
 from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.report import Report
 from goldilocks_batch.schema import result_schema
+
+
+def impatient() -> AbstractContextManager[object]:
+    """With a scheduler that is not there; else Dask waits for half a minute."""
+    found: AbstractContextManager[object] = dask.config.set({"distributed.comm.timeouts.connect": "2s"})
+    return found
 
 
 class Recorder:
@@ -92,7 +100,7 @@ def test_a_finished_run_asks_for_no_workers(undisturbed: Path, manifest: Path, t
     nobody = {"cluster": "tcp://127.0.0.1:1", "shard_size": 10}
     assert run(config(manifest, output=output, **nobody)).state == "completed"
     next((output / "results").glob("part-*")).unlink()
-    with pytest.raises(RunError, match="cannot reach the Dask scheduler"):
+    with impatient(), pytest.raises(RunError, match="cannot reach the Dask scheduler"):
         run(config(manifest, output=output, **nobody))
 
 
@@ -100,7 +108,7 @@ def test_a_run_that_came_to_nothing_is_not_in_the_way(
     undisturbed: Path, manifest: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
-    with pytest.raises(RunError, match="cannot reach the Dask scheduler"):
+    with impatient(), pytest.raises(RunError, match="cannot reach the Dask scheduler"):
         run(config(manifest, output=output, cluster="tcp://127.0.0.1:1", confidence=0.9))
     assert run(config(manifest, output=output, executor="serial")).state == "completed"
     assert read_results(output).equals(read_results(undisturbed))
