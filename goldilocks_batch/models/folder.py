@@ -239,8 +239,14 @@ def parsed_json(kind: type[_Parsed], data: bytes, path: Path) -> _Parsed:
         ModelError: ARTIFACT_INVALID, it is no JSON, or not understood.
     """
     try:
-        return kind.model_validate(json.loads(data))
+        values = json.loads(data)
+        return kind.model_validate(values)
     except ValidationError as error:
+        version = kind.model_fields.get("record_schema_version")
+        found = values.get("record_schema_version") if isinstance(values, dict) else None
+        if version is not None and found != version.default:  # all else follows from that
+            complaint = f"its record_schema_version is {found!r}, expected was {version.default!r}"
+            raise cannot_be_used(path, complaint) from error
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
         raise cannot_be_used(path, lines) from error
     except (ValueError, RecursionError) as error:

@@ -167,7 +167,10 @@ def test_a_missing_file_is_named(model: Path, name: str) -> None:
         (lambda r: r.update(feature_schema="comp_graph.v9"), ["comp_graph.v9", "comp_lattice.v1"]),
         (lambda r: r["target"].update(contract="goldilocks.k_distance.other.v2"), ["target.contract"]),
         (lambda r: r["target"].update(units="1/bohr"), ["target.units"]),
-        (lambda r: r.update(record_schema_version="v99"), ["record_schema_version"]),
+        (
+            lambda r: r.update(record_schema_version="v99", role=7),
+            ["record_schema_version is 'v99', expected"],
+        ),
         (lambda r: r.update(role="estimator_pickle"), ["role"]),
         (lambda r: r.update(quantile_rule="nearest"), ["quantile_rule"]),
         (lambda r: r["calibration"].update(scale="linear"), ["calibration.scale"]),
