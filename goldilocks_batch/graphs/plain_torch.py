@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from goldilocks_batch.pickles import objection
 
 __all__ = ["NotPlain", "read_plain"]
 
@@ -109,7 +110,11 @@ class _Unpickler(pickle.Unpickler):
     """Resolves the names above and refuses all others."""
 
     def __init__(self, archive: zipfile.ZipFile, record: str) -> None:
-        super().__init__(io.BytesIO(_checked(archive.read(record))))
+        program = archive.read(record)
+        complaint = objection(program, _OPERATIONS, "no plain checkpoint")
+        if complaint is not None:
+            raise NotPlain(f"it {complaint}")
+        super().__init__(io.BytesIO(program))
         self._archive = archive
         self._root = record.removesuffix("data.pkl")
         self._storages: dict[str, NDArray[Any]] = {}
@@ -134,17 +139,6 @@ class _Unpickler(pickle.Unpickler):
         if found.dtype != kind.dtype or len(found) != count:
             raise NotPlain(f"storage {key} is not of {count} numbers of {kind.dtype}")
         return found
-
-
-def _checked(program: bytes) -> bytes:
-    """The pickle, if it uses no other operations."""
-    for done, (operation, argument, _) in enumerate(pickletools.genops(program)):
-        if operation.name not in _OPERATIONS:
-            raise NotPlain(f"it uses the operation {operation.name}")
-        # the unpickler makes room for all objects up to the number one is kept under, however few there are
-        if operation.name in ("BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > done:
-            raise NotPlain(f"it keeps an object as number {argument}")
-    return program
 
 
 def read_plain(path: Path) -> Any:

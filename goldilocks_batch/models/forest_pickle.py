@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.errors import ErrorCode, ModelError
 from goldilocks_batch.models.forest import Forest
+from goldilocks_batch.pickles import objection
 
 __all__ = ["read_forest_pickle"]
 
@@ -153,7 +153,10 @@ def read_forest_pickle(path: Path) -> Forest:
     """
     data = path.read_bytes()
     try:
-        _check_operations(data, path)
+        complaint = objection(data, _OPERATIONS, "no published forest")
+        if complaint is not None:
+            message = f"{path} {complaint}; nothing of it was run"
+            raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message)
         regressor = _Unpickler(data, path).load()
         del data  # the arrays are copies; large files need not be held twice from here on
         if not isinstance(regressor, _Regressor):
@@ -163,23 +166,6 @@ def read_forest_pickle(path: Path) -> Forest:
         raise
     except Exception as error:  # a malformed pickle can make the unpickler raise nearly anything
         raise ModelError(ErrorCode.ARTIFACT_INVALID, f"{path} is not a readable forest: {error!r}") from error
-
-
-def _check_operations(data: bytes, path: Path) -> None:
-    for done, (operation, argument, position) in enumerate(pickletools.genops(data)):
-        if operation.name not in _OPERATIONS:
-            raise ModelError(
-                ErrorCode.ARTIFACT_FORBIDDEN,
-                f"{path} uses the pickle operation {operation.name} at byte {position}, which no published "
-                "forest needs; nothing of it was run",
-            )
-        # the unpickler makes room for all objects up to the number one is kept under, however few there are
-        if operation.name in ("BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > done:
-            raise ModelError(
-                ErrorCode.ARTIFACT_FORBIDDEN,
-                f"{path} keeps an object as number {argument} at byte {position}, where there are at most "
-                f"{done}; nothing of it was run",
-            )
 
 
 def _assembled(state: Mapping[str, Any]) -> Forest:

@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Stages in the order of the flow; a module may import from its own stage and from earlier ones.
 STAGES = [
-    ["errors", "crystal", "jobs", "config", "atomic"],
+    ["errors", "crystal", "jobs", "config", "atomic", "pickles"],
     ["sources"],
     ["structures"],
     ["features.symmetry", "features._operations"],
