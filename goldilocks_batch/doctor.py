@@ -16,6 +16,7 @@ from typing import Literal
 import psutil
 
 from goldilocks_batch.cluster.site import Partition, check_kind, partitions, slurm
+from goldilocks_batch.cluster.supervisor import cores
 from goldilocks_batch.config import RunConfig, checked
 from goldilocks_batch.errors import ConfigError, ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.jobs import JobKind
@@ -67,10 +68,9 @@ def _versions(_config: RunConfig) -> Iterator[Finding]:
 
 
 def _machine(config: RunConfig) -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0))
-    memory = psutil.virtual_memory().available / (config.workers or cores)
+    memory = psutil.virtual_memory().available / (config.workers or cores())
     enough = memory > 10**9
-    text = f"{cores} cores, {memory / 1e9:.1f} GB free for each worker process"
+    text = f"{cores()} cores, {memory / 1e9:.1f} GB free for each worker process"
     yield Finding("machine", "ok" if enough else "note", text + ("" if enough else "; use fewer --workers"))
 
 
