@@ -17,7 +17,7 @@ from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.models.pull import say_nothing
 from goldilocks_batch.models.registry import STARTER
 from goldilocks_batch.models.resolved import ResolvedModel
-from goldilocks_batch.plan import Identity, Shard
+from goldilocks_batch.plan import Identity, Shard, cut_shards
 from goldilocks_batch.provenance import RunRecord, shared_versions, versions
 from goldilocks_batch.report import Report
 from goldilocks_batch.schema import RESULT_SCHEMA_ID
@@ -51,6 +51,10 @@ class Assignment(Generic[W]):
     folder: Path
     fingerprint: str
     inputs: tuple[Path, ...] = ()
+
+    def shards(self, size: int) -> list[Shard]:
+        """All rows, done or not, in shards of at most this size."""
+        return cut_shards(self.sources.rows, size, self.sources.boundaries)
 
     def job(self, shard: Shard) -> Job:
         """The work order for some rows."""

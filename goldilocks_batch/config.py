@@ -92,6 +92,11 @@ class RunConfig(BaseModel):
         """The memory limit in bytes; None for a process's share of its machine or job."""
         return None if self.memory_limit == "auto" else bytes_of(self.memory_limit)
 
+    @property
+    def submits_jobs(self) -> bool:
+        """Whether a run has pilot jobs of its own."""
+        return self.executor == "slurm" and self.cluster is None
+
     @model_validator(mode="after")
     def _adapts_upwards(self) -> Self:
         if self.max_jobs is None:

@@ -16,10 +16,10 @@ from goldilocks_batch.models.chosen import chosen_model
 from goldilocks_batch.plan import remaining_shards
 from goldilocks_batch.report import total
 from goldilocks_batch.sink import scan_parts
-from goldilocks_batch.sizing import typical_seconds
-from goldilocks_batch.submission import array_kind, planned_shards
+from goldilocks_batch.sizing import shard_size, typical_seconds
+from goldilocks_batch.submission import array_kind
 
-__all__ = ["Plan", "check_jobs", "plan", "scripts"]
+__all__ = ["Plan", "check_array", "check_kinds", "plan", "scripts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
     lacking: list[Entry] = []
     assignment, identity = prepared(config, lambda config: chosen_model(config, lacking=lacking.append))
     parts, _ = scan_parts(config.output / "results", identity.fingerprint)
-    left = remaining_shards(planned_shards(config, assignment, array=array), (part.shard for part in parts))
-    done = total(part.report for part in parts)
     kind = assignment.work.model.kind
+    size = shard_size(config, kind, assignment.sources.rows, array=array)
+    left = remaining_shards(assignment.shards(size), (part.shard for part in parts))
+    done = total(part.report for part in parts)
     typical = typical_seconds(config, kind, array=array)
     rate = sum(done.seconds.values()) / done.rows if done.rows else typical
     fetches = tuple(dict.fromkeys(f"{entry.repository}/{entry.path}" for entry in lacking))
@@ -79,30 +80,36 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
 def _numbers(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
     if array:
         return {"array": config.jobs_of(array_kind(config), shards)[0]}
-    if config.executor != "slurm" or config.cluster is not None:
+    if not config.submits_jobs:
         return {}
     return {name: config.jobs_of(kind, shards)[0] for name, kind in config.slurm.kinds.items()}
 
 
-def check_jobs(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> None:
-    """Hold the jobs to what this site has and allows, if it is one that answers.
-
-    Args:
-        config: of the run.
-        numbers: of jobs, by kind, or of tasks.
-        array: of a job array.
+def check_kinds(config: RunConfig) -> None:
+    """Hold the kinds of jobs to the partitions of this site, if it is one that answers.
 
     Raises:
-        ConfigError: a job could never start, or an array of so many tasks is not taken.
+        ConfigError: a job could never start.
     """
     try:
         known = partitions()
-        allowed = largest_array() if array else None
     except (ConfigError, RunError):  # no SLURM here, or it is away: the submission will tell
         return
     for kind in config.slurm.kinds.values():
         check_kind(kind, known)
-    check_tasks(sum(numbers.values()), allowed)
+
+
+def check_array(tasks: int) -> None:
+    """Hold a number of tasks to what this site allows, if it is one that answers.
+
+    Raises:
+        ConfigError: an array of so many is not taken.
+    """
+    try:
+        allowed = largest_array()
+    except (ConfigError, RunError):  # the same
+        return
+    check_tasks(tasks, allowed)
 
 
 def scripts(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> dict[str, str]:

@@ -16,7 +16,7 @@ from goldilocks_batch.config import RunConfig
 from goldilocks_batch.errors import ErrorCode, RunError
 from goldilocks_batch.isolation import Waiting
 from goldilocks_batch.models.pull import say_nothing
-from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
+from goldilocks_batch.plan import Shard, remaining_shards
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.sink import scan_parts, sweep
 from goldilocks_batch.sizing import shard_size
@@ -186,14 +186,13 @@ def outstanding(
     assignment: Assignment[W], shard_size: int, say: Callable[[str], None] = say_nothing
 ) -> deque[Shard]:
     """The shards that are to be done; the folder is made, and what cannot be trusted there is removed."""
-    folder, sources = assignment.folder, assignment.sources
+    folder = assignment.folder
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     parts, bad = scan_parts(folder, assignment.fingerprint)
     sweep(folder, bad)
     if bad:
         say(f"{len(bad)} result files are damaged or of another run; their rows are computed again")
-    planned = cut_shards(sources.rows, shard_size, sources.boundaries)
-    return deque(remaining_shards(planned, (part.shard for part in parts)))
+    return deque(remaining_shards(assignment.shards(shard_size), (part.shard for part in parts)))
 
 
 def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> str:

@@ -75,7 +75,7 @@ def typical_seconds(config: RunConfig, kind: str, *, array: bool = False) -> flo
 def _has_gpu(config: RunConfig, array: bool) -> bool:
     if config.device == "cpu":
         return False
-    if array or (config.executor == "slurm" and config.cluster is None):
+    if array or config.submits_jobs:
         return any(kind.gpus for kind in config.slurm.kinds.values())
     if config.device == "cuda" or config.cluster is not None:
         return config.device == "cuda"

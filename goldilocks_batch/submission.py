@@ -21,7 +21,7 @@ from goldilocks_batch.errors import ConfigError, ErrorCode, ModelError, RunError
 from goldilocks_batch.jobs import JobKind
 from goldilocks_batch.lock import locked
 from goldilocks_batch.models.resolved import ResolvedModel
-from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
+from goldilocks_batch.plan import remaining_shards
 from goldilocks_batch.provenance import RunRecord, check_versions, record_of
 from goldilocks_batch.report import Report, total
 from goldilocks_batch.runner import Observer, drain, outstanding
@@ -31,7 +31,6 @@ from goldilocks_batch.sizing import shard_size
 
 __all__ = [
     "array_kind",
-    "planned_shards",
     "recorded_config",
     "recorded_model",
     "run_array_task",
@@ -40,13 +39,6 @@ __all__ = [
 
 #: Seconds that tasks which were cancelled have to end, and a submission has before its tasks begin.
 _LEAVING = 120.0
-
-
-def planned_shards(config: RunConfig, assignment: Assignment[Screening], *, array: bool) -> list[Shard]:
-    """All shards of a run, or of a job array, whether they have been done or not."""
-    sources = assignment.sources
-    size = shard_size(config, assignment.work.model.kind, sources.rows, array=array)
-    return cut_shards(sources.rows, size, sources.boundaries)
 
 
 def submit_array(config: RunConfig) -> tuple[str, int]:
@@ -67,8 +59,7 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
         record,
     ):
         try:
-            size = shard_size(config, assignment.work.model.kind, assignment.sources.rows, array=True)
-            queue = outstanding(assignment, size)
+            queue = outstanding(assignment, _shard_size(config, assignment))
             if queue:
                 tasks, _ = config.jobs_of(kind, len(queue))
                 check_tasks(tasks, largest_array())
@@ -80,6 +71,11 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
             parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
             record.end(state, total(part.report for part in parts))
     return job, tasks
+
+
+def _shard_size(config: RunConfig, assignment: Assignment[Screening]) -> int:
+    """The same for the submission and every task."""
+    return shard_size(config, assignment.work.model.kind, assignment.sources.rows, array=True)
 
 
 def array_kind(config: RunConfig) -> JobKind:
@@ -151,7 +147,7 @@ def _array_task(output: Path, index: int, count: int, observer: Observer) -> Rep
     assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
     identity.check_resumable(record.values["identity"])
     parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
-    planned = planned_shards(config, assignment, array=True)
+    planned = assignment.shards(_shard_size(config, assignment))
     queue = deque(remaining_shards(planned[index::count], [part.shard for part in parts]))
     tally = Tally(observer)
     observer.started(sum(map(len, queue)), 0, None)

@@ -230,11 +230,13 @@ def init(
 def print_plan(config: RunConfig, *, array: bool = False) -> None:
     """What a run would do, and the job scripts it would submit."""
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.preview import check_jobs, plan, scripts
+    from goldilocks_batch.preview import check_array, check_kinds, plan, scripts
 
+    if array or config.submits_jobs:
+        check_kinds(config)
     planned, out = plan(config, array=array), console()
-    if planned.jobs:
-        check_jobs(config, planned.jobs, array=array)
+    if array:
+        check_array(sum(planned.jobs.values()))
     source = "measured in this run" if planned.measured else "typical of the model"
     out.print(f"{planned.rows:,} rows, {planned.left:,} to do in {planned.shards:,} shards")
     out.print(
