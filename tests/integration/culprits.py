@@ -14,10 +14,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from goldilocks_batch.attempt import Assignment
 from goldilocks_batch.errors import ErrorCode
 from goldilocks_batch.report import Report
 from goldilocks_batch.shard import Screener, Screening
-from goldilocks_batch.sources import Reference
+from goldilocks_batch.sources import Reference, open_sources
+from tests.integration.runs import config
 
 Crime = Literal["crash", "hang", "eat", "poison", "ravage"]
 
@@ -69,6 +71,17 @@ class Saboteur:
         if poisoned:
             raise RuntimeError("an unspecified launch failure, and every one after it")
         return self._screener(references, first_row)
+
+
+def logged(
+    manifest: Path, folder: Path, crimes: tuple[tuple[str, Crime], ...] = (), *, pause: float = 0.0
+) -> Assignment[Sabotaged]:
+    """A run in a folder whose shards leave a line each in its log; to be carried out by :func:`process`."""
+    settings = config(manifest, folder / "run")
+    results = folder / "run" / "results"
+    results.mkdir(parents=True)
+    work = Sabotaged(Screening.from_config(settings), crimes, folder / "log", pause)
+    return Assignment(work, open_sources(settings.inputs), results, "fingerprint")
 
 
 def commit(crime: Crime | None) -> None:

@@ -64,9 +64,12 @@ def structures_begun(log: Path) -> int:
     return sum(count for _, count in shards_begun(log))
 
 
-def wait_for_parts(output: Path, count: int, client: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+def wait_for_parts(
+    output: Path, count: int, client: subprocess.Popen[Any] | None = None, *, seconds: float = 60.0
+) -> None:
+    """Until so many parts are there; a client that is watched must not end before."""
+    deadline = time.monotonic() + seconds
     while len(list(output.glob("results/part-*.parquet"))) < count:
-        assert client.poll() is None, client.communicate()
+        assert client is None or client.poll() is None, client.communicate()
         assert time.monotonic() < deadline, "no part in time"
         time.sleep(0.01)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 from distributed import Client
@@ -16,7 +17,10 @@ from goldilocks_batch.cluster.joined import JoinedPool
 
 
 class Site:
-    """A Dask cluster of plain processes."""
+    """A Dask cluster of plain processes, which are ended when its block is left."""
+
+    #: Shards that a worker does at a time.
+    seats = 1
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "scheduler.json"
@@ -51,7 +55,7 @@ class Site:
 
     def add_worker(self, *before: str, path: Path | None = None) -> None:
         """Start a worker; ``before`` is put before its command, ``path`` before its Python path."""
-        options = ("--no-nanny", "--nthreads", "1", "--dashboard-address", "127.0.0.1:0")
+        options = ("--no-nanny", "--nthreads", str(self.seats), "--dashboard-address", "127.0.0.1:0")
         self.processes.append(self._start("worker", *options, before=before, path=path))
 
     def wait_for_workers(self, count: int) -> None:
@@ -64,6 +68,12 @@ class Site:
         worker.kill()
         worker.wait()
         self.add_worker()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         for running in self.processes:

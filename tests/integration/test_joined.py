@@ -27,7 +27,7 @@ from goldilocks_batch.plan import Shard
 from goldilocks_batch.runner import Assignment, process
 from goldilocks_batch.shard import Screening
 from goldilocks_batch.sources import open_sources
-from tests.integration.culprits import Sabotaged
+from tests.integration.culprits import logged
 from tests.integration.runs import Recorder, command, config, finish, structures_begun, wait_for_parts
 from tests.integration.site import Site, TendedPool, hiding
 
@@ -39,9 +39,8 @@ FIGURES = logging.getLogger(__name__)
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    cluster = Site(tmp_path)
-    yield cluster
-    cluster.stop()
+    with Site(tmp_path) as cluster:
+        yield cluster
 
 
 def test_a_killed_scheduler_ends_the_run_in_order(
@@ -99,20 +98,11 @@ def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_go
     assert len(asked) == 1
 
 
-def logged(manifest: Path, folder: Path, pause: float) -> Assignment[Sabotaged]:
-    """A run whose shards take their time and leave a line each in a log."""
-    settings = config(manifest, folder / "run")
-    results = folder / "run" / "results"
-    results.mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(settings), (), folder / "log", pause=pause)
-    return Assignment(work, open_sources(settings.inputs), results, "fingerprint")
-
-
 def test_workers_leave_with_nothing_in_hand(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
-    assignment = logged(manifest, tmp_path, 1.0)
+    assignment = logged(manifest, tmp_path, pause=1.0)
     pool = TendedPool(site)
     pool.plugins = (Leaving({"": Leave(6.0, 0.5)}),)
     recorder = Recorder()
@@ -129,7 +119,7 @@ def test_workers_killed_at_twenty_random_moments(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
-    assignment = logged(manifest, tmp_path, 0.6)
+    assignment = logged(manifest, tmp_path, pause=0.6)
     done, rng = threading.Event(), random.Random(7)
     killed: list[int] = []
 
@@ -164,11 +154,8 @@ def test_an_answer_lost_with_its_worker_is_given_again(
     site: Site, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 2.0)
-    settings = config(manifest, tmp_path / "run")
-    results = tmp_path / "run" / "results"
-    results.mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(settings), (), tmp_path / "log")
-    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    assignment = logged(manifest, tmp_path)
+    results = assignment.folder
     site.add_worker()
     pool = TendedPool(site)
     with DaskExecutor(pool, Ration(60.0, None)) as executor:

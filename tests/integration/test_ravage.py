@@ -12,11 +12,9 @@ from goldilocks_batch import read_results
 from goldilocks_batch.cluster.dask import DaskExecutor
 from goldilocks_batch.cluster.pool import SETTINGS
 from goldilocks_batch.cluster.tasks import Ration
-from goldilocks_batch.runner import Assignment, process
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sources import open_sources
-from tests.integration.culprits import Sabotaged
-from tests.integration.runs import Recorder, config, structures_begun
+from goldilocks_batch.runner import process
+from tests.integration.culprits import logged
+from tests.integration.runs import Recorder, structures_begun
 from tests.integration.site import Site, TendedPool
 
 pytestmark = pytest.mark.slow
@@ -28,11 +26,9 @@ SHARD = 8
 
 
 class WideSite(Site):
-    """Its workers do three shards at a time, and three more wait there."""
+    """Three more shards wait at each worker."""
 
-    def add_worker(self, *before: str, path: Path | None = None) -> None:
-        options = ("--no-nanny", "--nthreads", "3", "--dashboard-address", "127.0.0.1:0")
-        self.processes.append(self._start("worker", *options, before=before, path=path))
+    seats = 3
 
 
 def test_a_structure_that_takes_workers_along_fails_alone(
@@ -41,19 +37,13 @@ def test_a_structure_that_takes_workers_along_fails_alone(
     monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
     name = "distributed.scheduler.allowed-failures"
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(SETTINGS[name]))
-    settings = config(manifest, tmp_path / "run")
-    results = tmp_path / "run" / "results"
-    results.mkdir(parents=True)
     ids = pq.read_table(manifest)["id"].to_pylist()
-    work = Sabotaged(Screening.from_config(settings), ((ids[CULPRIT], "ravage"),), tmp_path / "log")
-    assignment = Assignment(work, open_sources(settings.inputs), results, "fingerprint")
-    recorder, site = Recorder(), WideSite(tmp_path)
-    try:
+    assignment = logged(manifest, tmp_path, ((ids[CULPRIT], "ravage"),))
+    recorder = Recorder()
+    with WideSite(tmp_path) as site:
         pool = TendedPool(site)
         with DaskExecutor(pool, Ration(60.0, None)) as executor:
             assert process(assignment, executor, SHARD, recorder) == "completed"
-    finally:
-        site.stop()
     found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     culprit = found.pop(CULPRIT)
     expected.pop(CULPRIT)

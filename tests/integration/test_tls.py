@@ -36,9 +36,8 @@ class EncryptedSite(Site):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[EncryptedSite]:
-    cluster = EncryptedSite(tmp_path)
-    yield cluster
-    cluster.stop()
+    with EncryptedSite(tmp_path) as cluster:
+        yield cluster
 
 
 def test_credentials_come_from_the_configuration_of_dask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration import runs
+
+#: Jobs have to start first.
+wait_for_parts = functools.partial(runs.wait_for_parts, seconds=90)
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "sinfo", "sacctmgr")
 
 CONFIGURATION = """

@@ -7,7 +7,6 @@ import logging
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import read_results
-from tests.slurm.single_node import Slurm
+from tests.slurm.single_node import Slurm, wait_for_parts
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -28,13 +27,6 @@ KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "goldilocks_batch.cli.app", *arguments]
     return subprocess.run(program, capture_output=True, text=True, check=False)
-
-
-def wait_for_parts(output: Path, count: int) -> None:
-    deadline = time.monotonic() + 90
-    while len(list(output.glob("results/part-*.parquet"))) < count:
-        assert time.monotonic() < deadline, "no part in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from goldilocks_batch.sink import scan_parts
 from goldilocks_batch.sources import open_sources
 from tests.integration.culprits import Sabotaged
 from tests.integration.runs import Recorder
-from tests.slurm.single_node import Slurm
+from tests.slurm.single_node import Slurm, wait_for_parts
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
@@ -70,14 +70,6 @@ def end(process: subprocess.Popen[str], seconds: float = 120.0) -> tuple[int, st
     finally:
         process.kill()
     return process.returncode, out + err
-
-
-def wait_for_parts(output: Path, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while len(list(output.glob("results/part-*.parquet"))) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no part in time"
-        time.sleep(0.05)
 
 
 def test_two_pilot_jobs(slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
