@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -209,11 +210,9 @@ def print_summary(summary: RunSummary) -> None:
     for code, count in report.failures.most_common():
         out.print(f"  {count:>8,}  {code}")
     if report.flags:
-        flags = ", ".join(f"{name} {count:,}" for name, count in report.flags.most_common())
-        out.print(f"flags: {flags}")
+        out.print(f"flags: {_listed(report.flags)}")
     if set(report.devices) - {"cpu"}:  # the rule otherwise
-        devices = ", ".join(f"{name} {count:,}" for name, count in report.devices.most_common())
-        out.print(f"networks ran on: {devices}")
+        out.print(f"networks ran on: {_listed(report.devices)}")
     if report.ok:
         out.print(_kpoint_table(report, summary))
     for remark in summary.remarks:
@@ -221,6 +220,10 @@ def print_summary(summary: RunSummary) -> None:
     out.print(f"results: {summary.output / 'results'}")
     if summary.state == "interrupted":
         out.print("run the same command again to go on")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
 
 
 def _kpoint_table(report: Report, summary: RunSummary) -> Table:
