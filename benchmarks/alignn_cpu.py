@@ -35,14 +35,14 @@ import torch
 from numpy.typing import NDArray
 from plain_alignn import PlainAlignn  # type: ignore[import-not-found]  # a script beside this one
 
-from goldilocks_batch.batch import Batch
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
-from goldilocks_batch.manifest import write_manifest
 from goldilocks_batch.models.alignn import Alignn
-from goldilocks_batch.models.alignn_weights import checkpoints_in
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.networks.alignn.architecture import checkpoints_in
+from goldilocks_batch.runs.manifest import write_manifest
+from goldilocks_batch.screening.batch import Batch
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.sources.sourceset import open_sources
 
 Seconds = defaultdict[str, float]
 

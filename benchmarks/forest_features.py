@@ -33,11 +33,11 @@ import torch
 from numpy.typing import NDArray
 from plain import PlainFeaturizer  # type: ignore[import-not-found]  # a script beside this one
 
-from goldilocks_batch.config import RunConfig
-from goldilocks_batch.featurization import Featurization
-from goldilocks_batch.manifest import write_manifest
-from goldilocks_batch.report import Report
-from goldilocks_batch.sources import SourceSet, open_sources
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.manifest import write_manifest
+from goldilocks_batch.screening.featurization import Featurization
+from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
 Timed = tuple[float, NDArray[np.float64]]
 Seconds = defaultdict[str, float]

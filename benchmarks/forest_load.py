@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
 from goldilocks_batch.models.convert import convert_forest, load_forest
-from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 COLUMNS = 483
 

@@ -51,7 +51,7 @@ def workers(options: argparse.Namespace) -> None:
 def start(options: argparse.Namespace) -> None:
     """Until a process is ready."""
     from benchmarks.scaling.predictions import print_starting
-    from goldilocks_batch.config import RunConfig
+    from goldilocks_batch.config.run import RunConfig
 
     config = RunConfig(device="cpu", artifacts=options.artifacts, registry=options.registry)
     print_starting(options.models, config)

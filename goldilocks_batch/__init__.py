@@ -11,20 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from goldilocks_batch.api import predict
-    from goldilocks_batch.config import RunConfig, load_config
-    from goldilocks_batch.errors import GoldilocksError
-    from goldilocks_batch.runner import RunSummary, run
-    from goldilocks_batch.sink import read_results
+    from goldilocks_batch.config.run import RunConfig, load_config
+    from goldilocks_batch.core.errors import GoldilocksError
+    from goldilocks_batch.results.parts import read_results
+    from goldilocks_batch.runs.run import RunSummary, run
+    from goldilocks_batch.screening.predict import predict
 
 _HOMES = {
-    "GoldilocksError": "errors",
-    "RunConfig": "config",
-    "RunSummary": "runner",
-    "load_config": "config",
-    "predict": "api",
-    "read_results": "sink",
-    "run": "runner",
+    "GoldilocksError": "core.errors",
+    "RunConfig": "config.run",
+    "RunSummary": "runs.run",
+    "load_config": "config.run",
+    "predict": "screening.predict",
+    "read_results": "results.parts",
+    "run": "runs.run",
 }
 
 __all__ = ["GoldilocksError", "RunConfig", "RunSummary", "load_config", "predict", "read_results", "run"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
+from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = [
     "alignn_arguments",

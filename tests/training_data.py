@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 SYMBOLS = "Li Na K Mg Ca Al Ti V Cr Mn Fe Co Ni Cu Zn Nb Mo Pd Ag W Pt Au".split()
 
 
-def labelled_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
+def labelled_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     """CsCl-like crystals of two elements, with a kdist that falls with the cell and scatters.
 
     Every third composition has a second, strained polymorph.
@@ -38,7 +39,7 @@ def labelled_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
     return rows[:count]
 
 
-def write_labelled(path: Path, count: int = 90, seed: int = 0, **columns: object) -> Path:
+def write_labelled(path: Path, count: int = 90, seed: int = 0, **columns: Any) -> Path:
     """Write such rows as an OPTIMADE manifest; ``columns`` replaces or adds whole columns."""
     rows = labelled_rows(count, seed)
     table = pa.Table.from_pylist(rows)

@@ -22,17 +22,17 @@ from distributed import Client, Scheduler, SpecCluster
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from benchmarks.scaling.stub import StubWork
-from goldilocks_batch.cluster.dask import DaskExecutor
-from goldilocks_batch.cluster.joined import JoinedPool
-from goldilocks_batch.cluster.local import LocalPool
-from goldilocks_batch.cluster.pool import SETTINGS, Pool
-from goldilocks_batch.cluster.security import issue_certificate
-from goldilocks_batch.cluster.tasks import Ration
-from goldilocks_batch.config import RunConfig
-from goldilocks_batch.report import Report
-from goldilocks_batch.runner import Assignment, process
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.execution.dask.executor import DaskExecutor
+from goldilocks_batch.execution.dask.joined import JoinedPool
+from goldilocks_batch.execution.dask.local import LocalPool
+from goldilocks_batch.execution.dask.pool import SETTINGS, Pool
+from goldilocks_batch.execution.dask.tasks import Ration
+from goldilocks_batch.execution.slurm.security import issue_certificate
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.run import Assignment, process
+from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.structures.sources.sourceset import open_sources
 
 __all__ = ["Figures", "measured", "print_figures"]
 
@@ -91,7 +91,9 @@ class Watch:
         """Memory of every process now, and processor time up to now."""
         tasks = client.run_on_scheduler(_known_tasks)
         found = {name: psutil.Process(pid) for name, pid in processes.items()}
-        children = [p for p in found["worker"].children() if "goldilocks_batch.cluster.child" in p.cmdline()]
+        children = [
+            p for p in found["worker"].children() if "goldilocks_batch.execution.child" in p.cmdline()
+        ]
         groups = {**{name: [process] for name, process in found.items()}, "children": children}
         memory = {name: sum(p.memory_info().rss for p in group) / 2**20 for name, group in groups.items()}
         for name, group in groups.items():

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.scaling.stub import StubWork
-from goldilocks_batch.attempt import Assignment
-from goldilocks_batch.compact import compact_parts
-from goldilocks_batch.config import RunConfig
-from goldilocks_batch.manifest import MANIFEST_SCHEMA
-from goldilocks_batch.plan import Shard, cut_shards, remaining_shards
-from goldilocks_batch.report import total
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sink import scan_parts, write_part
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.results.compact import compact_parts
+from goldilocks_batch.results.parts import scan_parts, write_part
+from goldilocks_batch.results.report import total
+from goldilocks_batch.results.shards import Shard, cut_shards, remaining_shards
+from goldilocks_batch.runs.attempt import Assignment
+from goldilocks_batch.runs.manifest import MANIFEST_SCHEMA
+from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.structures.sources.sourceset import open_sources
 
 __all__ = ["plan_and_resume", "resume_after_compaction", "simulated_manifest"]
 

@@ -18,11 +18,11 @@ from typing import Any
 import psutil
 
 from benchmarks.scaling.model import Costs, Site, fitted, predicted
-from goldilocks_batch.cluster.worker import Job, Order
-from goldilocks_batch.config import RunConfig
-from goldilocks_batch.plan import Shard
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sizing import shard_rows, typical_seconds
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.execution.job import Job, Order
+from goldilocks_batch.results.shards import Shard
+from goldilocks_batch.runs.sizing import shard_rows, typical_seconds
+from goldilocks_batch.screening.pipeline import Screening
 
 __all__ = ["Loading", "costs_of", "print_predictions", "print_starting", "saturation"]
 
@@ -198,7 +198,7 @@ def print_starting(models: list[str], config: RunConfig, repeats: int = 5) -> No
 def _started(work: Screening) -> tuple[float, float, float, float]:
     """Of one child: processor time, s, until it is ready, and bytes of the files that it maps and reads."""
     ours, theirs = Pipe()
-    command = [sys.executable, "-m", "goldilocks_batch.cluster.child", str(theirs.fileno())]
+    command = [sys.executable, "-m", "goldilocks_batch.execution.child", str(theirs.fileno())]
     with tempfile.TemporaryDirectory() as folder, theirs:
         job = Job(work, Shard(0, 0), (), Path(folder), "fingerprint")
         child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ)

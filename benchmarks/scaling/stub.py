@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from goldilocks_batch.errors import ErrorCode
-from goldilocks_batch.report import Report
-from goldilocks_batch.rows import report_of
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sources import ArraysPayload, Reference
+from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.screening.rows import report_of
+from goldilocks_batch.structures.sources.reference import ArraysPayload, Reference
 
 __all__ = ["StubWork"]
 

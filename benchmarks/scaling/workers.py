@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from goldilocks_batch import RunConfig, run
-from goldilocks_batch.report import Report
+from goldilocks_batch.results.report import Report
 
 __all__ = ["print_scaling"]
 

@@ -104,8 +104,8 @@ def run(
     `goldilocks-batch run manifest.parquet --config configs/slurm-cpu.yaml --jobs 20 --dry-run`
     """
     from goldilocks_batch.cli.display import observer_for, print_summary
-    from goldilocks_batch.config import load_config
-    from goldilocks_batch.runner import run as run_config
+    from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.runs.run import run as run_config
 
     settings = load_config(
         config,
@@ -168,8 +168,8 @@ def featurize(
     `goldilocks-batch featurize manifest.parquet -o features.parquet --artifacts models/`
     """
     from goldilocks_batch.cli.display import observer_for, print_table_written
-    from goldilocks_batch.config import load_config
-    from goldilocks_batch.featurize import featurize as featurize_inputs
+    from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.runs.featurize import featurize as featurize_inputs
 
     settings = load_config(
         None,
@@ -207,9 +207,9 @@ def manifest(
     `goldilocks-batch manifest structures/ archive.tar.gz -o manifest.parquet`
     """
     from goldilocks_batch.cli.display import print_table_written
-    from goldilocks_batch.config import load_config
-    from goldilocks_batch.manifest import write_manifest
-    from goldilocks_batch.sources import open_sources
+    from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.runs.manifest import write_manifest
+    from goldilocks_batch.structures.sources.sourceset import open_sources
 
     settings = load_config(None, inputs=tuple(inputs), max_sites=max_sites, allow_outside=allow_outside)
     sources = open_sources(settings.inputs, allow_outside=settings.allow_outside)
@@ -240,7 +240,7 @@ def inspect(
     `goldilocks-batch inspect Al.cif --model alignn --single-site supercell --artifacts models/`
     """
     from goldilocks_batch.cli.inspection import print_inspection
-    from goldilocks_batch.config import load_config
+    from goldilocks_batch.config.run import load_config
 
     settings = load_config(
         None,

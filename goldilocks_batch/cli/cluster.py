@@ -14,7 +14,7 @@ from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import Exit, guarded
 
 if TYPE_CHECKING:
-    from goldilocks_batch.config import RunConfig
+    from goldilocks_batch.config.run import RunConfig
 
 __all__ = ["mount", "print_plan"]
 
@@ -51,8 +51,8 @@ def array(
     `goldilocks-batch array manifest.parquet --config configs/slurm-cpu.yaml --jobs 50 -o screening`
     """
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.config import load_config
-    from goldilocks_batch.submission import submit_array
+    from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.runs.array import submit_array
 
     settings = load_config(
         config,
@@ -82,7 +82,7 @@ def array(
 def array_task(output: Folder) -> None:
     """One task of a job array; SLURM says which."""
     from goldilocks_batch.cli.display import observer_for
-    from goldilocks_batch.submission import run_array_task
+    from goldilocks_batch.runs.array import run_array_task
 
     names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
     if not all(name in os.environ for name in names):
@@ -105,8 +105,8 @@ def collect(
     `goldilocks-batch collect screening`
     """
     from goldilocks_batch.cli.display import observer_for, print_summary
-    from goldilocks_batch.runner import run
-    from goldilocks_batch.submission import recorded_config
+    from goldilocks_batch.runs.array import recorded_config
+    from goldilocks_batch.runs.run import run
 
     changes = {"executor": executor, "workers": workers, "quiet": quiet, "cluster": None}
     kept = {name: value for name, value in changes.items() if value is not None or name == "cluster"}
@@ -128,7 +128,7 @@ def status(output: Folder) -> None:
     `goldilocks-batch status screening`
     """
     from goldilocks_batch.cli.display import console, duration
-    from goldilocks_batch.status import status_of
+    from goldilocks_batch.results.status import status_of
 
     found, out = status_of(output), console()
     done = found.report.rows
@@ -167,7 +167,7 @@ def compact(output: Folder) -> None:
     `goldilocks-batch compact screening`
     """
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.compact import compact as compact_output
+    from goldilocks_batch.results.compact import compact as compact_output
 
     before, after = compact_output(output)
     console().print(f"{before:,} result files before, {after:,} now")
@@ -191,8 +191,8 @@ def doctor(
     `goldilocks-batch doctor --model alignn --artifacts models/`
     """
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.config import load_config
-    from goldilocks_batch.doctor import examine
+    from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.runs.doctor import examine
 
     settings = load_config(
         config, output=output, model=model, artifacts=artifacts, offline=offline, registry=registry
@@ -216,8 +216,8 @@ def init(
     `goldilocks-batch cluster init -o slurm.yaml`
     """
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.doctor import site_configuration
-    from goldilocks_batch.errors import ConfigError, ErrorCode
+    from goldilocks_batch.core.errors import ConfigError, ErrorCode
+    from goldilocks_batch.runs.doctor import site_configuration
 
     if output.exists() and not overwrite:
         raise ConfigError(
@@ -230,7 +230,7 @@ def init(
 def print_plan(config: RunConfig, *, array: bool = False) -> None:
     """What a run would do, and the job scripts it would submit."""
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.preview import check_array, check_kinds, plan, scripts
+    from goldilocks_batch.runs.dry_run import check_array, check_kinds, plan, scripts
 
     if array or config.submits_jobs:
         check_kinds(config)

@@ -23,8 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from goldilocks_batch.report import Report
-from goldilocks_batch.runner import Observer, RunSummary
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.run import Observer, RunSummary
 
 __all__ = ["console", "duration", "observer_for", "print_schema", "print_summary", "print_table_written"]
 
@@ -264,7 +264,7 @@ def _short(kind: pa.DataType) -> str:
 
 def print_schema() -> None:
     """The result table's columns and flags."""
-    from goldilocks_batch.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
+    from goldilocks_batch.results.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
 
     out = console()
     table = Table(title=RESULT_SCHEMA_ID, title_justify="left", box=None)

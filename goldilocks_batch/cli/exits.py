@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from goldilocks_batch.errors import GoldilocksError
+from goldilocks_batch.core.errors import GoldilocksError
 
 __all__ = ["Exit", "guarded"]
 

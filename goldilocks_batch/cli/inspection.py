@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from goldilocks_batch.batch import Batch
 from goldilocks_batch.cli.display import console
-from goldilocks_batch.config import RunConfig
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, InputError
-from goldilocks_batch.features.symmetry import Symmetry
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.features.table import BLOCKS, block_slices, column_names
-from goldilocks_batch.schema import FLAGS
-from goldilocks_batch.shard import Screener, Screening
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.results.schema import FLAGS
+from goldilocks_batch.screening.batch import Batch
+from goldilocks_batch.screening.pipeline import Screener, Screening
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.sources.sourceset import open_sources
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["print_inspection"]
 

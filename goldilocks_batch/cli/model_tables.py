@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from goldilocks_batch.artifacts.inventory import Status, entries_of, levels_of, status_of
+from goldilocks_batch.artifacts.registry import FileEntry, Registry
+from goldilocks_batch.artifacts.resolve import Entry, Places
 from goldilocks_batch.cli.display import console
-from goldilocks_batch.models.artifacts import Entry, Places
 from goldilocks_batch.models.convert import ConvertedRecord, check_conversion, read_conversion
-from goldilocks_batch.models.inventory import Status, entries_of, levels_of, status_of
-from goldilocks_batch.models.registry import FileEntry, Registry
 
 __all__ = ["print_model", "print_statuses", "print_trained"]
 
@@ -71,7 +71,7 @@ def print_trained(folder: Path) -> None:
     Raises:
         ModelError: it cannot be read.
     """
-    from goldilocks_batch.training.trained import read_trained
+    from goldilocks_batch.models.trained import read_trained
 
     converted = read_conversion(folder)
     if converted is not None:

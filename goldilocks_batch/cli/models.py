@@ -40,10 +40,10 @@ def list_models(artifacts: opt.Artifacts = None, registry: opt.Registry = None) 
 
     `goldilocks-batch models list --artifacts models/`
     """
+    from goldilocks_batch.artifacts.inventory import statuses
+    from goldilocks_batch.artifacts.pull import places_for
+    from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.cli.model_tables import print_statuses
-    from goldilocks_batch.models.inventory import statuses
-    from goldilocks_batch.models.pull import places_for
-    from goldilocks_batch.models.registry import load_registry
 
     places = places_for(artifacts, offline=True)
     print_statuses(statuses(load_registry(registry), places), places.folders)
@@ -68,11 +68,11 @@ def pull(
     `goldilocks-batch models pull all --to models/`   for a machine without internet: copy the folder there,
     `run --artifacts models/`
     """
-    from goldilocks_batch.errors import ErrorCode, ModelError
-    from goldilocks_batch.models.artifacts import advice, trained_folder
-    from goldilocks_batch.models.inventory import entries_of, levels_of
-    from goldilocks_batch.models.pull import Fetcher
-    from goldilocks_batch.models.registry import load_registry
+    from goldilocks_batch.artifacts.inventory import entries_of, levels_of
+    from goldilocks_batch.artifacts.pull import Fetcher
+    from goldilocks_batch.artifacts.registry import load_registry
+    from goldilocks_batch.artifacts.resolve import advice, trained_folder
+    from goldilocks_batch.core.errors import ErrorCode, ModelError
 
     known = load_registry(registry)
     if model != "all" and trained_folder(model, known) is not None:
@@ -109,9 +109,7 @@ def verify(
 
     `goldilocks-batch models verify rf --artifacts models/`
     """
-    from goldilocks_batch.cli.model_tables import print_statuses
-    from goldilocks_batch.models.artifacts import trained_folder
-    from goldilocks_batch.models.inventory import (
+    from goldilocks_batch.artifacts.inventory import (
         State,
         levels_of,
         status_of,
@@ -119,8 +117,10 @@ def verify(
         statuses,
         wrong_conversions,
     )
-    from goldilocks_batch.models.pull import places_for
-    from goldilocks_batch.models.registry import load_registry
+    from goldilocks_batch.artifacts.pull import places_for
+    from goldilocks_batch.artifacts.registry import load_registry
+    from goldilocks_batch.artifacts.resolve import trained_folder
+    from goldilocks_batch.cli.model_tables import print_statuses
 
     known, places = load_registry(registry), places_for(artifacts, offline=True)
     folder = None if model is None else trained_folder(model, known)
@@ -151,10 +151,10 @@ def show(model: _Name, artifacts: opt.Artifacts = None, registry: opt.Registry =
 
     `goldilocks-batch models show starter`
     """
+    from goldilocks_batch.artifacts.pull import places_for
+    from goldilocks_batch.artifacts.registry import load_registry
+    from goldilocks_batch.artifacts.resolve import trained_folder
     from goldilocks_batch.cli.model_tables import print_model, print_trained
-    from goldilocks_batch.models.artifacts import trained_folder
-    from goldilocks_batch.models.pull import places_for
-    from goldilocks_batch.models.registry import load_registry
 
     known = load_registry(registry)
     folder = trained_folder(model, known)
@@ -180,11 +180,11 @@ def convert(
 
     `goldilocks-batch models convert rf --confidence 0.95 --artifacts models/ --to models/`
     """
-    from goldilocks_batch.models.artifacts import trained_folder
+    from goldilocks_batch.artifacts.inventory import levels_of
+    from goldilocks_batch.artifacts.pull import places_for
+    from goldilocks_batch.artifacts.registry import load_registry
+    from goldilocks_batch.artifacts.resolve import trained_folder
     from goldilocks_batch.models.convert import convert_levels
-    from goldilocks_batch.models.inventory import levels_of
-    from goldilocks_batch.models.pull import places_for
-    from goldilocks_batch.models.registry import load_registry
 
     known, places = load_registry(registry), places_for(artifacts, offline=bool(offline))
     if trained_folder(model, known) is not None:
@@ -197,6 +197,6 @@ def convert(
 
 
 def _cache() -> Path:
-    from goldilocks_batch.models.cache import cache_folder
+    from goldilocks_batch.artifacts.cache import cache_folder
 
     return cache_folder()

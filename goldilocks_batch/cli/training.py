@@ -13,12 +13,12 @@ from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import Exit, guarded
 
 if TYPE_CHECKING:
-    from goldilocks_batch.config import RunConfig
-    from goldilocks_batch.runner import Observer
+    from goldilocks_batch.config.run import RunConfig
+    from goldilocks_batch.models.trained import Trained
+    from goldilocks_batch.runs.run import Observer
     from goldilocks_batch.training.judged import Judged
     from goldilocks_batch.training.labels import Target
     from goldilocks_batch.training.resources import Progress, Resources
-    from goldilocks_batch.training.trained import Trained
 
 _Remarks = Annotated[
     list[str] | None,
@@ -79,7 +79,7 @@ def rf(
 
     `goldilocks-batch train rf cgcnn-folder/ -c configs/train-rf.yaml -o model/ --workers 8`
     """
-    from goldilocks_batch.config import load_config
+    from goldilocks_batch.config.run import load_config
     from goldilocks_batch.training.recipes import train_model
     from goldilocks_batch.training.train import load_train_config
 
@@ -147,7 +147,7 @@ def alignn(
     `goldilocks-batch train alignn labels.parquet -c configs/train-alignn.yaml -o model/ --epochs 50`
     """
     from goldilocks_batch.cli.display import observer_for
-    from goldilocks_batch.config import load_config
+    from goldilocks_batch.config.run import load_config
     from goldilocks_batch.training.alignn import load_train_alignn_config, train_alignn
 
     options = load_train_alignn_config(
@@ -212,7 +212,7 @@ def calibrate(
     `goldilocks-batch calibrate starter labels.parquet --target k_dist -o calibrated/`
     """
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.config import load_config
+    from goldilocks_batch.config.run import load_config
     from goldilocks_batch.training.card import margin_table
     from goldilocks_batch.training.recipes import calibrate_model
 
@@ -277,11 +277,11 @@ def evaluate(
 
     `goldilocks-batch evaluate starter studies.parquet --at-most k_dist_at_most -o report/`
     """
+    from goldilocks_batch.artifacts.find import chosen_model
+    from goldilocks_batch.artifacts.inventory import levels_of
+    from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.config import load_config
-    from goldilocks_batch.models.chosen import chosen_model
-    from goldilocks_batch.models.inventory import levels_of
-    from goldilocks_batch.models.registry import load_registry
+    from goldilocks_batch.config.run import load_config
     from goldilocks_batch.training.card import report as tables
     from goldilocks_batch.training.published import evaluate_published
     from goldilocks_batch.training.recipes import evaluate_model
@@ -347,7 +347,7 @@ def suggest(
     `goldilocks-batch suggest screening/ -n 200 --training labels.parquet`
     """
     from goldilocks_batch.cli.display import console
-    from goldilocks_batch.config import load_config
+    from goldilocks_batch.config.run import load_config
     from goldilocks_batch.training.suggest import suggest_next
 
     settings = load_config(
@@ -387,7 +387,7 @@ def target_of(column: str | None, kind: str | None, at_most: str | None = None) 
     Raises:
         ConfigError: CONFIG_INVALID, the kind is not known.
     """
-    from goldilocks_batch.config import checked
+    from goldilocks_batch.config.checking import checked
     from goldilocks_batch.training.labels import Target
 
     given = {"column": column, "kind": kind, "at_most": at_most}
@@ -398,7 +398,7 @@ def target_of(column: str | None, kind: str | None, at_most: str | None = None) 
 def resources_of(settings: RunConfig, cache: Path | None) -> Iterator[Resources]:
     """How features are had, with their progress and that of the forests on the terminal."""
     from goldilocks_batch.cli.display import observer_for
-    from goldilocks_batch.cluster_features import default_cache, resources_for
+    from goldilocks_batch.training.executed import default_cache, resources_for
 
     with (
         observer_for(settings.quiet, "computing features", "structures") as features,
@@ -409,7 +409,7 @@ def resources_of(settings: RunConfig, cache: Path | None) -> Iterator[Resources]
 
 def _told(observer: Observer) -> Progress:
     """An observer of parts as one of forests or epochs."""
-    from goldilocks_batch.report import Report
+    from goldilocks_batch.results.report import Report
 
     begun = False
 

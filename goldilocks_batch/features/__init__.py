@@ -1,1 +1,1 @@
-"""Features of primitive cells: symmetry, composition, structure, SOAP, lattice, metallicity."""
+"""Features of crystals in blocks: composition, structure, SOAP, lattice, metallicity."""

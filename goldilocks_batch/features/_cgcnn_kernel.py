@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from goldilocks_batch.graphs._simd import FASTMATH, sigmoid32, softplus32
+from goldilocks_batch.networks._simd import FASTMATH, sigmoid32, softplus32
 
 __all__ = ["convolve"]
 

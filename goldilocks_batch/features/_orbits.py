@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.features.symmetry import Symmetry
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["distinct_atoms"]
 

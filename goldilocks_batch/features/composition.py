@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.errors import ErrorCode, FeatureError, Stage
+from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
 __all__ = ["composition_block", "composition_labels", "element_properties", "untabulated_element"]
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, FeatureError, ModelError, Stage
+from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features.composition import composition_block, untabulated_element
 from goldilocks_batch.features.lattice import lattice_block
 from goldilocks_batch.features.soap import Zeros, soap
 from goldilocks_batch.features.structure_block import structure_block
-from goldilocks_batch.features.symmetry import Symmetry
 from goldilocks_batch.features.table import BLOCKS, block_slices, column_names, n_columns
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["Features", "Featurizer", "Metallicity"]
 

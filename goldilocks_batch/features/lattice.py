@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.features.symmetry import Symmetry
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["LATTICE_LABELS", "lattice_block"]
 

@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.errors import ErrorCode, FeatureError, ModelError, Stage
+from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features._cgcnn_kernel import convolve
-from goldilocks_batch.graphs.collate import collate_bonds, pack, pool
-from goldilocks_batch.graphs.neighbours import Bonds, find_bonds
-from goldilocks_batch.graphs.radial import RadialBasis
-from goldilocks_batch.graphs.threads import one_thread
-from goldilocks_batch.graphs.weights import (
+from goldilocks_batch.networks.checkpoint import (
     Checkpoint,
     check_keys,
     constructor_number,
     read_checkpoint,
     read_element_table,
 )
+from goldilocks_batch.networks.graphs.collate import collate_bonds, pack, pool
+from goldilocks_batch.networks.graphs.neighbours import Bonds, find_bonds
+from goldilocks_batch.networks.radial import RadialBasis
+from goldilocks_batch.networks.threads import one_thread
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
 __all__ = ["N_METALLICITY", "Metallicity"]
 

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, FeatureError, Stage
+from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
 from goldilocks_batch.features._orbits import distinct_atoms
 from goldilocks_batch.features._soap_kernel import N_GAUSSIANS, average_power
-from goldilocks_batch.features.symmetry import Symmetry
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["NEIGHBOUR_RADIUS", "Zeros", "soap", "soap_labels"]
 

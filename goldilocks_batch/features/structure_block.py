@@ -16,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.features.symmetry import Symmetry
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["STRUCTURE_LABELS", "structure_block"]
 

@@ -6,10 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["BLOCKS", "SCHEMA_ID", "block_slices", "column_names", "n_columns"]
-
-#: Identifier of the 483-column schema in the records of published models.
-SCHEMA_ID = "comp_struct_soap_lattice_metal.v1"
+__all__ = ["BLOCKS", "block_slices", "column_names", "n_columns"]
 
 #: Blocks in the order of their columns, with their widths.
 BLOCKS: dict[str, int] = {"composition": 146, "structure": 6, "soap": 252, "lattice": 15, "metallicity": 64}

@@ -15,17 +15,17 @@ from typing import Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.errors import ErrorCode, FeatureError, GoldilocksError, ModelError, Stage
+from goldilocks_batch.core.errors import ErrorCode, FeatureError, GoldilocksError, ModelError, Stage
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.graphs.bonds import CrystalGraph, crystal_graph
-from goldilocks_batch.graphs.classes import BondClasses, bond_classes
-from goldilocks_batch.graphs.collate import GraphBatch, collate, pack
-from goldilocks_batch.graphs.weights import Checkpoint, read_element_table
-from goldilocks_batch.models.alignn_cpu import CpuEnsemble
-from goldilocks_batch.models.alignn_weights import N_ADDITIONAL, Architecture, read_networks
-from goldilocks_batch.models.devices import Precision, resolved_device
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
+from goldilocks_batch.networks.alignn.architecture import N_ADDITIONAL, Architecture, read_networks
+from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
+from goldilocks_batch.networks.checkpoint import Checkpoint, read_element_table
+from goldilocks_batch.networks.devices import Precision, resolved_device
+from goldilocks_batch.networks.graphs.bonds import CrystalGraph, crystal_graph
+from goldilocks_batch.networks.graphs.classes import BondClasses, bond_classes
+from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
 __all__ = [
     "Alignn",
@@ -195,7 +195,7 @@ class Alignn:
         on_cpu = CpuEnsemble(architecture, networks, table)
         ensemble: Ensemble = on_cpu
         if resolved_device(device) == "cuda":
-            from goldilocks_batch.models.alignn_torch import TorchEnsemble
+            from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
 
             ensemble = TorchEnsemble(architecture, networks, table, "cuda", precision)
         return cls(

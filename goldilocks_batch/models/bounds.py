@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ErrorCode, PredictionError, Stage
+from goldilocks_batch.core.errors import ErrorCode, PredictionError, Stage
 from goldilocks_batch.models.interface import RawBounds
 
 __all__ = ["SMALLEST_KDIST", "WIDE_RATIO", "Bounds", "finalise"]

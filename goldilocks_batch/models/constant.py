@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
+from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = ["AIIDA_BALANCED", "ConstantModel"]
 

@@ -18,11 +18,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from goldilocks_batch.errors import ErrorCode, ModelError, RunError
-from goldilocks_batch.features.table import SCHEMA_ID, column_names
-from goldilocks_batch.models.artifacts import Places, holding, level_of, resolve
-from goldilocks_batch.models.cache import read_pins
-from goldilocks_batch.models.folder import (
+from goldilocks_batch.artifacts.cache import read_pins
+from goldilocks_batch.artifacts.folder import (
     PLAIN_NAME,
     SHA256,
     ModelFolder,
@@ -33,10 +30,14 @@ from goldilocks_batch.models.folder import (
     read_arrays,
     sha256_of_bytes,
 )
+from goldilocks_batch.artifacts.record import SCHEMA_ID
+from goldilocks_batch.artifacts.registry import FileEntry, Registry, load_registry
+from goldilocks_batch.artifacts.resolve import Places, holding, level_of, resolve
+from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
+from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
+from goldilocks_batch.features.table import column_names
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
-from goldilocks_batch.models.registry import FileEntry, Registry, load_registry
-from goldilocks_batch.models.resolved import ResolvedFile, ResolvedModel, digested
 
 __all__ = [
     "PUBLISHED_BLOCKS",
@@ -188,7 +189,7 @@ def resolve_published(
         make: make a conversion that is not there.
 
     Raises:
-        ModelError: as :func:`~goldilocks_batch.models.artifacts.resolve` and :func:`with_conversion`.
+        ModelError: as :func:`~goldilocks_batch.artifacts.resolve.resolve` and :func:`with_conversion`.
     """
     given = {}
     if registry.model(name).kind == "forest":

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.models._forest_kernel import predict_rows
 
 __all__ = ["Forest"]

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.core.safe_pickle import objection
 from goldilocks_batch.models.forest import Forest
-from goldilocks_batch.pickles import objection
 
 __all__ = ["read_forest_pickle"]
 

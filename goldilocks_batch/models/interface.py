@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import GoldilocksError
+from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
+from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = ["Model", "ModelInputs", "RawBounds"]
 

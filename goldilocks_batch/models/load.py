@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, ModelError
+from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.models.devices import Precision
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
-from goldilocks_batch.models.resolved import ResolvedModel
+from goldilocks_batch.networks.devices import Precision
+from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = ["ForestModel", "SingleSite", "load_model"]
 
@@ -85,11 +85,11 @@ def load_model(
         _expect_level(forest, resolved)
         return ForestModel(forest, PUBLISHED_BLOCKS)
     if resolved.kind == "trained":
-        from goldilocks_batch.training.record import read_model
+        from goldilocks_batch.models.trained_forest import read_model
 
         return read_model(resolved.file("manifest").parent).at(resolved.confidence)
     if resolved.kind == "trained_alignn":
-        from goldilocks_batch.training.alignn_model import read_networks_of
+        from goldilocks_batch.models.trained_networks import read_networks_of
 
         model = read_networks_of(resolved.file("manifest").parent)
         return model.at(resolved.confidence, device=device, precision=precision)

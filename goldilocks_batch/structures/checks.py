@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
 __all__ = ["check", "from_cartesian", "overlapping_pair"]
 

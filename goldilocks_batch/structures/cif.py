@@ -16,8 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 from goldilocks_batch.structures.species import NUMBERS
 
 __all__ = ["lattice_from_parameters", "read_plain_cif"]

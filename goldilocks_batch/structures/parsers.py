@@ -1,6 +1,6 @@
 """Text of one structure as arrays; the only place where other libraries' parsers run.
 
-Whatever they raise becomes a :class:`~goldilocks_batch.errors.StructureError`, and what they warn about
+Whatever they raise becomes a :class:`~goldilocks_batch.core.errors.StructureError`, and what they warn about
 is kept from the terminal.
 """
 
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, Stage, StructureError
-from goldilocks_batch.sources import Format
+from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.checks import from_cartesian
 from goldilocks_batch.structures.cif import CELL_TAGS, FRACT_TAGS, lattice_from_parameters, read_plain_cif
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.sources.reference import Format
 from goldilocks_batch.structures.species import NUMBERS, atomic_number
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS
-from goldilocks_batch.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.structures.crystal import SYMBOLS
 
 __all__ = ["NUMBERS", "atomic_number", "atomic_numbers", "define_species"]
 

@@ -1,1 +1,1 @@
-"""Datasets, splits, forests, calibration and evaluation: from labels to a model that can be screened with."""
+"""From labels to a calibrated model: datasets, splits, forests, networks, evaluation."""

@@ -13,9 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from goldilocks_batch.graphs.weights import Checkpoint
+from goldilocks_batch.core.versions import versions
 from goldilocks_batch.models.alignn import Alignn, Graph, SingleSite, build_graphs
-from goldilocks_batch.models.alignn_fit import (
+from goldilocks_batch.models.calibration import Calibration, conformal_rank
+from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.models.trained_networks import (
+    TrainedNetworks,
+    positive,
+    read_networks_of,
+    write_networks,
+)
+from goldilocks_batch.networks.alignn.architecture import Architecture
+from goldilocks_batch.networks.checkpoint import Checkpoint
+from goldilocks_batch.networks.devices import resolved_device
+from goldilocks_batch.training.alignn_fit import (
     FitSettings,
     Fitted,
     Rows,
@@ -23,13 +34,7 @@ from goldilocks_batch.models.alignn_fit import (
     fit_networks,
     initial_weights,
 )
-from goldilocks_batch.models.alignn_weights import Architecture
-from goldilocks_batch.models.devices import resolved_device
-from goldilocks_batch.models.interface import ModelInputs
-from goldilocks_batch.provenance import versions
-from goldilocks_batch.training.alignn_model import TrainedNetworks, positive, read_networks_of, write_networks
 from goldilocks_batch.training.card import model_card, report
-from goldilocks_batch.training.conformal import Calibration, conformal_rank
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.elements import element_table, table_bytes
 from goldilocks_batch.training.evaluate import evaluate

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal, formula
-from goldilocks_batch.errors import ErrorCode, GoldilocksError, InputError
-from goldilocks_batch.schema import failure_schema
+from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, InputError
+from goldilocks_batch.results.schema import failure_schema
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal, formula
 from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
 from goldilocks_batch.training.labels import Labels, Target, read_labels
 
@@ -36,7 +36,7 @@ class Dataset:
         kdist: ``(n,)`` float64, 1/Å; NaN where only a limit is known.
         at_most: ``(n,)`` float64, 1/Å, a limit that the true label does not exceed; infinite for a label.
         lattices: ``(n, 3, 3)`` float64, Å, primitive cells.
-        crystals: ``(n,)`` of :class:`~goldilocks_batch.crystal.Crystal`, primitive cells.
+        crystals: ``(n,)`` of :class:`~goldilocks_batch.structures.crystal.Crystal`, primitive cells.
         n_sites: ``(n,)`` int64, of the primitive cell.
         n_elements: ``(n,)`` int64.
         systems: ``(n,)`` str, crystal systems.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.mesh import mesh
+from goldilocks_batch.kpoints.mesh import mesh
 from goldilocks_batch.training.dataset import SYSTEMS, Dataset
 
 __all__ = ["CONSTANTS", "Coverage", "Evaluation", "Level", "Spending", "evaluate", "mesh_points", "wilson"]

@@ -16,17 +16,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from goldilocks_batch.batch import Batch
-from goldilocks_batch.errors import ErrorCode, GoldilocksError, RunError, Stage
+from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS
+from goldilocks_batch.artifacts.resolved import ResolvedFile
+from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError, Stage
+from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.versions import versions
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names, n_columns
-from goldilocks_batch.featurization import build_featurizer
-from goldilocks_batch.models.resolved import ResolvedFile
-from goldilocks_batch.provenance import versions
-from goldilocks_batch.sink import atomic_path
-from goldilocks_batch.sources import ArraysPayload, FailedPayload, FilePayload, Reference, TextPayload
-from goldilocks_batch.training.model_record import FEATURE_SCHEMAS
+from goldilocks_batch.screening.batch import Batch
+from goldilocks_batch.screening.featurization import build_featurizer
+from goldilocks_batch.structures.sources.reference import (
+    ArraysPayload,
+    FailedPayload,
+    FilePayload,
+    Reference,
+    TextPayload,
+)
 
 __all__ = ["Compute", "Describer", "FeatureSet", "cached_features", "content_digest"]
 
@@ -38,7 +44,7 @@ class FeatureSet:
     """Which features a model takes, and of which structures: small, hashable, picklable.
 
     Attributes:
-        schema: one of :data:`~goldilocks_batch.training.model_record.FEATURE_SCHEMAS`.
+        schema: one of :data:`~goldilocks_batch.artifacts.record.FEATURE_SCHEMAS`.
         zeros: what stands for SOAP entries that vanish by symmetry.
         files: the metallicity network's, for schemas with that block.
         max_sites: the largest cell accepted, in sites as supplied.

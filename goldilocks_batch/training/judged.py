@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.training.card import report
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import Evaluation

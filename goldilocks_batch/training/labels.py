@@ -3,7 +3,7 @@
 ================  ===============================================================  =======================
 layout            structures                                                       target
 ================  ===============================================================  =======================
-Parquet manifest  any dialect of :mod:`goldilocks_batch.sources`                   a column
+Parquet manifest  any dialect of :mod:`goldilocks_batch.structures.sources`                   a column
 CGCNN folder      ``<id>.cif`` beside ``id_prop.csv``                              its second column
 ``summary.csv``   the path in a column ``cif``, ``cif_path``, ``cif_file``,        a column
                   ``path``, ``file`` or ``filename``; else ``<id>.cif`` beside
@@ -35,11 +35,12 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from goldilocks_batch.errors import ErrorCode, InputError
-from goldilocks_batch.sources import Reference, open_sources
-from goldilocks_batch.sources.columns import string_column
-from goldilocks_batch.sources.dialects import id_column
-from goldilocks_batch.sources.files import digest_of_file, reference_to_file
+from goldilocks_batch.core.errors import ErrorCode, InputError
+from goldilocks_batch.structures.sources.columns import string_column
+from goldilocks_batch.structures.sources.dialects import id_column
+from goldilocks_batch.structures.sources.files import digest_of_file, reference_to_file
+from goldilocks_batch.structures.sources.reference import Reference
+from goldilocks_batch.structures.sources.sourceset import open_sources
 
 __all__ = ["Labels", "Target", "read_labels", "read_structures", "some"]
 

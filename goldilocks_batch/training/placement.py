@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldilocks_batch.errors import ErrorCode, ModelError, RunError
-from goldilocks_batch.training.record import listed_files
+from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
+from goldilocks_batch.models.trained_forest import listed_files
 
 __all__ = ["placed", "refuse_occupied"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ErrorCode, RunError
+from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import Coverage, Evaluation, mesh_points
 

@@ -10,18 +10,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ConfigError, ErrorCode
-from goldilocks_batch.provenance import versions
+from goldilocks_batch.artifacts.record import Kind, ModelRecord
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.core.versions import versions
+from goldilocks_batch.models.calibration import Calibration
+from goldilocks_batch.models.trained import Trained, read_trained
+from goldilocks_batch.models.trained_forest import TrainedModel, read_model, write_model
 from goldilocks_batch.training.card import describe_training, model_card, report
-from goldilocks_batch.training.conformal import Calibration, Kind
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.judged import Judged, failures_file, write_judged
 from goldilocks_batch.training.labels import Target, some
-from goldilocks_batch.training.model_record import ModelRecord
 from goldilocks_batch.training.placement import placed, refuse_occupied
-from goldilocks_batch.training.record import TrainedModel, read_model, write_model
 from goldilocks_batch.training.resources import Resources, folder_of
 from goldilocks_batch.training.seen import Seen, overlap_with
 from goldilocks_batch.training.splits import holdout
@@ -34,7 +35,6 @@ from goldilocks_batch.training.train import (
     forests_to_grow,
     trainer_about,
 )
-from goldilocks_batch.training.trained import Trained, read_trained
 
 __all__ = [
     "Check",

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS, ModelRecord
+from goldilocks_batch.artifacts.resolve import STARTER, shipped_model
+from goldilocks_batch.artifacts.resolved import ResolvedFile
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.models.artifacts import STARTER, shipped_model
-from goldilocks_batch.models.resolved import ResolvedFile
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import Compute, FeatureSet
 from goldilocks_batch.training.labels import Target
-from goldilocks_batch.training.model_record import FEATURE_SCHEMAS, ModelRecord
 
 __all__ = ["Progress", "Resources", "checked_schema", "folder_of"]
 

@@ -18,10 +18,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import FeatureError
-from goldilocks_batch.graphs.neighbours import CUTOFF, MAX_NEIGHBOURS, find_bonds
-from goldilocks_batch.models.folder import ModelFolder, cannot_be_used, packed
+from goldilocks_batch.artifacts.folder import ModelFolder, cannot_be_used, packed
+from goldilocks_batch.core.errors import FeatureError
+from goldilocks_batch.networks.graphs.neighbours import CUTOFF, MAX_NEIGHBOURS, find_bonds
+from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.dataset import Dataset
 
 __all__ = ["Overlap", "Seen", "overlap_with"]

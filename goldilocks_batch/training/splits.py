@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.errors import ConfigError, ErrorCode
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
 __all__ = ["fold_numbers", "holdout"]
 

@@ -22,18 +22,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ConfigError, ErrorCode, InputError
-from goldilocks_batch.manifest import MANIFEST_SCHEMA
-from goldilocks_batch.provenance import RunRecord
-from goldilocks_batch.sink import atomic_path, read_results
-from goldilocks_batch.sources import Reference, open_sources
-from goldilocks_batch.structures import load
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError
+from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.models.trained import read_trained
+from goldilocks_batch.results.parts import read_results
+from goldilocks_batch.results.record import RunRecord
+from goldilocks_batch.runs.manifest import MANIFEST_SCHEMA
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.read import load
+from goldilocks_batch.structures.sources.reference import Reference
+from goldilocks_batch.structures.sources.sourceset import open_sources
 from goldilocks_batch.training.dataset import matrix
 from goldilocks_batch.training.features import FeatureSet, cached_features
 from goldilocks_batch.training.labels import read_structures
 from goldilocks_batch.training.resources import Resources, checked_schema, folder_of
-from goldilocks_batch.training.trained import read_trained
 
 __all__ = ["Suggestions", "Whitening", "suggest", "suggest_next"]
 

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from goldilocks_batch.config import checked, read_yaml
-from goldilocks_batch.errors import ConfigError, ErrorCode
-from goldilocks_batch.models.folder import SHA256
+from goldilocks_batch.artifacts.folder import SHA256
+from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS
+from goldilocks_batch.config.checking import checked, read_yaml
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.models.calibration import LEVELS, Calibration, conformal_rank
 from goldilocks_batch.models.forest import Forest
-from goldilocks_batch.training.conformal import LEVELS, Calibration, conformal_rank
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.forest import ForestSettings, train_forest
 from goldilocks_batch.training.labels import Target
-from goldilocks_batch.training.model_record import FEATURE_SCHEMAS
 from goldilocks_batch.training.splits import fold_numbers, holdout
 
 __all__ = [

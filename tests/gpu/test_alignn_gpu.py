@@ -9,10 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.models.alignn import Alignn
-from goldilocks_batch.models.alignn_weights import checkpoints_in
 from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.networks.alignn.architecture import checkpoints_in
+from goldilocks_batch.structures.crystal import Crystal
 from tests.random_networks import (
     alignn_arguments,
     alignn_state,

@@ -14,11 +14,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from goldilocks_batch.attempt import Assignment
-from goldilocks_batch.errors import ErrorCode
-from goldilocks_batch.report import Report
-from goldilocks_batch.shard import Screener, Screening
-from goldilocks_batch.sources import Reference, open_sources
+from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.attempt import Assignment
+from goldilocks_batch.screening.pipeline import Screener, Screening
+from goldilocks_batch.structures.sources.reference import Reference
+from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.runs import config
 
 Crime = Literal["crash", "hang", "eat", "poison", "ravage"]

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from goldilocks_batch.attempt import Assignment
 from goldilocks_batch.cli.app import main
-from goldilocks_batch.cluster.worker import Job
-from goldilocks_batch.plan import Shard
-from goldilocks_batch.shard import Screening
+from goldilocks_batch.execution.job import Job
+from goldilocks_batch.results.shards import Shard
+from goldilocks_batch.runs.attempt import Assignment
+from goldilocks_batch.screening.pipeline import Screening
 from tests.integration.culprits import Sabotaged
 
 job_of = Assignment.job

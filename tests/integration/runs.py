@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldilocks_batch import RunConfig
-from goldilocks_batch.report import Report
+from goldilocks_batch.results.report import Report
 
 
 class Recorder:

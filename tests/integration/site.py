@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 from distributed import Client
 
-from goldilocks_batch.cluster.joined import JoinedPool
+from goldilocks_batch.execution.dask.joined import JoinedPool
 
 
 class Site:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from goldilocks_batch.errors import ErrorCode
-from goldilocks_batch.report import Report
-from goldilocks_batch.shard import Screener, Screening
-from goldilocks_batch.sources import Reference
+from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.screening.pipeline import Screener, Screening
+from goldilocks_batch.structures.sources.reference import Reference
 
 
 @dataclass(frozen=True)

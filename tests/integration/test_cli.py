@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from goldilocks_batch.errors import ErrorCode
-from goldilocks_batch.schema import COLUMNS, FLAGS
-from goldilocks_batch.sink import read_results
+from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.results.parts import read_results
+from goldilocks_batch.results.schema import COLUMNS, FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "tests" / "registry-standins.toml"

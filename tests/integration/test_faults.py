@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import RunConfig, read_results
-from goldilocks_batch.cluster.specs import dask_executor
-from goldilocks_batch.runner import Assignment, process
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.execution.select import dask_executor
+from goldilocks_batch.runs.run import Assignment, process
+from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Crime, Sabotaged
 from tests.integration.runs import (
     Recorder,
@@ -105,7 +105,7 @@ def children() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if "goldilocks_batch.cluster.child" in " ".join(child.cmdline())
+        if "goldilocks_batch.execution.child" in " ".join(child.cmdline())
     ]
 
 

@@ -17,16 +17,16 @@ import pytest
 from distributed.client import Future
 
 from goldilocks_batch import read_results
-from goldilocks_batch.cluster.dask import DaskExecutor
-from goldilocks_batch.cluster.executor import Done
-from goldilocks_batch.cluster.joined import JoinedPool
-from goldilocks_batch.cluster.leaving import Leave, Leaving
-from goldilocks_batch.cluster.tasks import Ration
-from goldilocks_batch.errors import RunError
-from goldilocks_batch.plan import Shard
-from goldilocks_batch.runner import Assignment, process
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.core.errors import RunError
+from goldilocks_batch.execution.dask.executor import DaskExecutor
+from goldilocks_batch.execution.dask.joined import JoinedPool
+from goldilocks_batch.execution.dask.leaving import Leave, Leaving
+from goldilocks_batch.execution.dask.tasks import Ration
+from goldilocks_batch.execution.executor import Done
+from goldilocks_batch.results.shards import Shard
+from goldilocks_batch.runs.run import Assignment, process
+from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import logged
 from tests.integration.runs import Recorder, command, config, finish, structures_begun, wait_for_parts
 from tests.integration.site import Site, TendedPool, hiding
@@ -101,7 +101,7 @@ def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_go
 def test_workers_leave_with_nothing_in_hand(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
+    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 0.5)
     assignment = logged(manifest, tmp_path, pause=1.0)
     pool = TendedPool(site)
     pool.plugins = (Leaving({"": Leave(6.0, 0.5)}),)
@@ -118,7 +118,7 @@ def test_workers_leave_with_nothing_in_hand(
 def test_workers_killed_at_twenty_random_moments(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
+    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 0.5)
     assignment = logged(manifest, tmp_path, pause=0.6)
     done, rng = threading.Event(), random.Random(7)
     killed: list[int] = []
@@ -153,7 +153,7 @@ def test_workers_killed_at_twenty_random_moments(
 def test_an_answer_lost_with_its_worker_is_given_again(
     site: Site, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 2.0)
+    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 2.0)
     assignment = logged(manifest, tmp_path)
     results = assignment.folder
     site.add_worker()

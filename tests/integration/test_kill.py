@@ -43,7 +43,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(process.pid).children(recursive=True)
-        if "goldilocks_batch.cluster.child" in " ".join(child.cmdline())
+        if "goldilocks_batch.execution.child" in " ".join(child.cmdline())
     ]
 
 

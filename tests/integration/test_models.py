@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hub_server import COMMIT, Fault, Hub, serving  # type: ignore[import-not-found]  # in tests/
 
 from goldilocks_batch import read_results
-from goldilocks_batch.models.artifacts import shipped_model
+from goldilocks_batch.artifacts.resolve import shipped_model
+from tests.hub_server import COMMIT, Fault, Hub, serving
 
 REGISTRY = Path(__file__).resolve().parents[1] / "registry-standins.toml"
 

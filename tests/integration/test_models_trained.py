@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_data import write_labelled  # type: ignore[import-not-found]  # in tests/
 
 from goldilocks_batch import predict
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.errors import ErrorCode, ModelError
-from goldilocks_batch.features.table import SCHEMA_ID
-from goldilocks_batch.models.artifacts import Places, resolve_files
-from goldilocks_batch.models.registry import load_registry
+from goldilocks_batch.artifacts.record import SCHEMA_ID
+from goldilocks_batch.artifacts.registry import load_registry
+from goldilocks_batch.artifacts.resolve import Places, resolve_files
+from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.forest import ForestSettings
 from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.recipes import train_model
 from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.train import CalibrationSettings, TrainConfig
+from tests.training_data import write_labelled
 
 pytestmark = pytest.mark.shared
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import read_results
-from goldilocks_batch.cluster.dask import DaskExecutor
-from goldilocks_batch.cluster.pool import SETTINGS
-from goldilocks_batch.cluster.tasks import Ration
-from goldilocks_batch.runner import process
+from goldilocks_batch.execution.dask.executor import DaskExecutor
+from goldilocks_batch.execution.dask.pool import SETTINGS
+from goldilocks_batch.execution.dask.tasks import Ration
+from goldilocks_batch.runs.run import process
 from tests.integration.culprits import logged
 from tests.integration.runs import Recorder, structures_begun
 from tests.integration.site import Site, TendedPool
@@ -34,7 +34,7 @@ class WideSite(Site):
 def test_a_structure_that_takes_workers_along_fails_alone(
     manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 0.5)
+    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 0.5)
     name = "distributed.scheduler.allowed-failures"
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(SETTINGS[name]))
     ids = pq.read_table(manifest)["id"].to_pylist()

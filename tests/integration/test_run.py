@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import RunConfig, load_config, read_results, run
-from goldilocks_batch.errors import ConfigError, ErrorCode, RunError
-from goldilocks_batch.report import Report
-from goldilocks_batch.schema import result_schema
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.schema import result_schema
 
 
 def impatient() -> AbstractContextManager[object]:

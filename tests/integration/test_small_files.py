@@ -42,8 +42,8 @@ import pyarrow.parquet as pq
 pq.read_metadata = counted("read_metadata", pq.read_metadata)  # nor does reading by C++
 
 from goldilocks_batch import RunConfig
-from goldilocks_batch.attempt import begun
-from goldilocks_batch.runner import executor_for, process, Silent
+from goldilocks_batch.runs.attempt import begun
+from goldilocks_batch.runs.run import executor_for, process, Silent
 from tests.integration.slow_work import SlowScreening
 from dataclasses import replace
 

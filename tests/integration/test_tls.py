@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("cryptography")
 
 from goldilocks_batch import read_results
-from goldilocks_batch.cluster.security import issue_certificate
+from goldilocks_batch.execution.slurm.security import issue_certificate
 from tests.integration.runs import command
 from tests.integration.site import Site
 

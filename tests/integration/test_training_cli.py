@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from training_data import labelled_rows, write_labelled  # type: ignore[import-not-found]  # in tests/
 
-from goldilocks_batch.sink import read_results
+from goldilocks_batch.models.trained_forest import read_model
+from goldilocks_batch.results.parts import read_results
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.labels import Target
-from goldilocks_batch.training.record import read_model
 from goldilocks_batch.training.train import bounds_of
+from tests.training_data import labelled_rows, write_labelled
 
 ROWS = 90
 SMALL = {

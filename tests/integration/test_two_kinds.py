@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import RunConfig, read_results, run
-from goldilocks_batch.cluster.specs import dask_executor
-from goldilocks_batch.errors import ErrorCode
-from goldilocks_batch.provenance import record_of
-from goldilocks_batch.report import Report
-from goldilocks_batch.runner import Assignment, Silent, process
-from goldilocks_batch.shard import Prepared, Screener, Screening
-from goldilocks_batch.sources import Reference, open_sources
+from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.execution.select import dask_executor
+from goldilocks_batch.results.record import record_of
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.run import Assignment, Silent, process
+from goldilocks_batch.screening.pipeline import Prepared, Screener, Screening
+from goldilocks_batch.structures.sources.reference import Reference
+from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Crime, commit
 
 pytestmark = pytest.mark.slow

@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.graphs.collate import collate, pack
-from goldilocks_batch.graphs.weights import read_element_table
 from goldilocks_batch.models.alignn import Alignn
-from goldilocks_batch.models.alignn_cpu import CpuEnsemble
-from goldilocks_batch.models.alignn_torch import TorchEnsemble
-from goldilocks_batch.models.alignn_weights import checkpoints_in, read_networks
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
+from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
+from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
+from goldilocks_batch.networks.checkpoint import read_element_table
+from goldilocks_batch.networks.graphs.collate import collate, pack
+from goldilocks_batch.structures.crystal import Crystal
 
 pytestmark = pytest.mark.shared
 

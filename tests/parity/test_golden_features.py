@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.soap import soap
-from goldilocks_batch.features.symmetry import find_symmetry
 from goldilocks_batch.features.table import block_slices
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.symmetry import find_symmetry
 
 pytestmark = pytest.mark.shared
 

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from goldilocks_batch.models.artifacts import Places, resolve
+from goldilocks_batch.artifacts.registry import load_registry
+from goldilocks_batch.artifacts.resolve import Places, resolve
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.convert import load_forest, with_conversion
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
 from goldilocks_batch.models.interface import RawBounds
-from goldilocks_batch.models.registry import load_registry
 
 pytestmark = pytest.mark.shared
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core.structure import Structure
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.graphs.bonds import crystal_graph
-from goldilocks_batch.graphs.neighbours import find_bonds
+from goldilocks_batch.networks.graphs.bonds import crystal_graph
+from goldilocks_batch.networks.graphs.neighbours import find_bonds
+from goldilocks_batch.structures.crystal import Crystal
 
 pytestmark = pytest.mark.shared
 

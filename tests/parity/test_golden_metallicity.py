@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core.structure import Structure
 
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.features.metallicity import N_METALLICITY, Metallicity
+from goldilocks_batch.structures.crystal import Crystal
 
 pytestmark = pytest.mark.shared
 

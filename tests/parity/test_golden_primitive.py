@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from goldilocks_batch.sources import Format, Reference, TextPayload
-from goldilocks_batch.structures import load, primitive_cell
+from goldilocks_batch.structures.primitive import primitive_cell
+from goldilocks_batch.structures.read import load
+from goldilocks_batch.structures.sources.reference import Format, Reference, TextPayload
 
 pytestmark = pytest.mark.shared
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
 from goldilocks_batch import RunConfig, predict
-from goldilocks_batch.batch import Batch
-from goldilocks_batch.featurization import Featurization
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
-from goldilocks_batch.sources import ArraysPayload, Reference
+from goldilocks_batch.screening.batch import Batch
+from goldilocks_batch.screening.featurization import Featurization
+from goldilocks_batch.structures.sources.reference import ArraysPayload, Reference
 
 pytestmark = pytest.mark.shared
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.features.metallicity import Metallicity
-from goldilocks_batch.graphs.neighbours import find_bonds
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.networks.graphs.neighbours import find_bonds
+from goldilocks_batch.structures.crystal import Crystal
 from tests.random_networks import (
     alignn_arguments,
     alignn_state,

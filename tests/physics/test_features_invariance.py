@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from goldilocks_batch.crystal import Crystal
 from goldilocks_batch.features.composition import composition_block
 from goldilocks_batch.features.soap import soap
-from goldilocks_batch.features.symmetry import find_symmetry
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.symmetry import find_symmetry
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 BCC = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]])

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import SYMBOLS, Crystal
-from goldilocks_batch.features.symmetry import find_symmetry
-from goldilocks_batch.mesh import irreducible_count, mesh, reciprocal_lengths, rotations_in_cell
+from goldilocks_batch.kpoints.mesh import irreducible_count, mesh, reciprocal_lengths, rotations_in_cell
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
+from goldilocks_batch.structures.symmetry import find_symmetry
 
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 HEX = np.array([[1.0, 0.0, 0.0], [-0.5, np.sqrt(0.75), 0.0], [0.0, 0.0, 1.6]])

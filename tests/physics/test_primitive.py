@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from goldilocks_batch.crystal import Crystal
-from goldilocks_batch.structures import primitive_cell
 from goldilocks_batch.structures.checks import overlapping_pair
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.primitive import primitive_cell
 
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 BCC = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]])

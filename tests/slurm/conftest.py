@@ -59,7 +59,7 @@ def structures_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 LOGGING = """
 import sys
 
-if "goldilocks_batch.cluster.child" in sys.orig_argv:
+if "goldilocks_batch.execution.child" in sys.orig_argv:
     from goldilocks_batch.cluster import worker
 
     run_job = worker.run_job

@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import RunConfig, read_results, run
-from goldilocks_batch.cluster.dask import DaskExecutor
-from goldilocks_batch.cluster.specs import dask_executor
-from goldilocks_batch.errors import RunError
-from goldilocks_batch.runner import Assignment, process
-from goldilocks_batch.shard import Screening
-from goldilocks_batch.sink import scan_parts
-from goldilocks_batch.sources import open_sources
+from goldilocks_batch.core.errors import RunError
+from goldilocks_batch.execution.dask.executor import DaskExecutor
+from goldilocks_batch.execution.select import dask_executor
+from goldilocks_batch.results.parts import scan_parts
+from goldilocks_batch.runs.run import Assignment, process
+from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Sabotaged
 from tests.integration.runs import Recorder
 from tests.slurm.single_node import Slurm, wait_for_parts
@@ -311,8 +311,8 @@ def test_what_cannot_run_is_said_at_once(
 def test_jobs_that_never_report_end_the_run(
     wrong: dict[str, str], complaint: str, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_EVERY", 1.0)
-    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 1.0)
+    monkeypatch.setattr("goldilocks_batch.execution.slurm.pool._ASK_EVERY", 1.0)
+    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 1.0)
     values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": KIND, **wrong})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     with pytest.raises(RunError, match=complaint):
@@ -335,9 +335,9 @@ def paused_run(
     Returns:
         What was told, and structures begun.
     """
-    monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_EVERY", 1.0)
-    monkeypatch.setattr("goldilocks_batch.cluster.slurm._ASK_SELDOM", 4.0)
-    monkeypatch.setattr("goldilocks_batch.cluster.dask._LOOK_EVERY", 1.0)
+    monkeypatch.setattr("goldilocks_batch.execution.slurm.pool._ASK_EVERY", 1.0)
+    monkeypatch.setattr("goldilocks_batch.execution.slurm.pool._ASK_SELDOM", 4.0)
+    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 1.0)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     config = RunConfig.model_validate(
         {**options(folder / "run", **({"jobs": 2} | changes)), "inputs": [manifest]}

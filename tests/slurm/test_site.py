@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from goldilocks_batch.cluster.site import partitions
-from goldilocks_batch.config import load_config
+from goldilocks_batch.config.run import load_config
+from goldilocks_batch.execution.slurm.site import partitions
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
 

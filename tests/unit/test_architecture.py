@@ -18,41 +18,26 @@ import goldilocks_batch
 PACKAGE = Path(goldilocks_batch.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-#: Stages in the order of the flow; a module may import from its own stage and from earlier ones.
-STAGES = [
-    ["errors", "crystal", "jobs", "config", "atomic", "pickles"],
-    ["sources"],
-    ["structures"],
-    ["features.symmetry", "features._operations"],
-    ["graphs"],
-    ["features"],
-    [
-        "mesh",
-        "models",
-        "training.conformal",
-        "training.model_record",
-        "training.record",
-        "training.alignn_model",
-        "training.trained",
-    ],
-    ["schema", "report"],
-    ["batch"],
-    ["rows"],
-    ["featurization"],
-    ["shard"],
-    ["plan"],
-    ["sink", "lock"],
-    ["manifest"],
-    ["provenance"],
-    ["training"],
-    ["cluster"],
-    ["attempt", "compact", "isolation", "sizing", "status"],
-    ["runner", "featurize", "api"],
-    ["cluster_features"],
-    ["submission", "doctor"],
-    ["preview"],
-    ["cli"],
+#: The rooms in the order of the flow; a module may import from its own room and from those before it.
+ROOMS = [
+    "core",
+    "config",
+    "artifacts",
+    "structures",
+    "kpoints",
+    "networks",
+    "features",
+    "models",
+    "results",
+    "screening",
+    "execution",
+    "runs",
+    "training",
+    "cli",
 ]
+
+#: Rooms that know the configuration of a run; all others are told what they need.
+CONFIGURED = {"config", "execution", "runs", "training", "cli"}
 
 
 def imports(path: Path) -> set[str]:
@@ -70,15 +55,9 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def stage_of(module: str) -> int | None:
-    """Index of the stage that names the module most closely."""
-    matches = [
-        (len(name), level)
-        for level, names in enumerate(STAGES)
-        for name in names
-        if module == name or module.startswith(name + ".")
-    ]
-    return max(matches)[1] if matches else None
+def room_of(module: str) -> str:
+    """The room of a module, given without the package's name; empty for the package itself."""
+    return module.split(".")[0] if "." in module or module in ROOMS else ""
 
 
 def rank(name: str) -> tuple[int, str]:
@@ -87,30 +66,48 @@ def rank(name: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_only_the_cluster_knows_dask(path: Path) -> None:
+def test_only_execution_knows_dask(path: Path) -> None:
     roots = {name.split(".")[0] for name in imports(path)}
-    if path.parent.name != "cluster":
+    if room_of(name_of(path)) != "execution":
         assert not roots & {"dask", "distributed", "dask_jobqueue"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_networks_know_torch(path: Path) -> None:
     roots = {name.split(".")[0] for name in imports(path)}
-    allowed = path.parent.name in ("graphs", "models") or name_of(path) == "features.metallicity"
-    assert allowed or "torch" not in roots
+    assert room_of(name_of(path)) in ("networks", "models", "training") or "torch" not in roots
     assert "torch_geometric" not in roots  # what is compared with is no part of the package
 
 
+def test_every_room_has_its_place_and_says_what_it_is() -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(ROOMS)
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= {"__init__", "__main__"}
+    for package in PACKAGE.rglob("__init__.py"):
+        said = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8")))
+        assert len((said or "").split()) > 5, f"{package} does not say what belongs there"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_stages_import_earlier_stages_only(path: Path) -> None:
-    own = stage_of(name_of(path).removesuffix(".__init__"))
-    if own is None:
-        assert name_of(path) in ("__init__", "__main__"), "a module outside every stage: add it to STAGES"
+def test_rooms_import_nothing_from_rooms_after_them(path: Path) -> None:
+    own = room_of(name_of(path).removesuffix(".__init__"))
+    if not own:
         return
     for name in imports(path):
-        if name.startswith("goldilocks_batch."):
-            other = stage_of(name.removeprefix("goldilocks_batch."))
-            assert other is None or other <= own, f"{name_of(path)} imports {name}"
+        ours, _, module = name.partition(".")
+        other = room_of(module) if ours == "goldilocks_batch" else ""
+        assert not other or ROOMS.index(other) <= ROOMS.index(own), f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_some_rooms_know_the_configuration_of_a_run(path: Path) -> None:
+    named = "goldilocks_batch.config.run" in imports(path)
+    assert not named or room_of(name_of(path)) in {*CONFIGURED, "", "__init__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_can_be_read_at_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
 
 @pytest.mark.parametrize(
@@ -166,7 +163,7 @@ def test_models_without_networks_need_no_torch(model: str) -> None:
     code = (
         "import sys; sys.modules['torch_geometric'] = None\n"
         "import numpy as np, goldilocks_batch\n"
-        "from goldilocks_batch.crystal import Crystal\n"
+        "from goldilocks_batch.structures.crystal import Crystal\n"
         "crystal = Crystal(4.0 * np.eye(3), np.zeros((1, 3)), np.array([29]))\n"
         f"table = goldilocks_batch.predict([crystal], model={model!r})\n"
         "print(table['status'].to_pylist(), 'torch' in sys.modules)"
@@ -183,7 +180,7 @@ def test_published_models_need_torch_on_a_gpu_alone(model: str, shared: Path) ->
     code = (
         "import sys\n"
         "import numpy as np, goldilocks_batch\n"
-        "from goldilocks_batch.crystal import Crystal\n"
+        "from goldilocks_batch.structures.crystal import Crystal\n"
         "crystal = Crystal(4.0 * np.eye(3), np.array([[0.0] * 3, [0.5] * 3]), np.array([29, 8]))\n"
         f"options = dict(artifacts={str(shared / 'hub')!r}, registry={str(registry)!r})\n"
         f"table = goldilocks_batch.predict([crystal], model={model!r}, **options)\n"

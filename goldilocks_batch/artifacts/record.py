@@ -1,0 +1,194 @@
+"""What ``model.json`` holds: the Goldilocks record format, as far as it is used here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from goldilocks_batch.artifacts.folder import PLAIN_NAME, SHA256, RecordPart
+
+__all__ = [
+    "COLUMN_DIGESTS",
+    "FEATURE_SCHEMAS",
+    "SCHEMA_ID",
+    "Artifacts",
+    "Kind",
+    "ModelRecord",
+    "NetworkArtifacts",
+]
+
+#: How calibration rows are set aside: a split of their own, or every row once by cross-validation.
+Kind = Literal["split", "cross"]
+
+#: Identifier of the 483-column schema in the records of published models.
+SCHEMA_ID = "comp_struct_soap_lattice_metal.v1"
+
+#: Feature schemas and their blocks; only the last needs a downloaded network.
+FEATURE_SCHEMAS: dict[str, tuple[str, ...]] = {
+    "comp_lattice.v1": ("composition", "lattice"),
+    "comp_struct_lattice.v1": ("composition", "structure", "lattice"),
+    "comp_struct_soap_lattice.v1": ("composition", "structure", "soap", "lattice"),
+    SCHEMA_ID: ("composition", "structure", "soap", "lattice", "metallicity"),
+    "comp_struct_lattice_metal.v1": ("composition", "structure", "lattice", "metallicity"),
+}
+
+#: Sha256 of each schema's column names, one a line: another name or order is another schema.
+COLUMN_DIGESTS = {
+    "comp_lattice.v1": "233eebd1516e66d691db3e00224b25b6861ff06619e7b72ea21b92878fa45f42",
+    "comp_struct_lattice.v1": "6e318b30c75a64ff43d7816d067850538d731a3902293e3964676d6c5cb1c122",
+    "comp_struct_soap_lattice.v1": "e0d80da3feab0e45b7f9bb65911afb277cb872e8cfd171c776dcad12cbdce7af",
+    SCHEMA_ID: "58e5a2a1e6e60a953094f6621dea46dc62c743dccd282ec258613c697010fbc1",
+    "comp_struct_lattice_metal.v1": "713da4dbc314a22b6aeee620552c425af075b57bc7dbc08b508035722f9fc239",
+}
+
+
+class Artifacts(RecordPart):
+    """The files that make the model."""
+
+    estimator: Literal["forest.safetensors"] = "forest.safetensors"
+    estimator_sha256: str = Field(pattern=SHA256)
+    calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
+    calibration_sha256: str = Field(pattern=SHA256)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files."""
+        return self.estimator, self.calibration
+
+
+class NetworkArtifacts(RecordPart):
+    """The files that make an ensemble of networks.
+
+    Attributes:
+        networks: checkpoints by the quantile they predict, ascending, as ``0.05``.
+    """
+
+    networks: dict[str, tuple[str, ...]] = Field(min_length=2)
+    elements: Literal["elements.json"] = "elements.json"
+    calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
+    calibration_sha256: str = Field(pattern=SHA256)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files."""
+        return *(name for group in self.networks.values() for name in group), self.elements, self.calibration
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Predicted ones, ascending."""
+        return tuple(float(quantile) for quantile in self.networks)
+
+
+class CalibrationAbout(RecordPart):
+    """How bounds are calibrated; ``margins`` (log kdist) are for people, loading computes them anew.
+
+    ``dataset`` describes the labels if they are others than those of the training.
+    """
+
+    method: Literal["conformalized_quantile_regression"] = "conformalized_quantile_regression"
+    scale: Literal["log"] = "log"
+    kind: Kind
+    dataset: dict[str, Any] | None = None
+    rows: int = Field(ge=1)
+    guarantee: str
+    margins: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+
+class Required(RecordPart):
+    """A file of another model that the features need."""
+
+    name: str
+    file: str
+    record_id: str
+    sha256: str = Field(pattern=SHA256)
+
+
+class Runtime(RecordPart):
+    """What predicts."""
+
+    id: str = "goldilocks-batch"
+    version: str
+
+
+class TargetAbout(RecordPart):
+    """What is predicted."""
+
+    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"]
+    name: str = "k_distance"
+    units: Literal["1/angstrom"]
+
+
+class TrainingAbout(RecordPart):
+    """The labels: what a user should know of them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    dataset: str = ""
+    dataset_sha256: str = ""
+    labels: int = 0
+    elements: tuple[str, ...] = ()
+    sites: dict[str, int] = Field(default_factory=dict)
+
+
+class ModelRecord(RecordPart):
+    """``model.json``.
+
+    Attributes:
+        training: labels, elements, cell sizes, settings: what a user should know of the data.
+        evaluation: figures on rows that the model they were measured on never saw.
+        remarks: for the summary of a run, a sentence each.
+    """
+
+    record_schema_version: Literal["goldilocks_batch.model_record.v1"] = "goldilocks_batch.model_record.v1"
+    record_origin: str
+    name: str = Field(pattern=PLAIN_NAME)
+    task: Literal["k_distance"] = "k_distance"
+    role: Literal["quantile_forest", "alignn_ensemble"] = "quantile_forest"
+    artifacts: Artifacts | NetworkArtifacts
+    calibration: CalibrationAbout
+    feature_schema: str
+    feature_columns: tuple[str, ...]
+    feature_parameters: dict[str, Any]
+    quantiles: tuple[float, ...]
+    quantile_rule: Literal["meinshausen_weights.linear.v1", "network_mean.v1"] = (
+        "meinshausen_weights.linear.v1"
+    )
+    requires_artifacts: tuple[Required, ...] = ()
+    runtime: Runtime
+    seed: int
+    deterministic: bool = True
+    target: TargetAbout
+    trainer: dict[str, Any]
+    training: TrainingAbout = TrainingAbout()
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @field_validator("feature_schema")
+    @classmethod
+    def _schema_is_known(cls, schema: str) -> str:
+        if schema not in FEATURE_SCHEMAS:
+            raise ValueError(f"feature schema '{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
+        return schema
+
+    @model_validator(mode="after")
+    def _role_fits_files(self) -> ModelRecord:
+        if (self.role == "alignn_ensemble") != isinstance(self.artifacts, NetworkArtifacts):
+            raise ValueError(f"a model of role {self.role} is not made of such files")
+        return self
+
+    @property
+    def feature_blocks(self) -> tuple[str, ...]:
+        """The blocks of features, in order."""
+        return FEATURE_SCHEMAS[self.feature_schema]
+
+    @property
+    def training_elements(self) -> tuple[str, ...]:
+        """Symbols of the elements that it was trained on."""
+        return self.training.elements
+
+    @property
+    def largest_cell(self) -> float:
+        """Sites of the largest primitive cell that it was trained on; infinite if that is not known."""
+        return self.training.sites.get("largest", math.inf)

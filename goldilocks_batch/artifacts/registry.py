@@ -1,0 +1,186 @@
+"""The registry: for every model its files, their revisions and digests, and what its numbers mean."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from goldilocks_batch.artifacts.folder import PLAIN_NAME, SHA256
+from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.core.text import nearest
+
+__all__ = [
+    "STARTER",
+    "FileEntry",
+    "FolderEntry",
+    "LevelEntry",
+    "ModelEntry",
+    "Registry",
+    "level_name",
+    "load_registry",
+]
+
+#: The model that comes with the package.
+STARTER = "starter"
+
+#: Roles that must be one file each, and roles that may be a folder of them, for every kind of model.
+_ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",)}
+_FOLDERS = {"alignn": ("lower", "median", "upper")}
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Located(_Entry):
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    path: str
+    revision: str | None = None
+    host: Literal["huggingface", "github"] = "huggingface"
+
+    @field_validator("repository")
+    @classmethod
+    def _is_a_repository(cls, repository: str) -> str:
+        if any(part in (".", "..") for part in repository.split("/")):
+            raise ValueError("repository must be <organisation>/<repository>")
+        return repository
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        parts = path.split("/")
+        if (
+            path.startswith("/")
+            or "\\" in path
+            or not all(parts)
+            or any(part in (".", "..") for part in parts)
+        ):
+            raise ValueError("must be a relative path inside the repository, with forward slashes")
+        return path
+
+
+class FileEntry(_Located):
+    """One file of a repository; without a digest it is not pinned."""
+
+    sha256: str | None = Field(None, pattern=SHA256)
+    size: int | None = Field(None, ge=0)
+
+
+class FolderEntry(_Located):
+    """A folder of checkpoints that are evaluated together; unpinned ones are taken as they are found."""
+
+    ending: str = Field(".ckpt", pattern=r"^\.[A-Za-z0-9]+$")
+    sha256: dict[Annotated[str, Field(pattern=PLAIN_NAME)], Annotated[str, Field(pattern=SHA256)]] = {}
+
+
+class LevelEntry(_Entry):
+    """What belongs to one confidence level.
+
+    ``files`` maps a role (``forest``, ``lower`` …) to the name of a file or folder entry.  ``correction``
+    (1/Å) is subtracted from the lower and added to the upper bound.  ``kdist`` is a constant model's
+    constant (1/Å).
+    """
+
+    files: dict[str, str] = {}
+    correction: float = 0.0
+    kdist: float | None = Field(None, gt=0)
+
+
+class ModelEntry(_Entry):
+    """One model: what kind, what it needs at every level, what a user should know of it."""
+
+    kind: Literal["forest", "alignn", "constant"]
+    title: str
+    feature_schema: str | None = None
+    files: dict[str, str] = {}
+    levels: dict[str, LevelEntry]
+    correction_origin: str = "none"
+    training_elements: tuple[str, ...] = ()
+    licence: str = ""
+    citation: str = ""
+    domain: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class Registry(_Entry):
+    """All models and the files they are made of."""
+
+    models: dict[str, ModelEntry]
+    files: dict[str, FileEntry] = {}
+    folders: dict[str, FolderEntry] = {}
+
+    @model_validator(mode="after")
+    def _every_file_is_known(self) -> Registry:
+        for name, model in self.models.items():
+            for level in model.levels.values():
+                for role, file in {**model.files, **level.files}.items():
+                    if file not in self.files and file not in self.folders:
+                        raise ValueError(f"model {name} wants '{file}' as {role}, which is not an entry")
+        return self
+
+    @model_validator(mode="after")
+    def _every_model_is_whole(self) -> Registry:
+        for name, model in self.models.items():
+            for confidence, level in model.levels.items():
+                where, files = f"model {name} at level {confidence}", {**model.files, **level.files}
+                single = _ONE_FILE.get(model.kind, ())
+                for role in (*single, *_FOLDERS.get(model.kind, ())):
+                    if role not in files:
+                        raise ValueError(f"{where} is of kind {model.kind} and names no file as {role}")
+                    if role in single and files[role] not in self.files:
+                        raise ValueError(f"{where} needs one file as {role}, '{files[role]}' is a folder")
+                if (level.kdist is None) == (model.kind == "constant"):
+                    raise ValueError(f"{where}: a kdist belongs to every constant, and to nothing else")
+        return self
+
+    def model(self, name: str) -> ModelEntry:
+        """The entry of a model.
+
+        Raises:
+            ModelError: MODEL_UNKNOWN, with the names that are known.
+        """
+        if name not in self.models:
+            path = any(mark in name for mark in "/\\") or name.startswith((".", "~"))
+            what = f"there is no folder {name}" if path else f"no model '{name}'"
+            known = ", ".join(sorted({*self.models, STARTER}))
+            raise ModelError(
+                ErrorCode.MODEL_UNKNOWN, f"{what}; there are: {known}; or name the folder of a trained model"
+            )
+        return self.models[name]
+
+
+def level_name(confidence: float) -> str:
+    """A confidence as the registry's key for it: ``0.95``, ``0.90``, ``0.85``."""
+    return f"{confidence:.2f}"
+
+
+def load_registry(path: Path | None = None) -> Registry:
+    """Read a registry file; the package's own by default.
+
+    Raises:
+        ModelError: REGISTRY_INVALID, the file is missing, not TOML, or has an entry that is not understood.
+    """
+    path = path or Path(__file__).with_name("registry.toml")
+    try:
+        return Registry.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"registry {path} cannot be read: {error}"
+        raise ModelError(ErrorCode.REGISTRY_INVALID, message) from error
+    except ValidationError as error:
+        lines = "; ".join(_complaint(item["loc"], item["type"], item["msg"]) for item in error.errors()[:5])
+        raise ModelError(ErrorCode.REGISTRY_INVALID, f"registry {path} is not understood: {lines}") from error
+
+
+def _complaint(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong at a place; for an unknown key the nearest that is known there."""
+    where = ".".join(map(str, place)) or "file"
+    if kind != "extra_forbidden":
+        return f"{where}: {message}"
+    sections: dict[object, type[_Entry]] = {"files": FileEntry, "folders": FolderEntry, "models": ModelEntry}
+    section = sections.get(place[0], Registry) if len(place) > 1 else Registry
+    if section is ModelEntry and "levels" in place[:-1]:
+        section = LevelEntry
+    return f"{where}: unknown key, {nearest(str(place[-1]), set(section.model_fields))}"

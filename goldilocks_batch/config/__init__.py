@@ -1,0 +1,1 @@
+"""What a run is asked to do: options as frozen objects, read from YAML and checked."""

@@ -1,0 +1,56 @@
+"""The process that does the shards of one seat: started by :mod:`~goldilocks_batch.execution.supervisor`.
+
+It can be lost at any moment, to a crash, the clock or the memory limit; the supervisor sees which.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+from goldilocks_batch.core.errors import GoldilocksError
+from goldilocks_batch.execution.job import Order, load, perform
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Do jobs that come through the pipe whose descriptor is the first argument, until it closes."""
+    # whoever stops the run stops the supervisor; it decides what becomes of the shard in hand
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    connection = Connection(int(sys.argv[1]))
+    while True:
+        try:
+            order: Order = connection.recv()
+        except EOFError:
+            return
+        _answer(connection, order)
+
+
+def _answer(connection: Connection, order: Order) -> None:
+    """Tell that the model is loaded, then how the shard ended."""
+    try:
+        load(order)
+        connection.send(("ready", None))
+        connection.send(("done", perform(order)))
+    except GoldilocksError as error:
+        connection.send(("error", error))
+    except Exception as error:  # whatever it is, it costs one row after splitting
+        connection.send(("raised", f"{type(error).__name__}: {error}"))
+
+
+def _leave_with(parent: int) -> None:
+    """End this process soon after its supervisor."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

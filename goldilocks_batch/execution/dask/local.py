@@ -1,0 +1,82 @@
+"""The cluster of one machine: a scheduler and supervising workers in this very process."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from typing import Any
+
+import dask
+from distributed import Scheduler, SpecCluster, Worker
+from distributed.comm.inproc import global_manager
+
+from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
+from goldilocks_batch.execution.supervisor import cores, dismiss
+
+__all__ = ["LocalPool"]
+
+#: Dask opens a port for HTTP whether a dashboard is wanted or not: on loopback, then.
+_LOOPBACK = "127.0.0.1:0"
+
+
+class LocalPool:
+    """Supervising workers in this very process, with a child process a seat.
+
+    They talk through memory; the only sockets are those of HTTP, on loopback unless ``dashboard`` says else.
+
+    Args:
+        seats: number of child processes without a GPU; None for one per core that this process may use,
+            less one a GPU process.
+        dashboard: address to bind the dashboard to; None for no dashboard.
+        gpus: number of child processes that see a GPU each; the others see none.
+    """
+
+    security = None
+    plugins = ()
+
+    def __init__(self, seats: int | None, dashboard: str | None, gpus: int = 0) -> None:
+        seats = seats or max(1, cores() - gpus)
+        self.seats = seats + gpus
+        self.two_kinds = gpus > 0
+        self._scratch = tempfile.mkdtemp(prefix="goldilocks-")  # for this user alone
+        workers = {"cpu": self._worker(seats, "CPU")}
+        if gpus:
+            workers["gpu"] = self._worker(gpus, "GPU")
+        options = {
+            "protocol": "inproc://",
+            "dashboard": dashboard is not None,
+            "dashboard_address": dashboard or _LOOPBACK,
+        }
+        # names in memory hold this machine's address, which Dask asks a route to the internet for, and warns
+        # where there is none
+        global_manager._ip = "127.0.0.1"
+        with dask.config.set(SETTINGS):
+            self.target = SpecCluster(
+                workers=workers,
+                scheduler={"cls": Scheduler, "options": options},
+                silence_logs=logging.CRITICAL,
+            )
+        self.dashboard = local_dashboard(self.target, dashboard)
+
+    def _worker(self, seats: int, resource: str) -> dict[str, Any]:
+        options = {
+            "nthreads": seats,
+            "resources": {resource: seats},
+            "protocol": "inproc://",
+            "memory_limit": 0,
+            "dashboard": False,
+            "dashboard_address": _LOOPBACK,
+            "local_directory": self._scratch,
+            "silence_logs": logging.CRITICAL,
+        }
+        return {"cls": Worker, "options": options}
+
+    def tend(self, workers: int) -> None:
+        """Nothing to do: the workers live as long as this process."""
+
+    def close(self) -> None:
+        """End the child processes and the workers."""
+        dismiss()
+        self.target.close(timeout=10)
+        shutil.rmtree(self._scratch, ignore_errors=True)

@@ -1,0 +1,49 @@
+"""Jobs in child processes of this one, without Dask: what a task of a job array uses."""
+
+from __future__ import annotations
+
+import queue
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self, cast
+
+from goldilocks_batch.execution.executor import Outcome
+from goldilocks_batch.execution.job import Job, Order
+from goldilocks_batch.execution.supervisor import Limits, dismiss, memory_share, run_supervised
+
+__all__ = ["ProcessExecutor"]
+
+
+class ProcessExecutor:
+    """A child process a seat, each watched by a thread.
+
+    Args:
+        seats: shards at a time.
+        seconds: time for one shard.
+        memory: of one process, bytes; None for its share of the job's.
+    """
+
+    dashboard: str | None = None
+
+    def __init__(self, seats: int, seconds: float, memory: int | None) -> None:
+        self._limits = Limits(seconds, memory or memory_share(seats))
+        self._pool = ThreadPoolExecutor(seats)
+        self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
+        self.slots = seats
+
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
+        self._pool.submit(self._whole, Order(job)).add_done_callback(self._ended.put)
+
+    def _whole(self, order: Order) -> Outcome:
+        return cast(Outcome, run_supervised(order, self._limits))
+
+    def wait(self) -> Outcome:
+        """The next job to end."""
+        return self._ended.get().result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        dismiss()

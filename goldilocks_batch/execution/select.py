@@ -1,0 +1,63 @@
+"""From a configuration to the executor on the Dask cluster that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from goldilocks_batch.artifacts.pull import say_nothing
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.execution.dask.executor import DaskExecutor
+from goldilocks_batch.execution.dask.local import LocalPool
+from goldilocks_batch.execution.dask.pool import Pool
+from goldilocks_batch.execution.dask.tasks import Ration
+from goldilocks_batch.execution.supervisor import visible_gpus
+from goldilocks_batch.networks.devices import usable_gpus
+
+__all__ = ["dask_executor"]
+
+
+def dask_executor(
+    config: RunConfig,
+    *,
+    shards: int | None = None,
+    splits: bool = False,
+    say: Callable[[str], None] = say_nothing,
+) -> DaskExecutor:
+    """The executor, with its workers started or asked for.
+
+    Args:
+        config: says where the workers are.
+        shards: how many there are to do; None if that is not known.
+        splits: whether the work gains from workers of two kinds, where there are GPUs.
+        say: told what a user should know of the workers.
+
+    Raises:
+        ConfigError: SLURM or the cluster to join can't be as the configuration has it.
+        RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs.
+    """
+    pool = _pool(config, shards, splits, say)
+    return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes))
+
+
+def _pool(config: RunConfig, shards: int | None, splits: bool, say: Callable[[str], None]) -> Pool:
+    if config.cluster is not None:
+        from goldilocks_batch.execution.dask.joined import JoinedPool
+
+        return JoinedPool(config.cluster, config.plain_tcp, say)
+    if config.executor == "slurm":
+        from goldilocks_batch.execution.slurm.pool import SlurmPool
+
+        return SlurmPool(config, say, shards)
+    return LocalPool(config.workers, config.dashboard, _gpus(config, say) if splits else 0)
+
+
+def _gpus(config: RunConfig, say: Callable[[str], None]) -> int:
+    """GPUs to use on this machine: as many as asked for, or all that torch can use."""
+    if config.gpus is not None:
+        seen = len(visible_gpus())
+        if config.gpus > seen:
+            say(f"{config.gpus} GPUs asked for, {seen} seen here: processes without one use a core")
+        return config.gpus
+    if config.device == "cpu" or not visible_gpus():
+        return 0
+    return usable_gpus()

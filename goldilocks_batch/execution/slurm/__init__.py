@@ -1,0 +1,1 @@
+"""SLURM: what a site offers, job scripts, pilot jobs, certificates."""

@@ -1,0 +1,234 @@
+"""Pilot jobs on SLURM: kept at their number, whatever happens to them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import dask
+from dask_jobqueue.slurm import SLURMCluster
+from distributed import Status
+
+from goldilocks_batch.artifacts.pull import say_nothing
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.config.slurm import JobKind, seconds_of
+from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.execution.dask.leaving import Leave, Leaving
+from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
+from goldilocks_batch.execution.slurm.pilots import PilotJob, job_options, private_folder
+from goldilocks_batch.execution.slurm.scripts import lifetime, run_name
+from goldilocks_batch.execution.slurm.security import issue_certificate
+from goldilocks_batch.execution.slurm.site import cancel_named, check_kind, jobs_named, partitions
+
+__all__ = ["SlurmPool"]
+
+#: Seconds between two questions to SLURM about the jobs; after one that failed, up to so many.
+_ASK_EVERY, _ASK_SELDOM = 30.0, 600.0
+#: Seconds without an answer of SLURM and without a worker that end a run.
+_PATIENCE = 3600.0
+#: So many jobs in one place may end, one after the other, before a worker of theirs has reported.
+_BARREN_JOBS = 3
+
+
+class SlurmPool:
+    """A scheduler in this process, and one supervising worker a job.
+
+    Args:
+        config: of the run.
+        say: told what a user should know.
+        shards: how many there are to do, None if that is not known; no job is submitted without a share.
+
+    Raises:
+        ConfigError: a job kind could never start here.
+        RunError: CLUSTER_FAILED, SLURM takes no jobs.
+    """
+
+    def __init__(
+        self, config: RunConfig, say: Callable[[str], None] = say_nothing, shards: int | None = None
+    ) -> None:
+        kinds = config.slurm.kinds
+        known = partitions()
+        for kind in kinds.values():
+            check_kind(kind, known)
+        self._name = run_name(config.output)
+        cancel_named(self._name)
+        self._logs = config.output / "logs"
+        self._logs.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._private = private_folder(config)
+        self.security = issue_certificate(self._private)
+        self.target = self._cluster(config, next(iter(kinds.values())))
+        self.dashboard = local_dashboard(self.target, config.dashboard)
+        leave = {name: Leave(*lifetime(seconds_of(kind.walltime))[:2]) for name, kind in kinds.items()}
+        self.plugins = (Leaving({**leave, "": next(iter(leave.values()))}),)
+        self.two_kinds = len({kind.gpus > 0 for kind in kinds.values()}) == 2
+        numbers = {name: config.jobs_of(kind, shards) for name, kind in kinds.items()}
+        self.seats = sum(kind.seats * numbers[name][0] for name, kind in kinds.items())
+        self._least = sum(least for least, _ in numbers.values())
+        self._places = sum(most for _, most in numbers.values())
+        self._adapts = config.max_jobs is not None
+        self._say = say
+        self._told = ""  # of jobs that are awaited
+        asked = sum(config.jobs_of(kind)[0] for kind in kinds.values())
+        if self._least < asked:
+            say(f"{self._least} jobs of {asked} are submitted: {shards} shards are left, no work for more")
+        self._barren: Counter[str] = Counter()  # jobs that ended in vain, by the name of their worker
+        self._reported: set[str] = set()  # workers whose present job has been seen at work
+        self._served = False
+        self._next, self._pause = time.monotonic() + _ASK_EVERY, _ASK_EVERY
+        self._trouble: float | None = None
+        self._seen = time.monotonic()
+        try:
+            self._start(config, {name: least for name, (least, _) in numbers.items()})
+        except BaseException:
+            self.close()
+            raise
+
+    def _cluster(self, config: RunConfig, kind: JobKind) -> SLURMCluster:
+        # for good: the time is looked up whenever a worker is lost
+        dask.config.set(SETTINGS | {"distributed.deploy.lost-worker-timeout": "2s"})
+        return SLURMCluster(
+            job_cls=PilotJob,
+            security=self.security,
+            interface=config.slurm.interface,
+            scheduler_options={
+                "dashboard": config.dashboard is not None,
+                "dashboard_address": config.dashboard or "127.0.0.1:0",
+            },
+            silence_logs=logging.CRITICAL,
+            name=self._name,
+            **job_options(config, kind),
+        )
+
+    def _start(self, config: RunConfig, numbers: dict[str, int]) -> None:
+        if self._adapts:
+            for _ in range(self._least):  # at once, so that a refusal is heard
+                self.target.worker_spec.update(self.target.new_worker_spec())
+            self._submit_missing()
+            self.target.adapt(minimum_jobs=self._least, maximum_jobs=self._places)
+            return
+        common = {name: self.target._job_kwargs[name] for name in ("interface", "protocol", "security")}
+        for name, kind in config.slurm.kinds.items():
+            options = {**job_options(config, kind), **common}
+            for number in range(numbers[name]):
+                self.target.worker_spec[f"{name}-{number}"] = {"cls": PilotJob, "options": options}
+        self._submit_missing()
+
+    def _submit_missing(self) -> None:
+        """Submit the jobs that should be there and are not."""
+        try:
+            # what scale() calls, too, but there its errors end in a log
+            self.target.sync(self.target._correct_state)
+        except RunError as error:
+            for name in [name for name, job in self.target.workers.items() if job.job_id is None]:
+                self._forget(name)
+            raise RunError(error.code, f"SLURM took no job: {error.message}") from error
+
+    def tend(self, workers: int) -> None:
+        """Replace jobs that have ended.
+
+        Now that SLURM has taken jobs, it may be away for a while, or refuse others: it is asked again later.
+
+        Raises:
+            RunError: CLUSTER_FAILED, jobs end again and again before a worker of theirs has reported, or
+                there is no worker and SLURM takes no jobs.
+        """
+        now = time.monotonic()
+        present = {worker["name"] for worker in self.target.scheduler_info["workers"].values()}
+        for name in present:
+            del self._barren[name]
+        self._reported |= present
+        if workers:
+            self._served, self._seen = True, now
+        if now < self._next:
+            return
+        try:
+            self._replace(present)
+        except RunError as error:
+            self._put_off(error, now, present)
+        else:
+            self._trouble, self._pause = None, _ASK_EVERY
+            self._check_barren(present)
+        self._next = time.monotonic() + self._pause
+
+    def _replace(self, present: set[str]) -> None:
+        """Submit a job for each that has ended; one that never came to work has so many chances."""
+        missing = set(self.target.workers) - present
+        alive = jobs_named(self._name) if missing else {}
+        self._tell_of_waiting({} if present else alive)
+        for name in sorted(missing, key=str):
+            job = self.target.workers.get(name)
+            if job is None or job.job_id in alive:
+                continue
+            self._forget(name)
+            if job.job_id is not None and name not in self._reported:
+                self._count_barren(name, job.job_id)
+            self._reported.discard(name)
+        self._submit_missing()
+
+    def _count_barren(self, name: str, job: str) -> None:
+        """A job has ended in vain; after the third in one place there is no fourth."""
+        self._barren[name] += 1
+        hopeless = self._barren[name] == _BARREN_JOBS
+        self._say(
+            f"job {job} has ended before its worker reported: {_last_words(self._logs, job)}"
+            + ("; no other takes its place" if hopeless else "")
+        )
+        if not hopeless:
+            return
+        self.target.worker_spec.pop(name, None)
+        self._places -= 1
+        if self._adapts and self._places:
+            self.target.adapt(minimum_jobs=min(self._least, self._places), maximum_jobs=self._places)
+
+    def _tell_of_waiting(self, jobs: dict[str, str]) -> None:
+        """Say what there is instead of workers, whenever it has changed."""
+        states = Counter(jobs.values()).most_common()
+        waiting = ", ".join(f"{number} {state}" for state, number in states)
+        if waiting and waiting != self._told:
+            self._say(f"no worker yet; jobs: {waiting}")
+        self._told = waiting
+
+    def _put_off(self, error: RunError, now: float, present: set[str]) -> None:
+        """Ask SLURM again later, unless there is no worker and has been none for long."""
+        if self._trouble is None:
+            self._trouble = now
+            self._say(f"{error.message}. Workers go on; jobs that end are replaced when SLURM takes new ones")
+        elif not present and now - max(self._trouble, self._seen) > _PATIENCE:
+            raise error
+        else:
+            self._pause = min(2 * self._pause, _ASK_SELDOM)
+
+    def _check_barren(self, present: set[str]) -> None:
+        """End the run if no job ever comes to work, or no place is left for one of a kind."""
+        kinds = {str(name).partition("-")[0] for name in self.target.worker_spec}
+        hopeless = (not self._places and not present) or (self.two_kinds and len(kinds) < 2)
+        if hopeless or (not self._served and self._barren.total() >= _BARREN_JOBS):
+            raise RunError(
+                ErrorCode.CLUSTER_FAILED,
+                f"{self._barren.total()} jobs have ended before their worker reported: "
+                f"{_last_words(self._logs)}",
+            )
+
+    def _forget(self, name: str) -> None:
+        """A job is not there any more: let another take its place."""
+        self.target.workers.pop(name).status = Status.closed
+
+    def close(self) -> None:
+        """Cancel the jobs, stop the scheduler, and remove the key, which opens nothing any more."""
+        self.target.close(timeout=30)
+        shutil.rmtree(self._private, ignore_errors=True)
+
+
+def _last_words(logs: Path, job: str = "*") -> str:
+    """The last line of the newest log, of one job or of any, that has one, and where it is."""
+    found = sorted(logs.glob(f"worker-{job}.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for log in found:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        if said:
+            return f"'{said[-1][:300]}' ({log})"
+    return f"it said nothing in {found[0]}" if len(found) == 1 else f"they said nothing in {logs}"

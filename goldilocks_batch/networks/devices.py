@@ -1,0 +1,56 @@
+"""Where networks run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from goldilocks_batch.core.errors import ErrorCode, ModelError
+
+__all__ = ["Precision", "device_name", "resolved_device", "usable_gpus"]
+
+#: Of matrix products on a GPU: ``tf32`` and ``bf16`` round their factors to 10 and 7 bits.
+Precision = Literal["float32", "tf32", "bf16"]
+#: Of NVIDIA's driver, of WSL, of AMD's.
+_DEVICES = ("nvidia[0-9]*", "dxg", "kfd")
+
+
+def usable_gpus() -> int:
+    """GPUs that torch can use here; it is not asked where there is no device that could be one."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not any(device for pattern in _DEVICES for device in Path("/dev").glob(pattern)):
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+
+
+def resolved_device(device: str) -> str:
+    """``cpu`` or ``cuda`` for ``cpu``, ``cuda`` or ``auto``, which is ``cuda`` where there is a GPU.
+
+    Raises:
+        ModelError: there is no GPU where one was asked for.
+    """
+    if device == "cpu":
+        return device
+    if usable_gpus():
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    raise ModelError(
+        ErrorCode.CONFIG_INVALID, f"device {device!r} was asked for, but torch sees no GPU; use auto or cpu"
+    )
+
+
+def device_name(device: str) -> str:
+    """What a device is called: ``cpu``, or the name of the GPU that ``cuda`` or ``auto`` comes to here.
+
+    Raises:
+        ModelError: as :func:`resolved_device`.
+    """
+    if resolved_device(device) == "cpu":
+        return "cpu"
+    import torch
+
+    return str(torch.cuda.get_device_name())

@@ -1,0 +1,1 @@
+"""Crystal graphs and line graphs as arrays: neighbours, bonds, their classes, batches."""

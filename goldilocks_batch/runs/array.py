@@ -1,0 +1,171 @@
+"""Runs as plain job arrays, without a Dask cluster."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.config.slurm import JobKind
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError, RunError
+from goldilocks_batch.core.versions import check_versions
+from goldilocks_batch.execution.processes import ProcessExecutor
+from goldilocks_batch.execution.slurm.scripts import array_script, check_path, run_name
+from goldilocks_batch.execution.slurm.site import (
+    cancel_named,
+    check_kind,
+    check_tasks,
+    largest_array,
+    partitions,
+    slurm,
+)
+from goldilocks_batch.results.lock import locked
+from goldilocks_batch.results.parts import scan_parts
+from goldilocks_batch.results.record import RunRecord, record_of
+from goldilocks_batch.results.report import Report, total
+from goldilocks_batch.results.shards import remaining_shards
+from goldilocks_batch.runs.attempt import Assignment, begun, prepared
+from goldilocks_batch.runs.run import Observer, drain, outstanding
+from goldilocks_batch.runs.sizing import shard_size
+from goldilocks_batch.screening.pipeline import Screening
+
+__all__ = [
+    "array_kind",
+    "recorded_config",
+    "recorded_model",
+    "run_array_task",
+    "submit_array",
+]
+
+#: Seconds that tasks which were cancelled have to end, and a submission has before its tasks begin.
+_LEAVING = 120.0
+
+
+def submit_array(config: RunConfig) -> tuple[str, int]:
+    """Submit a run as one job array of ``config.jobs`` tasks, or fewer if there is not work for as many.
+
+    Returns:
+        The array's job id and its number of tasks; an empty id and none if nothing is left to do.
+
+    Raises:
+        GoldilocksError: as :func:`goldilocks_batch.run`, or SLURM does not take the array.
+    """
+    kind = array_kind(config)
+    check_kind(kind, partitions())
+    check_path(config.output)
+    job, tasks, state = "", 0, "failed"
+    with begun(config, clear=lambda: cancel_named(run_name(config.output)), patience=_LEAVING) as (
+        assignment,
+        record,
+    ):
+        try:
+            queue = outstanding(assignment, _shard_size(config, assignment))
+            if queue:
+                tasks, _ = config.jobs_of(kind, len(queue))
+                check_tasks(tasks, largest_array())
+                (config.output / "logs").mkdir(mode=0o750, exist_ok=True)
+                script = array_script(config, kind, tasks)
+                job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
+            state = "submitted" if queue else "completed"
+        finally:
+            parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
+            record.end(state, total(part.report for part in parts))
+    return job, tasks
+
+
+def _shard_size(config: RunConfig, assignment: Assignment[Screening]) -> int:
+    """The same for the submission and every task."""
+    return shard_size(config, assignment.work.model.kind, assignment.sources.rows, array=True)
+
+
+def array_kind(config: RunConfig) -> JobKind:
+    """The one kind that the tasks of an array are of.
+
+    Raises:
+        ConfigError: the configuration has two.
+    """
+    kinds = list(config.slurm.kinds.values())
+    if len(kinds) > 1:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, "the tasks of an array are of one kind: drop cpu or gpu")
+    return kinds[0]
+
+
+def recorded_config(output: Path) -> RunConfig:
+    """The configuration that a run's folder was begun with.
+
+    Raises:
+        RunError: it is not the folder of a run.
+    """
+    record = record_of(output)
+    inputs = [entry["path"] for entry in record.values["inputs"]]  # absolute
+    found = {**record.values["config"], "inputs": inputs, "output": output, "overwrite": False}
+    return RunConfig.model_validate(found)
+
+
+def recorded_model(record: RunRecord) -> ResolvedModel:
+    """The model that a run was begun with: no host is asked, nothing is converted, no lock is taken.
+
+    Raises:
+        ModelError: a file of it has changed since, or is not seen here.
+        RunError: the record names no files.
+    """
+    try:
+        model = ResolvedModel.from_json(record.values.get("resolved"))
+    except ModelError as error:
+        message = f"{record.path} holds {error.message}; submit the run again with this version"
+        raise RunError(ErrorCode.RESUME_REFUSED, message) from error
+    model.check_again()
+    return model
+
+
+def run_array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
+    """Do every ``count``-th shard of a run, from the ``index``-th on, that has not been done.
+
+    Args:
+        output: the run's folder.
+        index: this task's number, from 0.
+        count: number of tasks.
+        observer: told of progress.
+
+    Returns:
+        Counts over the rows done here.
+
+    Raises:
+        RunError: this machine sees other inputs or versions than the one that submitted the array.
+            Or a run is writing to the folder.
+        ModelError: a model file has changed since, or is not seen here.
+        KeyboardInterrupt: the job has been told to end.
+    """
+    with locked(output, shared=True, patience=_LEAVING):
+        return _array_task(output, index, count, observer)
+
+
+def _array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
+    config, record = recorded_config(output), record_of(output)
+    check_versions(record.values.get("shared_versions", {}).items())
+    # the submission has checked the ids of the same digest, and found the model
+    assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
+    identity.check_resumable(record.values["identity"])
+    parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
+    planned = assignment.shards(_shard_size(config, assignment))
+    queue = deque(remaining_shards(planned[index::count], [part.shard for part in parts]))
+    tally = Tally(observer)
+    observer.started(sum(map(len, queue)), 0, None)
+    with ProcessExecutor(array_kind(config).seats, config.task_timeout, config.memory_bytes) as executor:
+        drain(queue, assignment, executor, tally)
+    return tally.report
+
+
+class Tally:
+    """Adds up what it passes on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.report = Report()
+        self._observer = observer
+        self.started, self.warned = observer.started, observer.warned
+
+    def advanced(self, report: Report) -> None:
+        """Count a shard."""
+        self.report += report
+        self._observer.advanced(report)

@@ -1,0 +1,139 @@
+"""What a run would be, before it begins (``--dry-run``): its shards, its cost, its jobs and their scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from goldilocks_batch.artifacts.find import chosen_model
+from goldilocks_batch.artifacts.resolve import Entry
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.config.slurm import JobKind
+from goldilocks_batch.core.errors import ConfigError, RunError
+from goldilocks_batch.execution.slurm.scripts import array_script
+from goldilocks_batch.execution.slurm.site import check_kind, check_tasks, largest_array, partitions
+from goldilocks_batch.results.parts import scan_parts
+from goldilocks_batch.results.report import total
+from goldilocks_batch.results.shards import remaining_shards
+from goldilocks_batch.runs.array import array_kind
+from goldilocks_batch.runs.attempt import prepared
+from goldilocks_batch.runs.sizing import shard_size, typical_seconds
+
+__all__ = ["Plan", "check_array", "check_kinds", "plan", "scripts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it begins.
+
+    Attributes:
+        rows: rows of the inputs.
+        shards: tasks that are left to do.
+        left: rows that are left to do.
+        jobs: pilot jobs by kind, or tasks of an array; none without SLURM.
+        core_seconds: a structure's, that the estimate is made with.
+        measured: whether that was measured in this very run, or is typical of the model.
+        fetches: model files and folders of them that the run would fetch.
+    """
+
+    rows: int
+    shards: int
+    left: int
+    jobs: dict[str, int]
+    core_seconds: float
+    measured: bool
+    fetches: tuple[str, ...] = ()
+
+    @property
+    def core_hours(self) -> float:
+        """Estimated."""
+        return self.left * self.core_seconds / 3600
+
+
+def plan(config: RunConfig, *, array: bool = False) -> Plan:
+    """Plan a run, or a job array; nothing is written, started or asked of a scheduler.
+
+    Raises:
+        ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
+    """
+    lacking: list[Entry] = []
+    assignment, identity = prepared(config, lambda config: chosen_model(config, lacking=lacking.append))
+    parts, _ = scan_parts(config.output / "results", identity.fingerprint)
+    kind = assignment.work.model.kind
+    size = shard_size(config, kind, assignment.sources.rows, array=array)
+    left = remaining_shards(assignment.shards(size), (part.shard for part in parts))
+    done = total(part.report for part in parts)
+    typical = typical_seconds(config, kind, array=array)
+    rate = sum(done.seconds.values()) / done.rows if done.rows else typical
+    fetches = tuple(dict.fromkeys(f"{entry.repository}/{entry.path}" for entry in lacking))
+    return Plan(
+        rows=assignment.sources.rows,
+        shards=len(left),
+        left=sum(map(len, left)),
+        jobs=_numbers(config, len(left), array=array),
+        core_seconds=rate,
+        measured=bool(done.rows),
+        fetches=fetches,
+    )
+
+
+def _numbers(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
+    if array:
+        return {"array": config.jobs_of(array_kind(config), shards)[0]}
+    if not config.submits_jobs:
+        return {}
+    return {name: config.jobs_of(kind, shards)[0] for name, kind in config.slurm.kinds.items()}
+
+
+def check_kinds(config: RunConfig) -> None:
+    """Hold the kinds of jobs to the partitions of this site, if it is one that answers.
+
+    Raises:
+        ConfigError: a job could never start.
+    """
+    try:
+        known = partitions()
+    except (ConfigError, RunError):  # no SLURM here, or it is away: the submission will tell
+        return
+    for kind in config.slurm.kinds.values():
+        check_kind(kind, known)
+
+
+def check_array(tasks: int) -> None:
+    """Hold a number of tasks to what this site allows, if it is one that answers.
+
+    Raises:
+        ConfigError: an array of so many is not taken.
+    """
+    try:
+        allowed = largest_array()
+    except (ConfigError, RunError):  # the same
+        return
+    check_tasks(tasks, allowed)
+
+
+def scripts(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> dict[str, str]:
+    """The job scripts of a run, by what they are for; nothing is submitted.
+
+    Args:
+        config: of the run; without SLURM there are none.
+        numbers: of jobs, as planned.
+        array: of a job array, instead of pilot jobs.
+    """
+    if array:
+        kind, (tasks,) = array_kind(config), numbers.values()
+        return {f"array, {_counted(tasks, config, kind, 'tasks')}": array_script(config, kind, tasks)}
+    if not numbers:
+        return {}
+    from goldilocks_batch.execution.slurm.pilots import pilot_scripts
+
+    kinds, found = config.slurm.kinds, pilot_scripts(config)
+    return {
+        f"kind {name}, {_counted(numbers[name], config, kinds[name], 'jobs')}": script
+        for name, script in found.items()
+    }
+
+
+def _counted(number: int, config: RunConfig, kind: JobKind, what: str) -> str:
+    asked, _ = config.jobs_of(kind)
+    return f"{what}: {number}" + (f" of {asked}, there is no work for more" if number < asked else "")

@@ -1,0 +1,266 @@
+"""``run(config)``: plan, evaluate what is missing, check that every row is there, say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from goldilocks_batch.artifacts.pull import say_nothing
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.execution.executor import Done, Executor
+from goldilocks_batch.results.compact import compact_parts
+from goldilocks_batch.results.parts import scan_parts, sweep
+from goldilocks_batch.results.report import Report, total
+from goldilocks_batch.results.shards import Shard, remaining_shards
+from goldilocks_batch.runs.attempt import Assignment, W, begun
+from goldilocks_batch.runs.retry import Waiting
+from goldilocks_batch.runs.sizing import shard_size
+
+__all__ = [
+    "Assignment",
+    "Observer",
+    "RunSummary",
+    "carry_out",
+    "drain",
+    "executor_for",
+    "outstanding",
+    "process",
+    "run",
+]
+
+
+class Observer(Protocol):
+    """Told of a run's progress; the command line draws it, a script may log it."""
+
+    def started(self, rows: int, done: int, dashboard: str | None) -> None:
+        """``done`` of ``rows`` rows are there from an earlier attempt."""
+
+    def advanced(self, report: Report) -> None:
+        """A part has been written."""
+
+    def warned(self, message: str) -> None:
+        """Something the user should know has happened."""
+
+
+class Silent:
+    def started(self, rows: int, done: int, dashboard: str | None) -> None:
+        """Say nothing."""
+
+    def advanced(self, report: Report) -> None:
+        """Say nothing."""
+
+    def warned(self, message: str) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run ended.
+
+    Attributes:
+        state: ``completed`` or ``interrupted``.
+        output: the run's folder; results are in ``output / "results"``.
+        report: counts over all rows, those of earlier attempts included.
+        rows: rows of the inputs.
+        computed: rows computed in this attempt.
+        seconds: wall-clock time of this attempt, s.
+        model: the model's name.
+        confidence: one-sided confidence.
+        remarks: what a user of this model should know, a sentence each.
+    """
+
+    state: str
+    output: Path
+    report: Report
+    rows: int
+    computed: int
+    seconds: float
+    model: str
+    confidence: float
+    remarks: tuple[str, ...]
+
+    @property
+    def rate(self) -> float:
+        """Rows computed a second in this attempt."""
+        return self.computed / self.seconds if self.seconds else 0.0
+
+
+def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
+    """Screen the inputs of a configuration; begin, resume or confirm the run in its output folder.
+
+    With the ``local`` executor this starts worker processes: a script that calls it must do so under
+    ``if __name__ == "__main__":``.
+
+    Args:
+        config: what to do; see :class:`~goldilocks_batch.config.run.RunConfig`.
+        observer: told of progress.
+
+    Returns:
+        The summary; results are Parquet files in ``config.output / "results"``.
+
+    Raises:
+        ConfigError: the options contradict each other.
+        InputError: an input is missing, unreadable or ambiguous, or ids occur twice.
+        ModelError: the model is unknown or its files are missing, altered or not acceptable.
+        RunError: the folder holds a different run, is in use, or cannot be written.
+    """
+    observer = observer or Silent()
+    with begun(config, observer.warned) as (assignment, record):
+        folder, fingerprint = config.output, assignment.fingerprint
+        before = _total(folder / "results", fingerprint)
+        began = time.monotonic()
+        state = "failed"
+        try:
+            state = carry_out(assignment, config, assignment.work.model.kind, observer)
+            if state == "completed":
+                _compact_many(folder / "results", fingerprint, config.compact_above)
+        finally:
+            seconds = time.monotonic() - began
+            report = _total(folder / "results", fingerprint)
+            computed = report.rows - before.rows
+            record.end(state, report, rows=computed, seconds=round(seconds, 3))
+    return RunSummary(
+        state,
+        folder,
+        report,
+        assignment.sources.rows,
+        computed,
+        seconds,
+        config.model,
+        config.confidence,
+        assignment.work.remarks,
+    )
+
+
+def _compact_many(folder: Path, fingerprint: str, above: int) -> None:
+    parts, _ = scan_parts(folder, fingerprint)
+    if len(parts) > above:
+        compact_parts(folder, fingerprint)
+
+
+def carry_out(assignment: Assignment[W], config: RunConfig, kind: str, observer: Observer) -> str:
+    """Compute the rows that no trusted part holds, where a configuration has it done.
+
+    Workers are started only if there is work, and not more than can have a share of it.
+
+    Args:
+        assignment: what to do.
+        config: execution options.
+        kind: of the model, for the size of shards; see :func:`~goldilocks_batch.runs.sizing.shard_size`.
+        observer: told of progress.
+
+    Returns:
+        ``completed`` or ``interrupted``.
+
+    Raises:
+        GoldilocksError: as :func:`run`.
+    """
+    size = shard_size(config, kind, assignment.sources.rows)
+    queue = outstanding(assignment, size, observer.warned)
+    if not queue:
+        observer.started(assignment.sources.rows, assignment.sources.rows, None)
+        return "completed"
+    splits = assignment.work.splits
+    with executor_for(config, shards=len(queue), splits=splits, say=observer.warned) as executor:
+        return work_off(queue, assignment, executor, observer)
+
+
+def process(assignment: Assignment[W], executor: Executor, shard_size: int, observer: Observer) -> str:
+    """The same, on an executor that is there.
+
+    Args:
+        assignment: what to do.
+        executor: runs the shards.
+        shard_size: the largest shard, in rows.
+        observer: told of progress.
+    """
+    return work_off(outstanding(assignment, shard_size, observer.warned), assignment, executor, observer)
+
+
+def outstanding(
+    assignment: Assignment[W], shard_size: int, say: Callable[[str], None] = say_nothing
+) -> deque[Shard]:
+    """The shards that are to be done; the folder is made, and what cannot be trusted there is removed."""
+    folder = assignment.folder
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    parts, bad = scan_parts(folder, assignment.fingerprint)
+    sweep(folder, bad)
+    if bad:
+        say(f"{len(bad)} result files are damaged or of another run; their rows are computed again")
+    return deque(remaining_shards(assignment.shards(shard_size), (part.shard for part in parts)))
+
+
+def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> str:
+    """Do the shards, and make sure that every row of the inputs is there; ``completed`` or ``interrupted``.
+
+    Raises:
+        RunError: rows are missing although every shard has been done.
+    """
+    folder, rows = assignment.folder, assignment.sources.rows
+    observer.started(rows, rows - sum(map(len, queue)), executor.dashboard)
+    try:
+        drain(queue, assignment, executor, observer)
+    except KeyboardInterrupt:
+        return "interrupted"
+    parts, bad = scan_parts(folder, assignment.fingerprint)
+    sweep(folder, bad)
+    found = sum(len(part.shard) for part in parts)
+    if found != rows:
+        raise RunError(
+            ErrorCode.ROWS_LOST,
+            f"{found} result rows for {rows} input rows: result files were removed or damaged while "
+            "the run was going on. Run the same command again to compute what is missing",
+        )
+    return "completed"
+
+
+def drain(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> None:
+    """Keep the executor busy until the queue is empty; what cannot be done becomes a failed row."""
+    waiting, under_way = Waiting(queue, observer.warned), 0
+    while waiting or under_way:
+        while under_way < executor.slots:
+            shard = waiting.next(idle=not under_way)
+            if shard is None:
+                break
+            executor.submit(assignment.job(shard))
+            under_way += 1
+        outcome = executor.wait()
+        under_way -= 1
+        if isinstance(outcome, Done):
+            observer.advanced(outcome.report)
+        elif not waiting.take_back(outcome):
+            observer.advanced(assignment.give_up(outcome))
+
+
+def _total(folder: Path, fingerprint: str) -> Report:
+    parts, _ = scan_parts(folder, fingerprint)
+    return total(part.report for part in parts)
+
+
+def executor_for(
+    config: RunConfig,
+    *,
+    shards: int | None = None,
+    splits: bool = False,
+    say: Callable[[str], None] = say_nothing,
+) -> Executor:
+    """The executor that a configuration asks for, started.
+
+    Args:
+        config: says where the work is done.
+        shards: how many there are to do; None if that is not known.
+        splits: whether the work gains from CPU and GPU workers.
+        say: told what a user should know of the workers.
+    """
+    if config.executor == "serial" and config.cluster is None:
+        from goldilocks_batch.execution.serial import SerialExecutor
+
+        return SerialExecutor()
+    from goldilocks_batch.execution.select import dask_executor
+
+    return dask_executor(config, shards=shards, splits=splits, say=say)

@@ -1,0 +1,1 @@
+"""References in, result rows out: the stages joined as pure functions."""

@@ -1,0 +1,144 @@
+"""Some structures on their way through the stages, and what has gone wrong with each so far."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.errors import (
+    ErrorCode,
+    FeatureError,
+    GoldilocksError,
+    RunError,
+    Stage,
+    StructureError,
+)
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.primitive import primitive_cell
+from goldilocks_batch.structures.read import load
+from goldilocks_batch.structures.sources.reference import Format, Reference, TextPayload
+from goldilocks_batch.structures.symmetry import Symmetry, find_symmetry
+
+__all__ = ["Batch"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Structures side by side; index i is the same structure in every list.
+
+    Attributes:
+        references: the inputs.
+        supplied: the cell as supplied, None where reading failed.
+        primitive: the primitive cell, None where a stage before it failed.
+        symmetry: the primitive cell's symmetry, None likewise.
+        failures: why a structure goes no further, None while it does.
+        flags: remarks.
+        seconds: time spent by stage, s.
+    """
+
+    references: Sequence[Reference]
+    supplied: list[Crystal | None] = field(init=False)
+    primitive: list[Crystal | None] = field(init=False)
+    symmetry: list[Symmetry | None] = field(init=False)
+    failures: list[GoldilocksError | None] = field(init=False)
+    flags: list[list[str]] = field(init=False)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def __post_init__(self) -> None:
+        count = len(self.references)
+        self.supplied = [None] * count
+        self.primitive = [None] * count
+        self.symmetry = [None] * count
+        self.failures = [None] * count
+        self.flags = [[] for _ in range(count)]
+
+    @classmethod
+    def failed(cls, references: Sequence[Reference], code: ErrorCode, message: str) -> Self:
+        """A batch of structures that could not even be tried."""
+        batch = cls(references)
+        for index in range(len(batch)):
+            batch.fail(index, RunError(code, message), Stage.WORKER)
+        return batch
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    @property
+    def alive(self) -> NDArray[np.int64]:
+        """``(n_alive,)`` indices of the structures that have not failed, ascending."""
+        return np.array([i for i, failure in enumerate(self.failures) if failure is None], dtype=np.int64)
+
+    def without_payloads(self) -> Self:
+        """This batch, its references reduced to ids and sources: all that is needed once they are read."""
+        empty = TextPayload(Format.CIF, "")
+        self.references = [Reference(r.id, r.source, empty) for r in self.references]
+        return self
+
+    def crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
+        """Primitive cells at ``indices``, all of which must be alive."""
+        return [_known(self.primitive[i]) for i in indices]
+
+    def supplied_crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
+        """The same structures in the cells they were supplied in."""
+        return [_known(self.supplied[i]) for i in indices]
+
+    def symmetries(self, indices: NDArray[np.int64]) -> list[Symmetry]:
+        """Their symmetries."""
+        return [_known(self.symmetry[i]) for i in indices]
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time that a block takes to a stage's."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - began
+
+    def fail(self, index: int, error: GoldilocksError, stage: Stage) -> None:
+        """Let a structure go no further."""
+        if error.stage is None:
+            error.stage = stage
+        self.failures[index] = error
+
+    def load(self, max_sites: int) -> None:
+        """Read and check every structure, and find its primitive cell and symmetry."""
+        self._each(Stage.CHECK, self.supplied, lambda i: load(self.references[i], max_sites=max_sites))
+        self._each(Stage.PRIMITIVE, self.primitive, lambda i: primitive_cell(_known(self.supplied[i])))
+        self._each(Stage.SYMMETRY, self.symmetry, lambda i: find_symmetry(_known(self.primitive[i])))
+        for index in self.alive:
+            if not _known(self.supplied[index]).pbc.all():
+                self.flags[index].append("low_dimensional")
+
+    def _each(self, stage: Stage, results: list[Result | None], work: Callable[[int], Result]) -> None:
+        """Do something with every structure alive; what it raises fails that structure alone."""
+        with self.timed(stage.value):
+            for index in self.alive:
+                try:
+                    results[index] = work(index)
+                except GoldilocksError as error:
+                    self.fail(index, error, stage)
+                except Exception as error:  # one structure must not end a shard
+                    self.fail(index, _unforeseen(error, stage), stage)
+
+
+def _unforeseen(error: Exception, stage: Stage) -> GoldilocksError:
+    kind = FeatureError if stage is Stage.SYMMETRY else StructureError
+    return kind(
+        ErrorCode.INTERNAL, f"unexpected {type(error).__name__} in stage {stage}: {error}", stage=stage
+    )
+
+
+def _known(value: Result | None) -> Result:
+    if value is None:
+        raise LookupError("asked for a stage's result of a structure that never reached it")
+    return value

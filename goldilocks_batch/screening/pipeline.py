@@ -1,0 +1,230 @@
+"""References in, rows out: the stages joined as pure functions, with what each needs loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from goldilocks_batch.artifacts.find import chosen_model
+from goldilocks_batch.artifacts.pull import say_nothing
+from goldilocks_batch.artifacts.registry import level_name, load_registry
+from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, PredictionError, Stage
+from goldilocks_batch.models.bounds import finalise
+from goldilocks_batch.models.constant import AIIDA_BALANCED
+from goldilocks_batch.models.interface import ModelInputs, RawBounds
+from goldilocks_batch.models.load import SingleSite, load_model
+from goldilocks_batch.networks.devices import Precision, device_name
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.screening.batch import Batch
+from goldilocks_batch.screening.featurization import BatchFeatures, build_featurizer, featurize_batch
+from goldilocks_batch.screening.rows import Answers, MeshOptions, failed_table, report_of, result_table
+from goldilocks_batch.structures.crystal import SYMBOLS
+from goldilocks_batch.structures.sources.reference import Reference
+
+__all__ = ["Prepared", "Screener", "Screening"]
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Predict bounds and meshes.
+
+    Attributes:
+        model: the model's files, found and checked.
+        max_sites: the largest cell accepted.
+        meshes: how bounds become meshes.
+        single_site: what graph networks do with a cell of one atom.
+        device: where networks run.
+        precision: of their matrix products on a GPU.
+    """
+
+    model: ResolvedModel
+    max_sites: int
+    meshes: MeshOptions
+    single_site: SingleSite = "skip"
+    device: str = "cpu"
+    precision: Precision = "float32"
+
+    @classmethod
+    def from_config(cls, config: RunConfig, say: Callable[[str], None] = say_nothing) -> Self:
+        """Find and check the model that a configuration asks for.
+
+        Args:
+            config: names the model.
+            say: told of each file that is fetched, a line each.
+
+        Raises:
+            ModelError: it is unknown, or its files are missing or not the right ones.
+            ConfigError: it has no such bound as ``grid`` asks for.
+        """
+        return cls.of(chosen_model(config, say), config)
+
+    @classmethod
+    def of(cls, model: ResolvedModel, config: RunConfig) -> Self:
+        """The work of a configuration with its model, found before.
+
+        Raises:
+            ConfigError: the model has no such bound as ``grid`` asks for.
+        """
+        if model.kind == "constant" and config.grid != "lower":
+            raise ConfigError(
+                ErrorCode.CONFIG_INVALID,
+                f"model '{config.model}' has a lower bound only, no {config.grid}: use --grid lower",
+            )
+        baseline = load_registry().model("baseline").levels.get(level_name(config.confidence))
+        constants: tuple[tuple[str, float], ...] = (("aiida", AIIDA_BALANCED),)
+        if baseline is not None and baseline.kdist is not None:
+            constants += (("constant", baseline.kdist),)
+        meshes = MeshOptions(config.grid, config.equal_axes, constants)
+        return cls(model, config.max_sites, meshes, config.single_site, config.device, config.precision)
+
+    def identity(self) -> dict[str, object]:
+        """What makes it the same model in the eyes of a resumed run."""
+        model = self.model
+        return {"name": model.name, "digest": model.digest, "correction": model.correction}
+
+    def describe(self) -> dict[str, Any]:
+        """For the run record."""
+        files = [
+            {"role": f.role, "path": str(f.path), "sha256": f.sha256, "pinned": f.pinned}
+            for f in self.model.files
+        ]
+        return {**self.provenance(), "files": files}
+
+    def provenance(self) -> dict[str, object]:
+        """The columns that are the same in every row."""
+        model = self.model
+        return {
+            "model": model.name,
+            "model_revision": model.revision,
+            "model_digest": model.digest,
+            "confidence": model.confidence,
+            # a constant has no upper bound for anything to lie below
+            "coverage_central": None if model.kind == "constant" else round(2 * model.confidence - 1, 10),
+            "correction": model.correction,
+            "correction_origin": model.correction_origin,
+            "constant_kdist": dict(self.meshes.constants).get("constant"),
+        }
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user of the model should know."""
+        return self.model.remarks
+
+    @property
+    def splits(self) -> bool:
+        """Whether networks decide, which a GPU answers faster, and graphs and features come before them."""
+        return self.model.kind in ("alignn", "trained_alignn")
+
+    def without_device(self) -> Self:
+        """The same for a worker that prepares structures but never asks a network: no GPU is touched."""
+        return replace(self, device="cpu")
+
+    def build(self) -> Screener:
+        """Load the model and what its features need."""
+        return Screener(self)
+
+    def failed(
+        self, references: Sequence[Reference], first_row: int, code: ErrorCode, message: str
+    ) -> tuple[pa.Table, Report]:
+        """Rows of structures that no worker survived."""
+        table = failed_table(references, first_row, code, message, self.provenance())
+        return table, report_of(table, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch ready for the model; pickles, so that another process can finish it.
+
+    Attributes:
+        batch: the structures, their references without payloads.
+        features: ``(n_alive, k)`` of those alive, None if the model takes none.
+        graphs: whatever the model prepared of those alive.
+    """
+
+    batch: Batch
+    features: NDArray[np.float64] | None
+    graphs: object
+
+
+class Screener:
+    """The pipeline of :class:`Screening`: stateless between calls."""
+
+    def __init__(self, work: Screening) -> None:
+        self._work = work
+        self._model = load_model(
+            work.model, single_site=work.single_site, device=work.device, precision=work.precision
+        )
+        self._device = device_name(work.device) if work.splits else None
+        self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks, self._model.zeros)
+
+    def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
+        """One result row for every reference, in order."""
+        return self.finish(self.prepare(references), first_row)
+
+    def prepare(self, references: Sequence[Reference]) -> Prepared:
+        """All that comes before the model's answer, and needs no GPU."""
+        batch = Batch(references)
+        batch.load(self._work.max_sites)
+        features = self.features_of(batch)
+        with batch.timed(Stage.GRAPH.value):
+            graphs = self._model.prepare(batch.crystals(batch.alive))
+        return Prepared(
+            batch.without_payloads(), features.values_of(batch.alive) if features else None, graphs
+        )
+
+    def finish(self, prepared: Prepared, first_row: int) -> tuple[pa.Table, Report]:
+        """One result row for every structure prepared, in order."""
+        batch = prepared.batch
+        answers = self._answer(prepared)
+        table = result_table(batch, answers, self._work.meshes, self._work.provenance(), first_row)
+        report = report_of(table, batch.seconds)
+        if self._device is not None:
+            report.devices[self._device] = report.ok
+        return table, report
+
+    @property
+    def feature_blocks(self) -> tuple[str, ...]:
+        """The feature blocks that the model takes."""
+        return self._model.feature_blocks
+
+    def features_of(self, batch: Batch) -> BatchFeatures | None:
+        """The model's features of the structures of a batch that are alive; None if it takes none."""
+        return featurize_batch(batch, self._featurizer) if self._featurizer else None
+
+    def _answer(self, prepared: Prepared) -> Answers:
+        """Final bounds for the structures that are alive."""
+        batch = prepared.batch
+        alive = batch.alive
+        crystals = batch.crystals(alive)
+        with batch.timed(Stage.PREDICT.value):
+            inputs = ModelInputs(crystals, prepared.features, prepared.graphs)
+            raw = _predicted(self._model.predict(inputs), batch, alive)
+            bounds = finalise(raw, self._work.model.correction)
+        for row, failure in bounds.failures.items():
+            if batch.failures[alive[row]] is None:
+                batch.fail(alive[row], failure, Stage.PREDICT)
+        known = set(self._work.model.training_elements)
+        for row, index in enumerate(alive):
+            batch.flags[index] += [*raw.flags.get(row, ()), *bounds.flags[row]]
+            if known and not known.issuperset(SYMBOLS[z] for z in np.unique(crystals[row].numbers)):
+                batch.flags[index].append("outside_training_elements")
+        good = np.isin(alive, batch.alive)
+        spread = None if bounds.spread is None else bounds.spread[good]
+        return Answers(alive[good], bounds.values[good], spread)
+
+
+def _predicted(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> RawBounds:
+    """The model's answer; rows it failed are failed in the batch."""
+    if len(raw.values) != len(alive):
+        message = f"the model gave {len(raw.values)} answers for {len(alive)} structures"
+        raise PredictionError(ErrorCode.PREDICTION_FAILED, message)
+    for row, failure in raw.failures.items():
+        batch.fail(alive[row], failure, Stage.PREDICT)
+    return raw

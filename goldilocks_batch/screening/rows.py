@@ -1,0 +1,205 @@
+"""From a batch and its bounds to rows of the result table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.errors import ErrorCode, Stage
+from goldilocks_batch.kpoints.mesh import irreducible_counts, mesh, rotations_in_cell
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.schema import result_schema
+from goldilocks_batch.screening.batch import Batch
+from goldilocks_batch.structures.crystal import Crystal, formula
+from goldilocks_batch.structures.sources.reference import Reference
+
+__all__ = ["Answers", "MeshOptions", "failed_table", "known_columns", "report_of", "result_table"]
+
+#: More divisions than this along an axis: more likely a wrong cell than a wise choice.
+_VERY_DENSE = 100
+
+#: Bounds in the order of a model's columns.
+_BOUNDS = ("lower", "median", "upper")
+
+
+@dataclass(frozen=True, slots=True)
+class MeshOptions:
+    """How bounds become meshes.
+
+    Attributes:
+        grid: the bound that the recommended mesh is made from: lower, median or upper.
+        equal_axes: equal counts along axes of equal length.
+        constants: name and kdist (1/Å) of the baselines set beside every prediction.
+    """
+
+    grid: str
+    equal_axes: bool
+    constants: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A model's final bounds for some structures of a batch.
+
+    Attributes:
+        indices: ``(m,)`` their places in the batch, ascending.
+        bounds: ``(m, 3)`` kdist, 1/Å: lower, median, upper; NaN where the model has no such bound.
+        spread: ``(m, 3)`` standard deviations over an ensemble, 1/Å, or None.
+    """
+
+    indices: NDArray[np.int64]
+    bounds: NDArray[np.float64]
+    spread: NDArray[np.float64] | None = None
+
+
+def result_table(
+    batch: Batch, answers: Answers, options: MeshOptions, provenance: dict[str, object], first_row: int
+) -> pa.Table:
+    """One row for every structure of the batch, in order, in the result schema.
+
+    Args:
+        batch: the structures; flags may be added to it.
+        answers: the bounds of those that did not fail.
+        options: how bounds become meshes.
+        provenance: values that are the same in every row: model, confidence, correction …
+        first_row: place of the first structure in the inputs.
+    """
+    kdists = {name: answers.bounds[:, place] for place, name in enumerate(_BOUNDS)}
+    columns: dict[str, NDArray[Any]] = {f"kdist_{name}": kdists[name] for name in _BOUNDS}
+    columns["kdist"] = kdists[""] = kdists[options.grid]
+    for name, constant in options.constants:
+        kdists[f"{name}_"] = np.full(len(answers.indices), constant)
+    with batch.timed(Stage.MESH.value):
+        for prefix, crystals, rotations in _cells(batch, answers.indices):
+            columns |= _mesh_columns(prefix, crystals, rotations, kdists, options.equal_axes)
+    for index in answers.indices[columns["mesh"].max(axis=1, initial=1) > _VERY_DENSE]:
+        batch.flags[index].append("mesh_very_dense")
+    if answers.spread is not None:
+        columns |= {f"spread_{name}": answers.spread[:, place] for place, name in enumerate(_BOUNDS)}
+    count = len(batch)
+    arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
+    arrays |= {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}
+    return _assembled(arrays | known_columns(batch, first_row), count)
+
+
+def _cells(
+    batch: Batch, indices: NDArray[np.int64]
+) -> list[tuple[str, list[Crystal], list[NDArray[np.integer]]]]:
+    """Prefix of the columns, crystals and point operations, for the cells as supplied and the primitive."""
+    primitive, supplied = batch.crystals(indices), batch.supplied_crystals(indices)
+    rotations: list[NDArray[np.integer]] = [s.rotations for s in batch.symmetries(indices)]
+    moved: list[NDArray[np.integer]] = [
+        rotations_in_cell(r, small.lattice, large.lattice)
+        for r, small, large in zip(rotations, primitive, supplied, strict=True)
+    ]
+    return [("", supplied, moved), ("primitive_", primitive, rotations)]
+
+
+def _mesh_columns(
+    prefix: str,
+    crystals: Sequence[Crystal],
+    rotations: Sequence[NDArray[np.integer]],
+    kdists: dict[str, NDArray[np.float64]],
+    equal_axes: bool,
+) -> dict[str, NDArray[Any]]:
+    """The mesh of every kdist; k-point counts too for the recommended one and those it is compared with.
+
+    A name in ``kdists`` is a bound's, or what stands before ``mesh`` in the columns of one with counts.
+    """
+    lattices = np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)
+    pbc = np.array([crystal.pbc for crystal in crystals], dtype=bool).reshape(-1, 3)
+    found: dict[str, NDArray[Any]] = {}
+    for name, kdist in kdists.items():
+        given = np.isfinite(kdist)
+        counts = np.zeros((len(crystals), 3), dtype=np.int64)
+        counts[given] = mesh(kdist[given], lattices[given], pbc[given], equal_axes=equal_axes)
+        if name in _BOUNDS:
+            found[f"{prefix}mesh_{name}"] = counts
+        else:
+            found[f"{prefix}{name}mesh"] = counts
+            found[f"{prefix}{name}n_kpoints"] = counts.prod(axis=1)
+            found[f"{prefix}{name}n_kpoints_irreducible"] = irreducible_counts(counts, rotations)
+    return found
+
+
+def failed_table(
+    references: Sequence[Reference],
+    first_row: int,
+    code: ErrorCode,
+    message: str,
+    provenance: dict[str, object],
+) -> pa.Table:
+    """Rows for structures that could not even be tried."""
+    batch = Batch.failed(references, code, message)
+    arrays = {name: pa.array([value] * len(batch), _type(name)) for name, value in provenance.items()}
+    return _assembled(arrays | known_columns(batch, first_row), len(batch))
+
+
+def report_of(table: pa.Table, seconds: Mapping[str, float]) -> Report:
+    """Counts of a result table."""
+    ok = table["status"].to_numpy(zero_copy_only=False) == "ok"
+    kpoints = Counter(
+        {
+            # null at a confidence that has no published constant
+            name: pc.sum(table[name].filter(pa.array(ok))).as_py() or 0
+            for name in table.column_names
+            if "n_kpoints" in name
+        }
+    )
+    failures = Counter(code for code in table["error_code"].to_pylist() if code is not None)
+    flags = Counter(flag for row in table["flags"].to_pylist() for flag in row)
+    return Report(table.num_rows, int(ok.sum()), failures, flags, dict(seconds), kpoints)
+
+
+def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
+    """Columns of what is known of every row, failed ones included."""
+    failures = batch.failures
+    values: dict[str, list[object]] = {
+        "id": [reference.id for reference in batch.references],
+        "source": [reference.source for reference in batch.references],
+        "row": list(range(first_row, first_row + len(batch))),
+        "status": ["ok" if failure is None else "failed" for failure in failures],
+        "stage": [str(Stage.DONE) if f is None else str(f.stage) for f in failures],
+        "error_code": [None if f is None else str(f.code) for f in failures],
+        "error_message": [None if f is None else f.message for f in failures],
+        "formula": [None if c is None else formula(c.numbers) for c in batch.supplied],
+        "n_sites": [None if c is None else len(c) for c in batch.supplied],
+        "n_sites_primitive": [None if c is None else len(c) for c in batch.primitive],
+        "space_group_number": [None if s is None else s.number for s in batch.symmetry],
+        "space_group_symbol": [None if s is None else s.international for s in batch.symmetry],
+        "flags": list(batch.flags),
+    }
+    return {name: pa.array(column, _type(name)) for name, column in values.items()}
+
+
+def _spread_out(values: NDArray[Any], indices: NDArray[np.int64], count: int, name: str) -> pa.Array:
+    """A column of ``count`` rows with ``values`` at ``indices``; other rows and NaNs are null."""
+    whole = np.zeros((count, *values.shape[1:]), dtype=values.dtype)
+    whole[indices] = values
+    null = np.ones(count, dtype=bool)
+    null[indices] = False
+    if values.dtype.kind == "f":
+        null |= np.isnan(whole)
+    kind = _type(name)
+    if values.ndim == 2:
+        null |= (whole == 0).any(axis=1)  # a mesh of a bound that the model does not give
+        flat = pa.array(whole.ravel(), kind.value_type)
+        return pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(null))
+    return pa.array(whole, kind, mask=null)
+
+
+def _type(name: str) -> pa.DataType:
+    return result_schema().field(name).type
+
+
+def _assembled(arrays: dict[str, pa.Array], count: int) -> pa.Table:
+    schema = result_schema()
+    columns = [arrays.get(field.name, pa.nulls(count, field.type)) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)

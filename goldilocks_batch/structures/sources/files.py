@@ -1,0 +1,227 @@
+"""Structures in files of their own: directories and single files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
+from goldilocks_batch.structures.sources.reference import FilePayload, Format, Reference, failed
+
+__all__ = [
+    "FilesSource",
+    "FormatCensus",
+    "digest_of_file",
+    "format_of",
+    "id_of",
+    "open_directory",
+    "open_file",
+    "read_text",
+    "reference_to_file",
+    "safe_text",
+]
+
+MAX_BYTES = 64 * 2**20
+"""The largest file or archive member that is read as one structure, bytes."""
+
+ENDINGS: dict[str, Format] = {
+    ".cif": Format.CIF,
+    ".vasp": Format.POSCAR,
+    ".poscar": Format.POSCAR,
+    ".contcar": Format.POSCAR,
+    ".xyz": Format.XYZ,
+    ".extxyz": Format.XYZ,
+    ".json": Format.JSON,
+}
+KNOWN_NAMES = f"{', '.join(f'*{ending}' for ending in ENDINGS)}, POSCAR*, CONTCAR*"
+
+
+def format_of(name: str) -> Format | None:
+    """Return the format that a file's name stands for, or None for an unknown one."""
+    base = PurePosixPath(name).name
+    known = ENDINGS.get(PurePosixPath(base).suffix.lower())
+    if known is not None:
+        return known
+    return Format.POSCAR if base.upper().startswith(("POSCAR", "CONTCAR")) else None
+
+
+def id_of(relative: str) -> str:
+    """Return the id of a file: its relative path without a known ending, always with forward slashes."""
+    path = PurePosixPath(relative)
+    return safe_text(str(path.with_suffix("") if path.suffix.lower() in ENDINGS else path))
+
+
+def safe_text(name: str) -> str:
+    """Return ``name`` with bytes that are not UTF-8 escaped, so that it can be written to a table."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a structure file; bytes that are not UTF-8 become U+FFFD.
+
+    Raises:
+        StructureError: the file is missing, unreadable, or larger than :data:`MAX_BYTES`.
+    """
+    name = safe_text(str(path))
+    try:
+        if not path.is_file():
+            found = "is not a regular file" if path.exists() else "does not exist"
+            raise StructureError(ErrorCode.FILE_NOT_FOUND, f"{name} {found}", stage=Stage.READ)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        message = f"{name} cannot be read: {error.strerror or error}"
+        raise StructureError(ErrorCode.FILE_UNREADABLE, message, stage=Stage.READ) from error
+    if len(data) > MAX_BYTES:
+        message = f"{name} is larger than {MAX_BYTES} bytes, the limit for one structure"
+        raise StructureError(ErrorCode.FILE_UNREADABLE, message, stage=Stage.READ)
+    return data.decode("utf-8", "replace")
+
+
+def reference_to_file(structure_id: str, path: Path) -> Reference:
+    """Return a reference to a file that is opened later; one of unknown format has failed already."""
+    source = safe_text(str(path))
+    file_format = format_of(path.name)
+    if file_format is None:
+        message = f"{source} has no known format; known are {KNOWN_NAMES}"
+        return failed(structure_id, source, ErrorCode.FORMAT_UNKNOWN, message)
+    return Reference(structure_id, source, FilePayload(path, file_format))
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class FormatCensus:
+    """Counts what a directory or archive holds besides structures, by ending."""
+
+    def __init__(self) -> None:
+        self.ignored: Counter[str] = Counter()
+
+    def knows(self, name: str) -> bool:
+        """Whether ``name`` is a structure's; counts it as ignored if not."""
+        if format_of(name) is not None:
+            return True
+        self.ignored[PurePosixPath(name).suffix.lower() or "(none)"] += 1
+        return False
+
+    def describe(self) -> dict[str, object]:
+        """The counts, for the run record."""
+        return {"ignored": self.ignored.total(), "ignored_endings": dict(self.ignored.most_common(8))}
+
+
+@dataclass(frozen=True)
+class FilesPiece:
+    """Some files of a directory, by their paths relative to it, or one single file."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self) -> list[Reference]:
+        """Return one reference a file; nothing is opened yet."""
+        return [reference_to_file(id_of(name), self.root / name) for name in self.names]
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """A directory's structure files, sorted by path, or a single file."""
+
+    path: Path
+    kind: str
+    root: Path
+    names: Sequence[str]
+    digest: str
+    census: FormatCensus = field(default_factory=FormatCensus)
+
+    @property
+    def rows(self) -> int:
+        """Number of files."""
+        return len(self.names)
+
+    @property
+    def limits(self) -> list[int]:
+        """Ends of the stretches that are cheap to read together: none but the last row."""
+        return [self.rows]
+
+    def ids(self) -> Iterator[list[str]]:
+        """All ids in order, in batches."""
+        yield [id_of(name) for name in self.names]
+
+    def pieces(self, start: int, stop: int) -> Iterator[FilesPiece]:
+        """Rows ``start`` to ``stop``, as one piece."""
+        yield FilesPiece(self.root, tuple(self.names[start:stop]))
+
+    def describe(self) -> dict[str, object]:
+        """For the run record."""
+        about: dict[str, object] = {"path": safe_text(str(self.path)), "kind": self.kind}
+        about |= {"rows": self.rows, "digest": self.digest}
+        return about | self.census.describe() if self.kind == "directory" else about
+
+
+def open_file(path: Path) -> FilesSource:
+    """Open one structure file as a source of one row.
+
+    Raises:
+        InputError: the name's ending is not one of a known format, or the file cannot be read.
+    """
+    if format_of(path.name) is None:
+        message = f"{path} has no known format; known are {KNOWN_NAMES}, *.parquet, *.zip, *.tar.gz, *.tgz"
+        raise InputError(ErrorCode.FORMAT_UNKNOWN, message)
+    try:
+        digest = digest_of_file(path)
+    except OSError as error:
+        raise InputError(ErrorCode.INPUT_UNREADABLE, f"{path} cannot be read: {error}") from error
+    return FilesSource(path, "file", path.parent, [path.name], digest)
+
+
+def open_directory(path: Path) -> FilesSource:
+    """List a directory's structure files, recursively; links are followed, loops of them are not.
+
+    The digest covers every listed file's relative path, size and time of change.
+
+    Raises:
+        InputError: a folder in it cannot be listed.
+    """
+    census = FormatCensus()
+    try:
+        entries = sorted(_walk(path, "", (), census))
+    except OSError as error:
+        raise InputError(ErrorCode.INPUT_UNREADABLE, f"{path} cannot be listed: {error}") from error
+    digest = hashlib.sha256()
+    for name, size, changed in entries:
+        digest.update(f"{safe_text(name)}\0{size}\0{changed}\n".encode())
+    return FilesSource(path, "directory", path, [e[0] for e in entries], digest.hexdigest(), census)
+
+
+def _walk(
+    root: Path, prefix: str, above: tuple[tuple[int, int], ...], census: FormatCensus
+) -> Iterator[tuple[str, int, int]]:
+    folder = root / prefix
+    about = folder.stat()
+    here = (about.st_dev, about.st_ino)
+    if here in above:  # a link to a folder that holds it
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{prefix}{entry.name}"
+            if entry.is_dir():
+                yield from _walk(root, f"{name}/", (*above, here), census)
+            elif census.knows(name):
+                yield (name, *_size_and_time(entry))
+
+
+def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
+    try:
+        about = entry.stat()
+    except OSError:  # a dangling link keeps its row, which then fails
+        return -1, -1
+    return about.st_size, about.st_mtime_ns

@@ -1,0 +1,170 @@
+"""All inputs of a run as one sequence of rows."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.errors import ErrorCode, InputError
+from goldilocks_batch.structures.sources.archive import ArchiveSource, is_archive, open_archive
+from goldilocks_batch.structures.sources.files import FilesSource, open_directory, open_file
+from goldilocks_batch.structures.sources.memory import MemorySource
+from goldilocks_batch.structures.sources.parquet import ParquetSource, open_parquet
+from goldilocks_batch.structures.sources.reference import Piece
+
+__all__ = ["SourceSet", "open_sources"]
+
+Source = FilesSource | ArchiveSource | ParquetSource | MemorySource
+
+NAMED_IN_ERRORS = 5
+
+
+@dataclass(frozen=True)
+class SourceSet:
+    """Several inputs, one after the other; their rows are numbered through."""
+
+    sources: tuple[Source, ...]
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """``(n_sources + 1,)``; source i holds the rows ``starts[i]`` to ``starts[i + 1]``."""
+        starts = [0]
+        for source in self.sources:
+            starts.append(starts[-1] + source.rows)
+        return tuple(starts)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of all inputs."""
+        return self.starts[-1]
+
+    @property
+    def fingerprint(self) -> str:
+        """A sha256 that changes when an input's content or the order of the inputs changes."""
+        total = hashlib.sha256()
+        for source in self.sources:
+            total.update(f"{type(source).__name__} {source.rows} {source.digest}\n".encode())
+        return total.hexdigest()
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """Ends of the stretches that are best read whole (inputs, row groups); the last one is ``rows``."""
+        ends = {
+            start + limit
+            for start, source in zip(self.starts, self.sources, strict=False)
+            for limit in source.limits
+        }
+        return tuple(sorted(ends))
+
+    def describe(self) -> list[dict[str, object]]:
+        """One entry an input, for the run record: path, kind, rows, digest, and what is particular to it."""
+        return [source.describe() for source in self.sources]
+
+    def pieces(self, start: int, stop: int) -> tuple[Piece, ...]:
+        """Rows ``start`` to ``stop`` as pieces that a worker can read.
+
+        Raises:
+            IndexError: the rows are not all there.
+        """
+        if not 0 <= start <= stop <= self.rows:
+            raise IndexError(f"rows {start} to {stop} of {self.rows}")
+        pieces: list[Piece] = []
+        for offset, source in zip(self.starts, self.sources, strict=False):
+            first, last = max(start - offset, 0), min(stop - offset, source.rows)
+            if first < last:
+                pieces += source.pieces(first, last)
+        return tuple(pieces)
+
+    def ids(self) -> Iterator[list[str]]:
+        """All ids in order, in batches."""
+        for source in self.sources:
+            yield from source.ids()
+
+
+def open_sources(inputs: Sequence[Path], *, allow_outside: bool = False, check_ids: bool = True) -> SourceSet:
+    """Open inputs of any kind: directories, archives, Parquet manifests, single structure files.
+
+    Args:
+        inputs: what to read, in this order.
+        allow_outside: let the paths of a ``path`` manifest leave the manifest's folder.
+        check_ids: make sure that no id occurs twice; inputs whose digests are known need that no more.
+
+    Raises:
+        InputError: an input is missing, unreadable or of unknown kind, a manifest's columns make no
+            dialect or several, there is not one row, or two rows have the same id.
+    """
+    # absolute, for workers may run in another folder
+    sources = SourceSet(tuple(_open(Path(path).absolute(), allow_outside) for path in inputs))
+    if sources.rows == 0:
+        found = "; ".join(f"{about['path']}: {_nothing_in(about)}" for about in sources.describe())
+        raise InputError(ErrorCode.INPUT_EMPTY, f"no structure in the inputs: {found or 'none given'}")
+    if check_ids:
+        _refuse_duplicates(sources)
+    return sources
+
+
+def _nothing_in(about: dict[str, object]) -> str:
+    return f"{about['ignored']} other files {about['ignored_endings']}" if about.get("ignored") else "empty"
+
+
+def _open(path: Path, allow_outside: bool) -> Source:
+    if path.is_dir():
+        return open_directory(path)
+    if not path.exists():
+        raise InputError(ErrorCode.INPUT_NOT_FOUND, f"{path} does not exist")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return open_parquet(path, allow_outside=allow_outside)
+    if is_archive(path):
+        return open_archive(path)
+    return open_file(path)
+
+
+def _refuse_duplicates(sources: SourceSet) -> None:
+    """Raise if an id occurs twice; needs 16 bytes a row, and reads equal hashes again to be sure."""
+    hashes = np.empty(sources.rows, dtype=np.int64)
+    row = 0
+    for ids in sources.ids():
+        hashes[row : row + len(ids)] = np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
+        row += len(ids)
+    ordered = np.sort(hashes)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(repeated):
+        return
+    places = _places(sources, np.isin(hashes, repeated))
+    named = [(structure_id, rows) for structure_id, rows in places.items() if len(rows) > 1]
+    if named:
+        message = "; ".join(
+            f"{structure_id!r} in {' and '.join(_place(sources, row) for row in rows)}"
+            for structure_id, rows in named[:NAMED_IN_ERRORS]
+        )
+        raise InputError(
+            ErrorCode.DUPLICATE_ID, f"ids must be unique over all inputs; found more than once: {message}"
+        )
+
+
+def _places(sources: SourceSet, suspect: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """Return the rows of suspect ids, two of each at most; stops once enough true repetitions are known."""
+    places: dict[str, list[int]] = {}
+    repeated = row = 0
+    for ids in sources.ids():
+        for inside in np.flatnonzero(suspect[row : row + len(ids)]):
+            rows = places.setdefault(ids[inside], [])
+            if len(rows) < 2:
+                rows.append(row + int(inside))
+                repeated += len(rows) == 2
+        if repeated >= NAMED_IN_ERRORS:
+            break
+        row += len(ids)
+    return places
+
+
+def _place(sources: SourceSet, row: int) -> str:
+    index = bisect_right(sources.starts, row) - 1
+    return f"{sources.sources[index].describe()['path']} (row {row - sources.starts[index]})"

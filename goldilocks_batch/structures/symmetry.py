@@ -1,0 +1,151 @@
+"""Space group of a crystal: one search that serves features, result table and k-point reduction."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
+from goldilocks_batch.structures._operations import clear_operations
+from goldilocks_batch.structures.crystal import Crystal
+
+__all__ = ["ANGLE_TOLERANCE", "SYMPREC", "Symmetry", "find_symmetry"]
+
+#: Distance tolerance of the training data, Å.
+SYMPREC = 0.01
+#: Angle tolerance of the training data, degrees.
+ANGLE_TOLERANCE = 5.0
+
+#: Last space-group number of each crystal system (International Tables A).
+_SYSTEM_ENDS = {
+    "triclinic": 2,
+    "monoclinic": 15,
+    "orthorhombic": 74,
+    "tetragonal": 142,
+    "trigonal": 167,
+    "hexagonal": 194,
+    "cubic": 230,
+}
+_SYSTEM_LETTERS = dict(zip(_SYSTEM_ENDS, "amothhc", strict=True))
+_CENTROSYMMETRIC = frozenset(("-1", "2/m", "mmm", "4/m", "4/mmm", "-3", "-3m", "6/m", "6/mmm", "m-3", "m-3m"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Symmetry:
+    """Space group of a crystal and the operations in the basis of its own cell, in no particular order.
+
+    Attributes:
+        number: space-group number, 1 to 230.
+        international: short Hermann-Mauguin symbol, e.g. ``Fm-3m``.
+        hall_number: spglib's Hall number, 1 to 530.
+        point_group: symbol, e.g. ``m-3m``.
+        rotations: ``(m, 3, 3)`` int32, on fractional coordinates.
+        translations: ``(m, 3)`` float64, fractional.
+        equivalent_atoms: ``(n,)`` int32, for each atom the first one it is mapped on.
+    """
+
+    number: int
+    international: str
+    hall_number: int
+    point_group: str
+    rotations: NDArray[np.int32]
+    translations: NDArray[np.float64]
+    equivalent_atoms: NDArray[np.int32]
+
+    @property
+    def crystal_system(self) -> str:
+        """One of the seven, e.g. ``cubic``."""
+        return next(name for name, last in _SYSTEM_ENDS.items() if self.number <= last)
+
+    @property
+    def bravais(self) -> str:
+        """Letter of the system (trigonal counts as h) and of the symbol's centring, e.g. ``cF``, ``oA``."""
+        return _SYSTEM_LETTERS[self.crystal_system] + self.international[0]
+
+    @property
+    def is_centrosymmetric(self) -> bool:
+        """Whether the point group is one of the eleven Laue groups."""
+        return self.point_group in _CENTROSYMMETRIC
+
+
+def find_symmetry(crystal: Crystal, symprec: float = SYMPREC) -> Symmetry:
+    """Space group that pymatgen's ``SpacegroupAnalyzer`` gives at its default angle tolerance.
+
+    Where the operations do not depend on the tolerance, they are found directly and spglib only names their
+    type; otherwise spglib searches, on the input that pymatgen gives it.
+
+    Args:
+        crystal: the crystal; all three axes count as periodic.
+        symprec: distance tolerance, Å.
+
+    Raises:
+        FeatureError: SYMMETRY_FAILED, spglib finds nothing or the coordinates are not finite.
+    """
+    # spglib dies of a segmentation fault on a lattice that is not finite
+    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac).all()):
+        raise _failure("the lattice or a coordinate is not finite")
+    kinds: dict[int, int] = {}
+    codes = np.array([kinds.setdefault(z, len(kinds) + 1) for z in crystal.numbers.tolist()], dtype=np.int64)
+    try:
+        with warnings.catch_warnings():  # spglib announces its change of error handling on every call
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = _from_operations(crystal, codes, symprec) or _from_search(crystal, codes, symprec)
+    except Exception as exc:  # spglib raises its own class or a binding's, by version
+        raise _failure(str(exc)) from exc
+    if found is None or not 1 <= found.number <= 230:
+        raise _failure(f"spglib finds no space group at symprec {symprec} Å; atoms may be too close")
+    return found
+
+
+@lru_cache(maxsize=1)
+def _spglib() -> Any:
+    """The library, told to keep its remarks off stderr; what matters comes back as a failure."""
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
+    import spglib
+
+    return spglib
+
+
+def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
+    operations = clear_operations(crystal.lattice, crystal.frac, codes, symprec)
+    if operations is None:
+        return None
+    rotations, translations, first = operations
+    kind = _spglib().get_spacegroup_type_from_symmetry(rotations, translations, crystal.lattice, symprec)
+    if kind is None:
+        return None
+    return Symmetry(
+        number=int(kind.number),
+        international=str(kind.international_short),
+        hall_number=int(kind.hall_number),
+        point_group=str(kind.pointgroup_international).strip(),
+        rotations=rotations.astype(np.int32),
+        translations=translations,
+        equivalent_atoms=first.astype(np.int32),
+    )
+
+
+def _from_search(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
+    cell = (crystal.lattice, crystal.frac, codes)
+    found = _spglib().get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=ANGLE_TOLERANCE)
+    if found is None:
+        return None
+    return Symmetry(
+        number=int(found.number),
+        international=str(found.international),
+        hall_number=int(found.hall_number),
+        point_group=str(found.pointgroup).strip(),
+        rotations=found.rotations,
+        translations=found.translations,
+        equivalent_atoms=found.equivalent_atoms,
+    )
+
+
+def _failure(reason: str) -> FeatureError:
+    return FeatureError(ErrorCode.SYMMETRY_FAILED, f"symmetry search failed: {reason}", stage=Stage.SYMMETRY)

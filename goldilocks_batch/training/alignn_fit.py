@@ -1,0 +1,370 @@
+"""Fit ALIGNN networks: several at once, each with its own loss, early stopping and best weights.
+
+The networks of :class:`~goldilocks_batch.networks.alignn.gpu.TorchEnsemble` lie side by side along the first
+axis of every tensor, so they share graphs, gathers and memory traffic, while the gradient of the sum of their
+losses is each one's own.  A network trained beside others ends as it would alone, but for the stop: all train
+until none has improved for a while, and each keeps its best weights.
+
+The loss is the pinball loss.  With weight ``w`` on over-prediction, ``max(w (p - y), (1 - w) (y - p))``, its
+minimum is the quantile ``1 - w``; the published networks store that ``w``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
+from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.models.alignn import Graph
+from goldilocks_batch.networks.alignn.architecture import RADIUS, Architecture
+from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
+from goldilocks_batch.networks.checkpoint import PREFIX, Checkpoint
+from goldilocks_batch.networks.graphs.collate import collate, pack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["FitSettings", "Fitted", "Rows", "checkpoint_bytes", "fit_networks", "initial_weights"]
+
+#: What reading a file raises that is no state of a training.
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, OSError, ValueError, TypeError)
+#: Line-graph edges whose activations are kept for the gradient at a time.
+_LINE_EDGES = 60_000
+
+
+class FitSettings(BaseModel):
+    """How networks are fitted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(300, ge=1, description="passes over the training rows, at most")
+    patience: int = Field(30, ge=1, description="epochs without a better network before the end")
+    batch_size: int = Field(32, ge=1, description="structures of a step")
+    learning_rate: float = Field(2e-3, gt=0, description="highest of the schedule")
+    weight_decay: float = Field(1e-4, ge=0, description="AdamW's")
+    clip: float = Field(1.0, gt=0, description="largest norm of a network's gradient")
+    warm_up: int = Field(3, ge=0, description="epochs in which the learning rate rises")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Structures to fit to.
+
+    Attributes:
+        graphs: n.
+        features: ``(n, k)`` float64, beside the graph.
+        kdist: ``(n,)`` float64, 1/Å.
+    """
+
+    graphs: Sequence[Graph]
+    features: NDArray[np.float64]
+    kdist: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """Networks after training.
+
+    Attributes:
+        weights: of each network, by key, at its best epoch.
+        epochs: ``(k,)`` that epoch, from 1.
+        losses: ``(n_epochs, k)`` pinball loss on the stopping rows, 1/Å, after each epoch.
+    """
+
+    weights: list[dict[str, NDArray[np.float32]]]
+    epochs: NDArray[np.int64]
+    losses: NDArray[np.float64]
+
+
+def initial_weights(architecture: Architecture, bias: float, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Random weights: uniform within ``1 / sqrt(inputs)`` for linear maps, one and zero for norms.
+
+    Args:
+        architecture: shapes.
+        bias: what the network gives at first, 1/Å.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    weights: dict[str, NDArray[np.float32]] = {}
+    for key, shape in architecture.shapes().items():
+        norm = "norm" in key or key.endswith(("embedding.1.weight", "embedding.1.bias"))
+        value: NDArray[np.float64]
+        if key == "edge_rbf.centers":
+            value = np.linspace(0.0, RADIUS, shape[0])
+        elif key == "angle_rbf.centers":
+            value = np.linspace(-1.0, 1.0, shape[0])
+        elif norm:
+            value = np.ones(shape) if key.endswith("weight") else np.zeros(shape)
+        elif key == "output_layer.bias":
+            value = np.full(shape, bias)
+        elif key.endswith("bias"):
+            value = np.zeros(shape)
+        else:
+            value = rng.uniform(-1.0, 1.0, shape) / math.sqrt(shape[-1])
+        weights[key] = value.astype(np.float32)
+    return weights
+
+
+def checkpoint_bytes(
+    weights: Mapping[str, NDArray[np.float32]], architecture: Architecture, over: float, epoch: int
+) -> bytes:
+    """A network in the published checkpoints' layout.
+
+    Args:
+        weights: by key, without the prefix.
+        architecture: its constructor's arguments.
+        over: weight on over-prediction.
+        epoch: it was best after.
+    """
+    import torch
+
+    settings = {"model": architecture.arguments(), "loss": {"name": "QuantileLoss", "quantile": over}}
+    state = {PREFIX + key: torch.from_numpy(value.copy()) for key, value in weights.items()}
+    buffer = io.BytesIO()
+    torch.save({"epoch": epoch, "state_dict": state, "hyper_parameters": settings}, buffer)
+    return buffer.getvalue()
+
+
+def fit_networks(
+    training: Rows,
+    stopping: Rows,
+    over: Sequence[float],
+    starts: Sequence[Mapping[str, NDArray[np.float32]]],
+    architecture: Architecture,
+    elements: NDArray[np.float32],
+    settings: FitSettings,
+    *,
+    seed: int,
+    device: str = "cpu",
+    state: Path | None = None,
+    identity: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Fitted:
+    """Fit networks side by side; on the CPU, the same arguments give the same weights.
+
+    Args:
+        training: rows whose gradient is followed.
+        stopping: rows that tell when to stop.
+        over: ``(k,)`` each network's weight on over-prediction.
+        starts: ``(k,)`` each network's first weights.
+        architecture: of all of them.
+        elements: ``(119, atom_inputs)`` numbers of each element.
+        settings: how.
+        seed: of the order of the rows.
+        device: ``cpu`` or ``cuda``.
+        state: a file that keeps how far the training is, after every epoch; a training that finds one of
+            its own goes on from there and ends as if it had not been interrupted.
+        identity: of the data and options; a state of another training is refused.
+        progress: told of how many epochs are done, and how many there can be, at first and after each.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, the state is another training's.
+        ModelError: TRAINING_DIVERGED, a loss is not a number.
+    """
+    with _deterministic(device):
+        training_run = _Run(over, starts, architecture, elements, settings, device)
+        training_run.resume(state, identity)
+        if progress is not None:
+            progress(len(training_run.losses), settings.epochs)
+        while not training_run.finished:
+            training_run.epoch(training, stopping, seed)
+            training_run.save(state, identity)
+            if progress is not None:
+                progress(len(training_run.losses), settings.epochs)
+        return training_run.fitted()
+
+
+@contextlib.contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """Sums in the same order each time; on a GPU as far as torch can, which says where it cannot."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    if device != "cpu":
+        # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+class _Run:
+    """A training under way."""
+
+    def __init__(
+        self,
+        over: Sequence[float],
+        starts: Sequence[Mapping[str, NDArray[np.float32]]],
+        architecture: Architecture,
+        elements: NDArray[np.float32],
+        settings: FitSettings,
+        device: str,
+    ) -> None:
+        import torch
+
+        networks = [Checkpoint(Path(), dict(start), {}) for start in starts]
+        self._ensemble = TorchEnsemble(architecture, networks, elements, device)
+        self._fixed = {key: value for key, value in starts[0].items() if key.endswith("_rbf.centers")}
+        self._parameters = self._ensemble.parameters()
+        for tensor in self._parameters.values():
+            tensor.requires_grad_()
+        self._settings = settings
+        self._over = torch.tensor(over, dtype=torch.float32, device=device)
+        self._optimizer = torch.optim.AdamW(
+            self._parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._best = {key: tensor.detach().clone() for key, tensor in self._parameters.items()}
+        self._best_epoch = np.zeros(len(over), dtype=np.int64)
+        self.losses: list[NDArray[np.float64]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the time is up, or no network has improved for a while."""
+        done = len(self.losses)
+        return done >= self._settings.epochs or done - self._best_epoch.max() >= self._settings.patience
+
+    def epoch(self, training: Rows, stopping: Rows, seed: int) -> None:
+        """One pass over the training rows, and a look at the stopping rows."""
+        done = len(self.losses)
+        for group in self._optimizer.param_groups:
+            group["lr"] = _rate(self._settings, done)
+        order = np.random.default_rng([seed, done]).permutation(len(training))
+        for start in range(0, len(order), self._settings.batch_size):
+            self._step(training, order[start : start + self._settings.batch_size])
+        loss = self._stopping_loss(stopping)
+        if not np.isfinite(loss).all():
+            raise ModelError(
+                ErrorCode.TRAINING_DIVERGED,
+                f"the loss of epoch {done + 1} is not a number; lower fit.learning_rate "
+                f"({self._settings.learning_rate:g}) or fit.clip",
+            )
+        earlier = np.min(self.losses, axis=0) if self.losses else np.full(len(loss), np.inf)
+        better = loss < earlier
+        self.losses.append(loss)
+        self._best_epoch[better] = len(self.losses)
+        for key, tensor in self._parameters.items():
+            self._best[key][better] = tensor.detach()[better]
+
+    def _step(self, rows: Rows, chosen: NDArray[np.int64]) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        for batch in _batches(rows, chosen):
+            loss = self._pinball(rows, batch).sum() / len(chosen)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch annotates it not
+        _clip(list(self._parameters.values()), self._settings.clip)
+        self._optimizer.step()
+
+    def _pinball(self, rows: Rows, batch: NDArray[np.int64]) -> Tensor:
+        """``(n, k)`` losses, 1/Å."""
+        import torch
+
+        graphs = [rows.graphs[row] for row in batch]
+        skip = graphs[0][0].n_line_edges == 0
+        found = self._ensemble.forward(collate(graphs), rows.features[batch], skip_alignn=skip)
+        true = torch.as_tensor(rows.kdist[batch].astype(np.float32), device=found.device)[:, None]
+        above = found - true
+        return torch.maximum(self._over * above, (self._over - 1.0) * above)
+
+    def _stopping_loss(self, rows: Rows) -> NDArray[np.float64]:
+        import torch
+
+        total = np.zeros(len(self._over))
+        with torch.no_grad():
+            for batch in _batches(rows, np.arange(len(rows))):
+                total += self._pinball(rows, batch).double().sum(dim=0).cpu().numpy()
+        return total / len(rows)
+
+    def save(self, path: Path | None, identity: str) -> None:
+        """Keep how far it is."""
+        import torch
+
+        if path is None:
+            return
+        content = {
+            "identity": identity,
+            "parameters": {key: tensor.detach().cpu() for key, tensor in self._parameters.items()},
+            "best": {key: tensor.cpu() for key, tensor in self._best.items()},
+            "best_epoch": self._best_epoch.tolist(),
+            "losses": [loss.tolist() for loss in self.losses],
+            "optimizer": self._optimizer.state_dict(),
+        }
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+    def resume(self, path: Path | None, identity: str) -> None:
+        """Go on from where an earlier process was, if there is a state."""
+        import torch
+
+        if path is None or not path.exists():
+            return
+        try:
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if content["identity"] != identity:
+                raise ConfigError(
+                    ErrorCode.CONFIG_INVALID,
+                    f"{path} is the state of a training with other data or options; remove it to begin anew",
+                )
+            with torch.no_grad():
+                for key, tensor in self._parameters.items():
+                    tensor.copy_(content["parameters"][key])
+                    self._best[key].copy_(content["best"][key])
+            self._best_epoch = np.array(content["best_epoch"], dtype=np.int64)
+            self.losses = [np.array(loss) for loss in content["losses"]]
+            self._optimizer.load_state_dict(content["optimizer"])
+        except _UNREADABLE as error:
+            raise ConfigError(
+                ErrorCode.CONFIG_INVALID,
+                f"{path} is not the state of a training ({error}); remove it to begin anew",
+            ) from error
+
+    def fitted(self) -> Fitted:
+        """The networks, each at its best epoch."""
+        arrays = {key: tensor.cpu().numpy() for key, tensor in self._best.items()}
+        weights = [
+            {**self._fixed, **{key: array[network].copy() for key, array in arrays.items()}}
+            for network in range(len(self._over))
+        ]
+        return Fitted(weights, self._best_epoch, np.array(self.losses))
+
+
+def _batches(rows: Rows, chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Rows whose activations fit the memory together; those without a line graph by themselves."""
+    costs = np.array([rows.graphs[row][0].n_line_edges for row in chosen], dtype=np.int64)
+    for place in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
+        for packed in pack(costs[place], _LINE_EDGES):
+            yield chosen[place[packed]]
+
+
+def _rate(settings: FitSettings, epoch: int) -> float:
+    """Learning rate of an epoch, from 0: rising in a line, then falling as half a cosine to a hundredth."""
+    if epoch < settings.warm_up:
+        return settings.learning_rate * (epoch + 1) / (settings.warm_up + 1)
+    share = (epoch - settings.warm_up) / max(1, settings.epochs - settings.warm_up)
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
+
+
+def _clip(parameters: Sequence[Tensor], largest: float) -> None:
+    """Shorten the gradient of each network to a norm; networks lie along the first axis."""
+    import torch
+
+    gradients = [tensor.grad for tensor in parameters if tensor.grad is not None]
+    squares = torch.stack([gradient.flatten(1).square().sum(dim=1) for gradient in gradients])
+    factor = (largest / squares.sum(dim=0).sqrt().clamp_min(1e-12)).clamp_max(1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import pytest
+import yaml
+from pydantic import BaseModel, model_validator
+
+from goldilocks_batch.config.checking import checked
+from goldilocks_batch.config.run import RunConfig, load_config
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_shipped_configuration_names_every_option_with_its_default() -> None:
+    shipped = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text(encoding="utf-8"))
+    defaults = RunConfig().model_dump(mode="json", exclude={"inputs"})
+    assert shipped == defaults
+
+
+def test_flags_override_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("confidence: 0.85\ngrid: median\n", encoding="utf-8")
+    config = load_config(path, confidence=0.90, grid=None)
+    assert (config.confidence, config.grid) == (0.90, "median")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("confidance: 0.85\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown option 'confidance': did you mean 'confidence'") as caught:
+        load_config(path)
+    assert caught.value.code == ErrorCode.CONFIG_INVALID
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("confidence: 1.5", "option 'confidence' is 1.5"),
+        ("grid: middle", "option 'grid' is 'middle'"),
+        ("workers: 0", "option 'workers' is 0"),
+        ("- a\n- b", "expected a mapping"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_bad_values_are_named(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(path)
+
+
+def test_complaints_of_our_own_stand_alone() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, slurm={"cpu": {"account": "$(x)", "walltime": "soon"}})
+    assert "Value error" not in str(caught.value)
+    assert "option 'slurm.cpu.account' is '$(x)': letters, digits and " in str(caught.value)
+    assert "option 'slurm.cpu.walltime' is 'soon': 'soon' is no walltime" in str(caught.value)
+
+
+class Pair(BaseModel):
+    few: int = 1
+    many: int = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.few > self.many:
+            raise ValueError("few is more than many")
+        return self
+
+
+def test_a_complaint_about_several_options_names_no_one_of_them() -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(Pair, {"few": 3})
+    assert caught.value.message == "few is more than many"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("# nothing\n", encoding="utf-8")
+    assert load_config(path) == RunConfig()
+
+
+def test_one_input_may_stand_alone_and_confidence_may_be_text() -> None:
+    config = load_config(None, inputs="a.parquet", confidence="0.90")
+    assert config.inputs == (Path("a.parquet"),)
+    assert config.confidence == 0.90
+
+
+def test_updated_checks_again() -> None:
+    config = RunConfig().updated(confidence=0.85)
+    assert config.confidence == 0.85
+    with pytest.raises(ConfigError):
+        config.updated(confidence=2)
+
+
+def test_execution_options_are_not_science() -> None:
+    assert RunConfig(workers=3, shard_size=7).science() == RunConfig().science()
+    assert RunConfig(confidence=0.90).science() != RunConfig().science()

@@ -1,0 +1,191 @@
+"""What may stand in a job script, and what a site can do."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldilocks_batch.config.run import RunConfig, load_config
+from goldilocks_batch.config.slurm import JobKind, SlurmOptions, bytes_of, seconds_of
+from goldilocks_batch.core.errors import ConfigError
+from goldilocks_batch.execution.slurm.scripts import array_script, check_path, lifetime, prologue, run_name
+from goldilocks_batch.execution.slurm.site import Partition, check_kind, slurm
+
+ROOT = Path(__file__).resolve().parents[3]
+MAIN = Partition("main", True, True, 3600, 4, 16, 64 * 10**9, 0)
+GPU = Partition("gpu", False, True, None, 1, 8, 32 * 10**9, 2)
+SHUT = Partition("shut", False, False, None, 1, 64, 10**12, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30", 1800),
+        ("30:15", 1815),
+        ("02:00:00", 7200),
+        ("1-00", 86400),
+        ("1-02:30", 95400),
+        ("2-03:04:05", 183845),
+    ],
+)
+def test_walltimes(text: str, seconds: int) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("4GB", 4 * 10**9), ("512MiB", 2**29), ("1.5G", 15 * 10**8), ("2 TB", 2 * 10**12)]
+)
+def test_memory(text: str, count: int) -> None:
+    assert bytes_of(text) == count
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"partition": "main; rm -rf ~"},
+        {"partition": "$(id)"},
+        {"account": "a b"},
+        {"qos": "x\ny"},
+        {"walltime": "soon"},
+        {"walltime": "00:00:59"},
+        {"walltime": 3600},
+        {"memory": "much"},
+        {"directives": ["--wrap=`id`"]},
+        {"directives": ["rm"]},
+        {"directives": ["--comment=a\n#SBATCH --wrap=id"]},
+        {"partion": "main"},
+    ],
+)
+def test_nothing_that_a_shell_would_read_gets_in(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        load_config(None, slurm={"cpu": options})
+
+
+def test_a_misspelt_nested_option_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'slurm\.cpu\.partion': did you mean 'partition'"):
+        load_config(None, slurm={"cpu": {"partion": "main"}})
+
+
+def test_environment_values_are_quoted(tmp_path: Path) -> None:
+    config = load_config(None, output=tmp_path, slurm={"environment": {"A": "x'; rm -rf ~; '"}})
+    assert """export A='x'"'"'; rm -rf ~; '"'"''""" in array_script(config, JobKind(), 3)
+    with pytest.raises(ConfigError):
+        load_config(None, slurm={"environment": {"A B": "x"}})
+
+
+@pytest.mark.parametrize("scratch", ["/scratch/$SLURM_JOB_ID", "$TMPDIR/x", "/local/$USER.$SLURM_JOB_ID"])
+def test_scratch_may_depend_on_the_job(scratch: str, tmp_path: Path) -> None:
+    config = load_config(None, output=tmp_path, slurm={"scratch": scratch})
+    script = array_script(config, JobKind(), 3)
+    assert f'test -d "{scratch}"' in script
+    assert f'export TMPDIR="{scratch}"' in script
+
+
+@pytest.mark.parametrize(
+    "scratch", ["/s/$HOMES", "$USERX/a", "/s/$(id)", "/s/`id`", "/s/${USER}", "$", "a b"]
+)
+def test_scratch_takes_no_other_variables(scratch: str) -> None:
+    with pytest.raises(ConfigError, match=r"\$SLURM_JOB_ID, \$USER"):
+        load_config(None, slurm={"scratch": scratch})
+
+
+def test_no_job_without_a_share_of_the_work() -> None:
+    config = RunConfig(jobs=20)
+    kind = JobKind(cores=4)
+    assert config.jobs_of(kind) == (20, 20)
+    assert config.jobs_of(kind, shards=9) == (3, 3)
+    assert config.jobs_of(kind, shards=0) == (1, 1)
+    assert config.jobs_of(JobKind(jobs=2), shards=9) == (2, 2)
+    assert RunConfig(jobs=2, max_jobs=20).jobs_of(kind, shards=30) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"jobs": 3, "max_jobs": 2}, "max_jobs is 2, less than jobs, 3"),
+        ({"max_jobs": 2, "slurm": {"cpu": {"jobs": 4}}}, "max_jobs is 2, less than jobs, 4"),
+        ({"max_jobs": 9, "slurm": {"gpu": {"gpus": 1}}}, "adapts the number of one kind"),
+    ],
+)
+def test_numbers_of_jobs_that_contradict_each_other(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(None, **options)
+
+
+def test_paths_with_blanks_stay_out_of_scripts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="becomes part of job scripts"):
+        check_path(tmp_path / "my run; id")
+
+
+def test_runs_in_different_folders_have_different_jobs(tmp_path: Path) -> None:
+    assert run_name(tmp_path / "a") != run_name(tmp_path / "b")
+    assert run_name(tmp_path / "a") == run_name(tmp_path / "a" / ".")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_jobs_inherit_nothing_of_the_job_that_submits_them(
+    inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sbatch").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for name in ("SLURM_CONF", "SLURM_MEM_PER_CPU", "SBATCH_PARTITION", "HOME_OF_USER"):
+        monkeypatch.setenv(name, "x")
+    if inside:
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+    told = dict(line.split("=", 1) for line in slurm("sbatch").splitlines())
+    assert {"SLURM_CONF", "HOME_OF_USER"} <= told.keys()
+    assert ("SLURM_MEM_PER_CPU" in told) == ("SBATCH_PARTITION" in told) == (not inside)
+    assert "SLURM_JOB_ID" not in told
+
+
+@pytest.mark.parametrize("walltime", [60, 120, 600, 3600, 86400, 7 * 86400])
+def test_workers_leave_before_their_job_ends(walltime: int) -> None:
+    age, stagger, gone = lifetime(walltime)
+    assert stagger >= 0
+    assert age - stagger >= walltime / 3
+    assert age + stagger <= walltime - min(60, walltime // 3)
+    assert age + stagger < gone < walltime
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        (JobKind(partition="nowhere"), "no partition 'nowhere' here; there are main, gpu, shut"),
+        (JobKind(walltime="02:00:00"), "above the limit of partition 'main', 60 minutes"),
+        (JobKind(cores=17), "17 cores asked for; a node of partition 'main' has 16"),
+        (JobKind(memory="65GB"), "65GB of memory asked for"),
+        (JobKind(gpus=1), "1 GPUs asked for; a node of partition 'main' has 0"),
+        (JobKind(partition="shut"), "takes no jobs now"),
+    ],
+)
+def test_jobs_that_could_never_start_are_refused(kind: JobKind, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        check_kind(kind, [MAIN, GPU, SHUT])
+
+
+def test_one_partition_of_several_is_enough() -> None:
+    check_kind(JobKind(partition="main,gpu", gpus=2), [MAIN, GPU])
+    check_kind(JobKind(), [MAIN])
+
+
+@pytest.mark.parametrize("name", ["gpu.yaml", "slurm-cpu.yaml", "slurm-gpu.yaml", "local.yaml"])
+def test_shipped_configurations_are_valid(name: str) -> None:
+    assert isinstance(load_config(ROOT / "configs" / name), RunConfig)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_scripts_look_for_the_scratch_folder(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "scratch"
+    if there:
+        folder.mkdir()
+    script = "\n".join([*prologue(SlurmOptions(scratch=str(folder))), 'echo "in $TMPDIR"'])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    if there:
+        assert (done.returncode, done.stdout) == (0, f"in {folder}\n")
+    else:
+        assert done.returncode == 1
+        assert f"scratch folder {folder} is not there on" in done.stderr

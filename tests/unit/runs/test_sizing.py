@@ -1,0 +1,109 @@
+"""Shards are seconds of work: counted against the work there is, for every kind of model and of cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldilocks_batch.artifacts.registry import load_registry
+from goldilocks_batch.config.run import RunConfig, load_config
+from goldilocks_batch.core.errors import ConfigError
+from goldilocks_batch.results.shards import cut_shards, remaining_shards
+from goldilocks_batch.runs.sizing import shard_rows, shard_size, typical_seconds
+from goldilocks_batch.screening.pipeline import Screening
+
+KINDS = ("constant", "forest", "trained", "alignn")
+
+
+@given(
+    rows=st.integers(1, 10_000_000),
+    kind=st.sampled_from(KINDS),
+    seats=st.integers(1, 2000),
+    group=st.integers(1000, 200_000),
+)
+def test_never_more_than_one_part_in_five_seconds_of_work(
+    rows: int, kind: str, seats: int, group: int
+) -> None:
+    seconds = typical_seconds(RunConfig(device="cpu"), kind)
+    shards = cut_shards(rows, shard_rows(rows, seconds, seats), range(0, rows, group))
+    assert len(shards) <= max(1, rows * seconds / 5)
+    assert max(map(len, shards)) * seconds < max(21, 0.02 * seats)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seats", [1, 16, 128])
+def test_every_process_gets_several_shards_as_soon_as_there_is_a_minute_for_each(
+    kind: str, seats: int
+) -> None:
+    seconds = typical_seconds(RunConfig(device="cpu"), kind)
+    rows = round(60 * seats / seconds)
+    assert len(cut_shards(rows, shard_rows(rows, seconds, seats))) >= 4 * seats
+
+
+def test_thousands_of_processes_do_not_wait_for_the_scheduler() -> None:
+    for seats in (100, 1000, 4000):
+        shards = cut_shards(10**8, shard_rows(10**8, 0.003, seats))
+        assert len(shards) * 0.008 < 0.6 * 10**8 * 0.003 / seats
+
+
+def test_halves_of_shards_are_small_messages() -> None:
+    """Graphs and features of a structure take some 45 kB."""
+    kinds = {"cpu": {"cores": 16}, "gpu": {"gpus": 1}}
+    config = RunConfig.model_validate({"executor": "slurm", "slurm": kinds})
+    assert shard_size(config, "alignn", 10**6) * 45_000 <= 32e6
+    assert shard_size(config, "forest", 10**6) > 3000, "nothing but the answer travels"
+
+
+def test_a_number_is_taken_as_it_is() -> None:
+    assert shard_size(RunConfig(shard_size=7), "forest", 10**6) == 7
+    with pytest.raises(ConfigError, match="shard_size"):
+        load_config(None, shard_size=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "array", "seats"),
+    [
+        ({"workers": 8}, False, 8),
+        ({"executor": "serial"}, False, 1),
+        ({"cluster": "tcp://127.0.0.1:1"}, False, None),
+        ({"executor": "slurm", "jobs": 4, "slurm": {"cpu": {"cores": 16}}}, False, 64),
+        ({"executor": "slurm", "jobs": 4, "max_jobs": 9, "slurm": {"cpu": {"cores": 16}}}, False, 144),
+        ({"jobs": 50, "max_jobs": 90, "slurm": {"cpu": {"cores": 2, "processes": 1}}}, True, 50),
+    ],
+)
+def test_the_processes_are_those_of_the_configuration(
+    options: dict[str, Any], array: bool, seats: int | None
+) -> None:
+    config = RunConfig.model_validate({"device": "cpu", **options})
+    rows = 600_000 if seats is None or seats > 20 else 200_000
+    assert shard_size(config, "forest", rows, array=array) == shard_rows(rows, 0.003, seats)
+
+
+def test_every_kind_of_model_has_a_cost() -> None:
+    kinds: set[str] = {entry.kind for entry in load_registry().models.values()}
+    kinds |= {Screening.from_config(RunConfig(model=name)).model.kind for name in ("starter", "baseline")}
+    assert kinds == set(KINDS)
+    assert all(typical_seconds(RunConfig(device="cpu"), kind) > 0 for kind in kinds)
+
+
+def test_networks_on_a_gpu_get_larger_shards() -> None:
+    gpu = {"cpu": None, "gpu": {"gpus": 1}}
+    cpu, cuda = RunConfig(device="cpu"), RunConfig(device="cuda")
+    array = RunConfig.model_validate({"slurm": gpu})
+    assert typical_seconds(cuda, "alignn") < typical_seconds(cpu, "alignn")
+    assert typical_seconds(cuda, "forest") == typical_seconds(cpu, "forest")
+    assert typical_seconds(array, "alignn", array=True) == typical_seconds(cuda, "alignn")
+    assert typical_seconds(RunConfig(gpus=0), "alignn") == typical_seconds(cpu, "alignn")
+
+
+def test_parts_of_another_shard_size_are_kept_on_resume() -> None:
+    rows, bounds = 200_000, range(0, 200_000, 1000)
+    done = cut_shards(rows, 256, bounds)[::3]
+    left = remaining_shards(cut_shards(rows, shard_rows(rows, 0.003, 2), bounds), done)
+    assert sum(map(len, left)) + sum(map(len, done)) == rows
+    assert not {row for s in left for row in range(s.start, s.stop)} & {
+        row for s in done for row in range(s.start, s.stop)
+    }
