@@ -32,13 +32,13 @@ import torch
 from numpy.typing import NDArray
 
 from goldilocks_batch import RunConfig, run
+from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.models.alignn import Alignn, PreparedGraphs, edges_of
 from goldilocks_batch.networks.alignn.architecture import Architecture, checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
-from goldilocks_batch.networks.devices import Precision
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.structures.sources.sourceset import open_sources

@@ -8,29 +8,19 @@ done and may differ between the attempts of one run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from goldilocks_batch.config.checking import checked, read_yaml
+from goldilocks_batch.config.choices import Device, ExecutorName, Grid, Precision, SingleSite
 from goldilocks_batch.config.slurm import JobKind, MemoryLimit, SlurmOptions, bytes_of
 
 __all__ = [
     "SCIENTIFIC",
-    "Device",
-    "ExecutorName",
-    "Grid",
-    "Precision",
     "RunConfig",
-    "SingleSite",
     "load_config",
 ]
-
-Grid = Literal["lower", "median", "upper"]
-SingleSite = Literal["skip", "supercell"]
-Precision = Literal["float32", "tf32", "bf16"]
-Device = Literal["auto", "cpu", "cuda"]
-ExecutorName = Literal["local", "serial", "slurm"]
 
 
 class RunConfig(BaseModel):

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.choices import Precision, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, GoldilocksError, ModelError, Stage
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.networks.alignn.architecture import N_ADDITIONAL, Architecture, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
 from goldilocks_batch.networks.checkpoint import Checkpoint, read_element_table
-from goldilocks_batch.networks.devices import Precision, resolved_device
+from goldilocks_batch.networks.devices import resolved_device
 from goldilocks_batch.networks.graphs.bonds import CrystalGraph, crystal_graph
 from goldilocks_batch.networks.graphs.classes import BondClasses, bond_classes
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
@@ -32,14 +33,11 @@ __all__ = [
     "Ensemble",
     "Graph",
     "PreparedGraphs",
-    "SingleSite",
     "build_graphs",
     "edges_of",
     "supercell",
 ]
 
-#: What to do with a cell of one atom, which has no line graph.
-SingleSite = Literal["skip", "supercell"]
 Graph = tuple[CrystalGraph, BondClasses]
 
 #: Edges of a batch, those of its line graphs and its bonds, on the CPU; see `benchmarks/alignn_cpu.py`.

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.choices import Precision, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import Model, ModelInputs, RawBounds
-from goldilocks_batch.networks.devices import Precision
 from goldilocks_batch.structures.crystal import Crystal
 
-__all__ = ["ForestModel", "SingleSite", "load_model"]
-
-SingleSite = Literal["skip", "supercell"]
+__all__ = ["ForestModel", "load_model"]
 
 
 class ForestModel:

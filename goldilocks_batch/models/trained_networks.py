@@ -24,16 +24,16 @@ from goldilocks_batch.artifacts.folder import (
     write_folder,
 )
 from goldilocks_batch.artifacts.record import ModelRecord, NetworkArtifacts
+from goldilocks_batch.config.choices import Precision, SingleSite
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.models.alignn import Alignn, SingleSite
+from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.calibration import Calibration
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.models.trained_forest import check_columns, flagged
 from goldilocks_batch.networks.alignn.architecture import read_networks
 from goldilocks_batch.networks.checkpoint import read_element_table
-from goldilocks_batch.networks.devices import Precision
 from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = ["CalibratedNetworks", "TrainedNetworks", "positive", "read_networks_of", "write_networks"]

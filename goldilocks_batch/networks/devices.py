@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
-__all__ = ["Precision", "device_name", "resolved_device", "usable_gpus"]
+__all__ = ["device_name", "resolved_device", "usable_gpus"]
 
-#: Of matrix products on a GPU: ``tf32`` and ``bf16`` round their factors to 10 and 7 bits.
-Precision = Literal["float32", "tf32", "bf16"]
 #: Of NVIDIA's driver, of WSL, of AMD's.
 _DEVICES = ("nvidia[0-9]*", "dxg", "kfd")
 

@@ -14,13 +14,14 @@ from goldilocks_batch.artifacts.find import chosen_model
 from goldilocks_batch.artifacts.pull import say_nothing
 from goldilocks_batch.artifacts.registry import level_name, load_registry
 from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.choices import Precision, SingleSite
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, PredictionError, Stage
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
-from goldilocks_batch.models.load import SingleSite, load_model
-from goldilocks_batch.networks.devices import Precision, device_name
+from goldilocks_batch.models.load import load_model
+from goldilocks_batch.networks.devices import device_name
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.screening.featurization import BatchFeatures, build_featurizer, featurize_batch

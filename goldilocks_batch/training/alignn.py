@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from goldilocks_batch.config.choices import SingleSite
 from goldilocks_batch.core.versions import versions
-from goldilocks_batch.models.alignn import Alignn, Graph, SingleSite, build_graphs
+from goldilocks_batch.models.alignn import Alignn, Graph, build_graphs
 from goldilocks_batch.models.calibration import Calibration, conformal_rank
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.trained_networks import (

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -144,7 +145,7 @@ def test_a_model_that_was_moved_is_read_by_its_own_record(
     assert set(table["model"].to_pylist()) == {"made-up"}
 
 
-BAD: dict[str, tuple[dict[str, object], str, str]] = {
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "missing": ({"k_dist": [None, 0.2, float("nan"), *[0.1] * 27]}, "DATASET_INVALID", "2 of 30 targets"),
     "negative": ({"k_dist": [0.1, -0.2, 0.3] * 10}, "DATASET_INVALID", "10 of 30 targets"),
     "zero": ({"k_dist": [0.1, 0.0, *[0.3] * 28]}, "DATASET_INVALID", "1 of 30 targets"),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.checkpoint import Checkpoint
-from goldilocks_batch.networks.devices import Precision
 from goldilocks_batch.networks.graphs.collate import GraphBatch
 from goldilocks_batch.networks.radial import RadialBasis
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.core.errors import ErrorCode, ModelError, Stage
 from goldilocks_batch.models.alignn import Alignn, edges_of, supercell
 from goldilocks_batch.models.interface import ModelInputs
@@ -20,7 +21,6 @@ from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_n
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
 from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
-from goldilocks_batch.networks.devices import Precision
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate
 from goldilocks_batch.structures.crystal import Crystal
 from tests.random_networks import (

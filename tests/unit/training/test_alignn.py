@@ -201,7 +201,7 @@ def test_structures_without_a_graph_are_left_out_and_listed(tmp_path: Path) -> N
     cells = [row["lattice_vectors"] for row in labelled_rows(ROWS)]
     sites = [row["cartesian_site_positions"] for row in labelled_rows(ROWS)]
     cells[5], sites[5] = (30.0 * np.eye(3)).tolist(), [[0.0] * 3, [15.0] * 3]
-    columns = {"lattice_vectors": cells, "cartesian_site_positions": sites}
+    columns: dict[str, Any] = {"lattice_vectors": cells, "cartesian_site_positions": sites}
     path = write_labelled(tmp_path / "labels.parquet", ROWS, **columns)
     trained, judged = train_alignn(path, SMALL, tmp_path / "model", device="cpu")
     assert judged.dataset.left_out == trained.record.training.model_dump()["left_out"] == {"NO_NEIGHBOURS": 1}

@@ -137,7 +137,9 @@ def test_rows_that_judged_networks_are_free_to_calibrate_them(
 
 def test_shared_compositions_are_counted_not_refused(forest: Path, labels: Path, tmp_path: Path) -> None:
     names = ("lattice_vectors", "cartesian_site_positions")
-    stretched = {name: [(1.2 * np.array(row[name])).tolist() for row in labelled_rows(30)] for name in names}
+    stretched: dict[str, Any] = {
+        name: [(1.2 * np.array(row[name])).tolist() for row in labelled_rows(30)] for name in names
+    }
     path = write_labelled(tmp_path / "stretched.parquet", 30, **stretched)
     new = calibrate_model(forest, path, TARGET, tmp_path / "new")
     assert (new.record.calibration.dataset or {})["known_compositions"] == 30
