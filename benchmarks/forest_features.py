@@ -33,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from plain import PlainFeaturizer  # type: ignore[import-not-found]  # a script beside this one
 
+from goldilocks_batch.artifacts.find import find_network
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.manifest import write_manifest
@@ -109,7 +110,7 @@ def main() -> None:
 
     table = sample(options.manifest, options.count + options.chunk, options.seed)
     config = RunConfig(artifacts=options.artifacts, registry=options.registry)
-    pipeline = Featurization.from_config(config).build()
+    pipeline = Featurization(find_network(config.choice), config.max_sites).build()
     featurizer = PlainFeaturizer(options.artifacts)
     times: dict[str, list[float]] = {"plain": [], "cif": [], "manifest": []}
     stages: dict[str, Seconds] = {"cif": defaultdict(float), "manifest": defaultdict(float)}

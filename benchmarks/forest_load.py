@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
 from goldilocks_batch.models.convert import convert_forest, load_forest
 
@@ -75,7 +76,9 @@ def published_pickle(path: Path, trees: int, rows: int, split_on: int) -> None:
 
 def model_of(source: ResolvedFile, converted: ResolvedFile | None) -> ResolvedModel:
     """What a worker is sent."""
-    return ResolvedModel("rf", "forest", 0.95, "made up", 0.0, "none", None, (), (source,), (), converted)
+    return ResolvedModel(
+        "rf", ModelKind.FOREST, 0.95, "made up", 0.0, "none", None, (), (source,), (), converted
+    )
 
 
 def high_water_mark() -> int:

@@ -30,8 +30,8 @@ from goldilocks_batch.execution.dask.pool import SETTINGS, Pool
 from goldilocks_batch.execution.dask.tasks import Ration
 from goldilocks_batch.execution.slurm.security import issue_certificate
 from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
-from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import open_sources
 
 __all__ = ["Figures", "measured", "print_figures"]
@@ -150,7 +150,7 @@ def measured(manifest: Path, output: Path, shard_size: int, layout: str) -> Figu
     with _pool(layout) as (pool, processes):
         began = time.monotonic()
         config = RunConfig(inputs=(manifest,), output=output, model="baseline")
-        work = StubWork(Screening.from_config(config))
+        work = StubWork(screening_of(config))
         sources = open_sources(config.inputs)
         figures = Figures(sources.rows, planning=time.monotonic() - began)
         watch = Watch(figures, began)

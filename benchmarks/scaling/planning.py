@@ -18,9 +18,8 @@ from goldilocks_batch.results.compact import compact_parts
 from goldilocks_batch.results.parts import scan_parts, write_part
 from goldilocks_batch.results.report import total
 from goldilocks_batch.results.shards import Shard, cut_shards, remaining_shards
-from goldilocks_batch.runs.attempt import Assignment
+from goldilocks_batch.runs.attempt import Assignment, screening_of
 from goldilocks_batch.runs.manifest import MANIFEST_SCHEMA
-from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import open_sources
 
 __all__ = ["plan_and_resume", "resume_after_compaction", "simulated_manifest"]
@@ -69,7 +68,7 @@ def plan_and_resume(manifest: Path, folder: Path, shard_size: int) -> None:
         sources = open_sources([manifest])
     with step("shards cut"):
         planned = cut_shards(sources.rows, shard_size, sources.boundaries)
-    work = StubWork(Screening.from_config(RunConfig(model="baseline")))
+    work = StubWork(screening_of(RunConfig(model="baseline")))
     assignment = Assignment(work, sources, folder, _FINGERPRINT)
     with step(f"{len(planned):,} work orders made"):
         for shard in planned:

@@ -18,9 +18,11 @@ from typing import Any
 import psutil
 
 from benchmarks.scaling.model import Costs, Site, fitted, predicted
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.execution.job import Job, Order
 from goldilocks_batch.results.shards import Shard
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.sizing import shard_rows, typical_seconds
 from goldilocks_batch.screening.pipeline import Screening
 
@@ -52,7 +54,7 @@ class Loading:
 
 
 #: `scale start`, models baseline and rf; the published forest on top (`forest_load.py`: 0.18 s, 65 MB).
-_LOADING = {"forest": Loading(0.66, 0.20e9), "constant": Loading(0.38, 0.12e9)}
+_LOADING = {ModelKind.FOREST: Loading(0.66, 0.20e9), ModelKind.CONSTANT: Loading(0.38, 0.12e9)}
 
 
 def costs_of(few: Path, many: Path, row: float, loading: Loading, workers: int, site: Site) -> Costs:
@@ -68,7 +70,7 @@ def costs_of(few: Path, many: Path, row: float, loading: Loading, workers: int, 
     """
     cpu, large = _processor_times(few, many), _read(many)
     part_bytes, row_bytes = _fit(_read(few), large, "bytes")
-    started = large["first"] - large["planning"] - _LOADING["constant"].seconds
+    started = large["first"] - large["planning"] - _LOADING[ModelKind.CONSTANT].seconds
     return Costs(
         row=row,
         shard=cpu["children"][0] + cpu["worker"][0],
@@ -159,10 +161,12 @@ def print_predictions(few: Path, many: Path) -> None:
     _print_saturation(costs, seconds, site)
     print("| workers | seconds of work a shard should have at least |\n| ---: | ---: |")
     for workers in (16, 128, 1024, 4096):
-        print(f"| {workers:,} | {math.ceil(workers * costs['forest', 1].client_shard / _BUSY)} |")
+        print(f"| {workers:,} | {math.ceil(workers * costs[ModelKind.FOREST, 1].client_shard / _BUSY)} |")
 
 
-def _print_saturation(costs: dict[tuple[str, int], Costs], seconds: dict[str, float], site: Site) -> None:
+def _print_saturation(
+    costs: dict[tuple[ModelKind, int], Costs], seconds: dict[ModelKind, float], site: Site
+) -> None:
     """Numbers of workers, with shards of the size that 1,024 workers get."""
     print(
         "| model | rows | shard rows | client and scheduler | file creation | manifest reading "
@@ -189,7 +193,7 @@ def print_starting(models: list[str], config: RunConfig, repeats: int = 5) -> No
         "| --- | ---: | ---: | ---: | ---: |"
     )
     for model in models:
-        work = Screening.from_config(config.updated(model=model))
+        work = screening_of(config.updated(model=model))
         found = zip(*(_started(work) for _ in range(repeats)), strict=True)
         seconds, touched, read, whole = map(statistics.median, found)
         print(f"| {model} | {seconds:.2f} | {touched / 1e6:.0f} | {read / 1e6:.0f} | {whole / 1e6:.0f} |")

@@ -1,4 +1,4 @@
-"""From a configuration to the model that it names, its files found and checked."""
+"""From a model's name to its files, found and checked."""
 
 from __future__ import annotations
 
@@ -6,46 +6,61 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from goldilocks_batch.artifacts.conversions import Converter, read_conversion, resolve_published
 from goldilocks_batch.artifacts.hub import is_offline
-from goldilocks_batch.artifacts.pull import places_for, say_nothing
-from goldilocks_batch.artifacts.registry import load_registry
-from goldilocks_batch.artifacts.resolve import Entry, resolve_trained, trained_folder, unpinned
-from goldilocks_batch.artifacts.resolved import ResolvedModel
-from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.artifacts.pull import places_for
+from goldilocks_batch.artifacts.registry import Entry, load_registry
+from goldilocks_batch.artifacts.resolve import resolve_files
+from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel
+from goldilocks_batch.artifacts.trained import resolve_trained, trained_folder
+from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.core.errors import ErrorCode, ModelError
-from goldilocks_batch.models.convert import read_conversion, resolve_published
 
-__all__ = ["chosen_model"]
+__all__ = ["find_model", "find_network"]
 
 
-def chosen_model(
-    config: RunConfig,
-    say: Callable[[str], None] = say_nothing,
+def find_model(
+    choice: ModelChoice,
+    *,
+    convert: Converter | None = None,
     lacking: Callable[[Entry], None] | None = None,
 ) -> ResolvedModel:
-    """The model of a name in the registry, of a folder, or the one in the package.
+    """Find and check the files of a model: one of the registry, of a folder, or the one in the package.
+
+    Records and digests are read; the model is not built.
 
     Args:
-        config: names the model, and says where its files are looked for.
-        say: told of each file that is fetched, a line each, and of those that nobody vouches for.
-        lacking: for a plan: told of what a run would fetch; nothing is fetched or written.
+        choice: names the model, and says where its files are looked for.
+        convert: turns a published forest into arrays where that has not been done; without it workers read
+            the pickle.
+        lacking: for a plan: called with each entry that a run would fetch; nothing is fetched or written.
 
     Raises:
-        ModelError: it is unknown, or its files are missing or not the right ones.
+        ModelError: the model is unknown, or its files are missing or not the right ones.
         ConfigError: it has too few calibration rows for this confidence.
     """
-    registry = load_registry(config.registry)
-    folder = trained_folder(config.model, registry)
-    places = places_for(config.artifacts, offline=config.offline, say=say)
+    registry = load_registry(choice.registry)
+    folder = trained_folder(choice.model, registry)
+    places = places_for(choice.artifacts, offline=choice.offline)
     if lacking is not None:
-        places = replace(places, fetch=None, lacking=None if config.offline or is_offline() else lacking)
+        asked = not (choice.offline or is_offline())
+        places = replace(places, fetch=None, lacking=lacking if asked else None)
+        convert = None
     if folder is not None:
         _refuse_conversion(folder)
-        return resolve_trained(folder, config.confidence, registry, places)
-    model = resolve_published(registry, config.model, config.confidence, places, make=lacking is None)
-    for remark in unpinned(model.files):
-        say(remark)
-    return model
+        return resolve_trained(folder, choice.confidence, registry, places)
+    return resolve_published(registry, choice.model, choice.confidence, places, convert=convert)
+
+
+def find_network(choice: ModelChoice) -> tuple[ResolvedFile, ...]:
+    """Find and check the metallicity network's files, which the features of published models take.
+
+    Raises:
+        ModelError: they are missing or not the right ones.
+    """
+    registry = load_registry(choice.registry)
+    places = places_for(choice.artifacts, offline=choice.offline)
+    return resolve_files(registry, registry.model("rf").files, "rf", places)
 
 
 def _refuse_conversion(folder: Path) -> None:

@@ -7,23 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from goldilocks_batch.artifacts.registry import Registry
-from goldilocks_batch.artifacts.resolve import (
-    STARTER,
-    Entry,
-    Places,
-    level_of,
-    resolve_trained,
-    shipped_model,
-)
-from goldilocks_batch.artifacts.resolved import ResolvedModel
-from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, ModelError
-from goldilocks_batch.models.convert import (
+from goldilocks_batch.artifacts.conversions import (
     check_conversion,
     conversions,
     read_conversion,
     resolve_published,
 )
+from goldilocks_batch.artifacts.places import Places
+from goldilocks_batch.artifacts.registry import STARTER, Entry, Registry
+from goldilocks_batch.artifacts.resolve import level_of
+from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.artifacts.trained import resolve_trained, shipped_model
+from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, ModelError
 
 __all__ = [
     "State",
@@ -53,7 +48,7 @@ class Status:
 
     Attributes:
         model: its name.
-        kind: ``forest``, ``alignn``, ``constant`` or ``trained``.
+        kind: what it is made of, or ``conversion``.
         levels: the confidences this is about.
         state: of its files.
         folders: where they were found.
@@ -125,7 +120,7 @@ def status_of(registry: Registry, name: str, confidence: float, places: Places) 
     kind, levels = registry.model(name).kind, (f"{confidence:.2f}",)
     level_of(registry, name, confidence)
     try:
-        model = resolve_published(registry, name, confidence, places, make=False)
+        model = resolve_published(registry, name, confidence, places)
     except ModelError as error:
         state = State.MISSING if error.code == ErrorCode.ARTIFACT_MISSING else State.REFUSED
         return Status(name, kind, levels, state, reason=error.message)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,16 +18,14 @@ from goldilocks_batch.artifacts.cache import (
     read_pins,
 )
 from goldilocks_batch.artifacts.hub import Published, Remote
-from goldilocks_batch.artifacts.registry import FileEntry, FolderEntry
-from goldilocks_batch.artifacts.resolve import Entry, Places
+from goldilocks_batch.artifacts.places import Places
+from goldilocks_batch.artifacts.registry import Entry, FileEntry, FolderEntry
 from goldilocks_batch.artifacts.resolved import sha256_of
 from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
 
-__all__ = ["Fetcher", "places_for", "say_nothing"]
+__all__ = ["Fetcher", "places_for"]
 
-
-def say_nothing(_line: str) -> None:
-    """Nobody is listening."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +35,10 @@ class Fetcher:
     Attributes:
         folder: laid out ``<organisation>/<repository>/<file>``.
         remote: the hosts.
-        say: told of each file, a line each.
     """
 
     folder: Path
     remote: Remote = field(default_factory=Remote.from_environment)
-    say: Callable[[str], None] = say_nothing
 
     def __call__(self, entry: Entry) -> None:
         """Fetch a file, or every checkpoint of a folder.
@@ -89,7 +85,7 @@ class Fetcher:
     def _file(self, entry: FileEntry) -> None:
         repository = self.folder / entry.repository
         if self._is_there(entry):
-            self.say(f"{entry.repository}/{entry.path}: there already")
+            _log.info("%s/%s: there already", entry.repository, entry.path)
             return
         with exclusive(repository / ".fetch.mutex"):
             if not self._is_there(entry):  # nobody else has fetched it meanwhile
@@ -110,7 +106,8 @@ class Fetcher:
         expected = self._expected(entry)
         who = "the registry" if entry.sha256 else f"{repository / LOCK_FILE}, of the first fetch,"
         _refuse_another(label, published.sha256, expected, who)
-        self.say(f"{label}: fetching" + (f" {published.size / 1e6:,.1f} MB" if published.size else ""))
+        size = f" {published.size / 1e6:,.1f} MB" if published.size else ""
+        _log.info("%s: fetching%s", label, size)
         part = final.with_name(f".{final.name}.part-{_key(published)}")
         found = self._downloaded(published, part, expected or published.sha256)
         if entry.sha256 is None:
@@ -155,15 +152,12 @@ def _make_room(part: Path, size: int | None) -> None:
         raise RunError(ErrorCode.WRITE_FAILED, f"cannot write to {part.parent}: {error}") from error
 
 
-def places_for(
-    artifacts: Path | None, *, offline: bool = False, say: Callable[[str], None] = say_nothing
-) -> Places:
+def places_for(artifacts: Path | None, *, offline: bool = False) -> Places:
     """Where a run looks for model files: the folder named, the project's cache, the Hub unless offline.
 
     Args:
         artifacts: the folder named by the user.
         offline: ask no host, whatever ``HF_HUB_OFFLINE`` says.
-        say: told of each file that is fetched, a line each.
 
     Raises:
         ModelError: ARTIFACT_MISSING, the folder named by the user is none.
@@ -175,7 +169,7 @@ def places_for(
             "<organisation>/<repository>/<file>",
         )
     cache = cache_folder()
-    return Places(artifacts, cache, None if offline else Fetcher(cache, say=say))
+    return Places(artifacts, cache, None if offline else Fetcher(cache))
 
 
 def _key(published: Published) -> str:

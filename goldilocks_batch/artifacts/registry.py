@@ -9,26 +9,23 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from goldilocks_batch.artifacts.folder import PLAIN_NAME, SHA256
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.core.text import nearest
 
 __all__ = [
     "STARTER",
+    "Entry",
     "FileEntry",
     "FolderEntry",
     "LevelEntry",
     "ModelEntry",
     "Registry",
-    "level_name",
     "load_registry",
 ]
 
 #: The model that comes with the package.
 STARTER = "starter"
-
-#: Roles that must be one file each, and roles that may be a folder of them, for every kind of model.
-_ONE_FILE = {"forest": ("forest",), "alignn": ("atoms",)}
-_FOLDERS = {"alignn": ("lower", "median", "upper")}
 
 
 class _Entry(BaseModel):
@@ -76,6 +73,9 @@ class FolderEntry(_Located):
     sha256: dict[Annotated[str, Field(pattern=PLAIN_NAME)], Annotated[str, Field(pattern=SHA256)]] = {}
 
 
+Entry = FileEntry | FolderEntry
+
+
 class LevelEntry(_Entry):
     """What belongs to one confidence level.
 
@@ -92,7 +92,7 @@ class LevelEntry(_Entry):
 class ModelEntry(_Entry):
     """One model: what kind, what it needs at every level, what a user should know of it."""
 
-    kind: Literal["forest", "alignn", "constant"]
+    kind: Literal[ModelKind.FOREST, ModelKind.ALIGNN, ModelKind.CONSTANT]
     title: str
     feature_schema: str | None = None
     files: dict[str, str] = {}
@@ -126,13 +126,13 @@ class Registry(_Entry):
         for name, model in self.models.items():
             for confidence, level in model.levels.items():
                 where, files = f"model {name} at level {confidence}", {**model.files, **level.files}
-                single = _ONE_FILE.get(model.kind, ())
-                for role in (*single, *_FOLDERS.get(model.kind, ())):
+                single = model.kind.single_files
+                for role in (*single, *model.kind.ensembles):
                     if role not in files:
                         raise ValueError(f"{where} is of kind {model.kind} and names no file as {role}")
                     if role in single and files[role] not in self.files:
                         raise ValueError(f"{where} needs one file as {role}, '{files[role]}' is a folder")
-                if (level.kdist is None) == (model.kind == "constant"):
+                if (level.kdist is None) == (model.kind is ModelKind.CONSTANT):
                     raise ValueError(f"{where}: a kdist belongs to every constant, and to nothing else")
         return self
 
@@ -150,11 +150,6 @@ class Registry(_Entry):
                 ErrorCode.MODEL_UNKNOWN, f"{what}; there are: {known}; or name the folder of a trained model"
             )
         return self.models[name]
-
-
-def level_name(confidence: float) -> str:
-    """A confidence as the registry's key for it: ``0.95``, ``0.90``, ``0.85``."""
-    return f"{confidence:.2f}"
 
 
 def load_registry(path: Path | None = None) -> Registry:

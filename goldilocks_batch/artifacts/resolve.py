@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from goldilocks_batch.artifacts.cache import LOCK_FILE, Pins, read_pins
+from goldilocks_batch.artifacts.places import Places, holding, names_expected, names_there
 from goldilocks_batch.artifacts.registry import (
-    STARTER,
+    Entry,
     FileEntry,
     FolderEntry,
     LevelEntry,
     Registry,
-    level_name,
     load_registry,
 )
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
 from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
 
-__all__ = [
-    "STARTER",
-    "Entry",
-    "Places",
-    "advice",
-    "holding",
-    "level_of",
-    "resolve",
-    "resolve_files",
-    "resolve_trained",
-    "shipped_model",
-    "trained_folder",
-    "unpinned",
-]
-
-Entry = FileEntry | FolderEntry
+__all__ = ["advice", "level_of", "published_constant", "resolve", "resolve_files", "unpinned"]
 
 _REMEDY = "; 'goldilocks-batch models pull' fetches the right one, --registry names one of other versions"
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where model files are looked for, in this order.
-
-    Attributes:
-        artifacts: a folder laid out ``<organisation>/<repository>/<file>`` that the user named, or None.
-        cache: the project's own folder of that layout, or None.
-        fetch: puts an entry's files into the cache, or raises ModelError; None: the network is not asked.
-        lacking: told of what is in neither folder, which then counts as what the registry says it is: for a
-            plan, that fetches nothing.
-    """
-
-    artifacts: Path | None = None
-    cache: Path | None = None
-    fetch: Callable[[Entry], None] | None = None
-    lacking: Callable[[Entry], None] | None = None
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Those of the two folders that there are."""
-        return tuple(folder for folder in (self.artifacts, self.cache) if folder is not None)
 
 
 def resolve(
@@ -121,13 +83,26 @@ def level_of(registry: Registry, name: str, confidence: float) -> LevelEntry:
         ModelError: MODEL_UNKNOWN, with the models or levels that are known.
     """
     model = registry.model(name)
-    level = model.levels.get(level_name(confidence))
-    if level is None:
+    found = [
+        level for key, level in model.levels.items() if math.isclose(float(key), confidence, abs_tol=1e-9)
+    ]
+    if not found:
         known = ", ".join(sorted(model.levels))
         raise ModelError(
-            ErrorCode.MODEL_UNKNOWN, f"model '{name}' has no level {confidence:.2f}; it has {known}"
+            ErrorCode.MODEL_UNKNOWN,
+            f"model '{name}' has no level {confidence:g}; it has {known}"
+            f"{', did you mean ' + format(confidence / 100, 'g') + '?' if 50 < confidence < 100 else ''}",
         )
-    return level
+    return found[0]
+
+
+def published_constant(confidence: float) -> float | None:
+    """The constant kdist that was published for a confidence, 1/Å; None for a confidence without one."""
+    registry = load_registry()
+    try:
+        return level_of(registry, "baseline", confidence).kdist
+    except ModelError:
+        return None
 
 
 def resolve_files(
@@ -159,99 +134,10 @@ def resolve_files(
     return tuple(file for role in wanted for file in found[role])
 
 
-def shipped_model(name: str) -> Path:
-    """The folder of a model that comes with the package."""
-    return Path(__file__).with_name("shipped") / name
-
-
-def trained_folder(name: str, registry: Registry) -> Path | None:
-    """The folder of a model that is not of the registry: the one in the package, or one that is named."""
-    if name in registry.models:
-        return None
-    if name == STARTER:
-        return shipped_model(STARTER)
-    return Path(name) if Path(name).is_dir() else None
-
-
-def resolve_trained(
-    folder: Path, confidence: float, registry: Registry | None = None, places: Places | None = None
-) -> ResolvedModel:
-    """A model that was trained with this package, found by its own records.
-
-    Args:
-        folder: holds ``manifest.json`` and what it lists.
-        confidence: one-sided; any that its calibration rows allow.
-        registry: what published files its features need should be; the package's own by default.
-        places: where those are looked for.
-
-    Raises:
-        ModelError: a file is missing, altered or not acceptable, or the record asks for what is not known.
-        ConfigError: too few calibration rows for this confidence.
-    """
-    from goldilocks_batch.models.trained import read_trained
-
-    model = read_trained(folder)
-    model.calibration.margins(confidence)
-    record = model.record
-    names = ["manifest.json", "model.json", *record.artifacts.names]
-    files = [digested(name.split(".")[0], folder / name, None) for name in names]
-    if "metallicity" in record.feature_blocks:
-        wanted = {required.name: required.sha256 for required in record.requires_artifacts}
-        files += _network(record.name, wanted, registry or load_registry(), places or Places())
-    calibration = record.calibration
-    return ResolvedModel(
-        name=record.name,
-        kind="trained" if record.role == "quantile_forest" else "trained_alignn",
-        confidence=confidence,
-        revision=f"sha256 {model.digest[:12]}",
-        correction=0.0,
-        correction_origin=f"inside the model: {calibration.kind} conformal on {calibration.rows} labels",
-        kdist=None,
-        training_elements=record.training_elements,
-        files=tuple(files),
-        remarks=record.remarks,
-    )
-
-
-def _network(
-    name: str, wanted: Mapping[str, str], registry: Registry, places: Places
-) -> tuple[ResolvedFile, ...]:
-    """The metallicity network's files, which must be those that a model was trained with."""
-    roles = registry.model("rf").files
-    if set(wanted) != set(roles):
-        raise ModelError(
-            ErrorCode.ARTIFACT_INVALID,
-            f"model '{name}' has metallicity features, which take {', '.join(sorted(roles))}; its record "
-            f"requires {', '.join(sorted(wanted)) or 'no files'}",
-        )
-    files = resolve_files(registry, roles, "rf", places)
-    for file in files:
-        if file.sha256 != wanted[file.role]:
-            raise ModelError(
-                ErrorCode.ARTIFACT_DIGEST,
-                f"model '{name}' was trained with {file.role} of sha256 {wanted[file.role]}, {file.path} has "
-                f"{file.sha256}: another network gives other features",
-            )
-    return files
-
-
 def _revision(level: LevelEntry, files: tuple[ResolvedFile, ...]) -> str:
     """Revisions of the level's own files; for a constant, that of the published application."""
     found = sorted({file.revision for file in files if file.role in level.files})
     return ", ".join(found) if found else "published constants"
-
-
-def holding(entry: Entry, places: Places) -> Path | None:
-    """The first of the two folders that holds an entry.
-
-    A part of an ensemble counts as the ensemble in a folder of the user's, which is then refused for it; in
-    the cache it is what an interrupted fetch leaves.
-    """
-    for folder in places.folders:
-        there = _names(entry, folder / entry.repository)
-        if there and (folder == places.artifacts or there >= _expected(entry, folder / entry.repository)):
-            return folder
-    return None
 
 
 def _fetched(entry: Entry, entries: Iterable[Entry], model: str, places: Places) -> Path:
@@ -296,22 +182,6 @@ def _as_registered(role: str, entry: Entry, places: Places) -> list[ResolvedFile
     ]
 
 
-def _names(entry: Entry, repository: Path) -> set[str]:
-    """Names of the files of an entry that are there."""
-    path = repository / entry.path
-    if isinstance(entry, FileEntry):
-        return {path.name} if path.is_file() else set()
-    return {file.name for file in path.glob(f"*{entry.ending}") if file.is_file()}
-
-
-def _expected(entry: Entry, repository: Path) -> set[str]:
-    """Names of the files that an entry must have, as far as the registry or the lock file knows them."""
-    if isinstance(entry, FileEntry):
-        return {entry.path.rsplit("/", 1)[-1]}
-    listed = read_pins(repository).folders.get(entry.path)
-    return set(entry.sha256) or set(listed.names if listed else ())
-
-
 def _checked(role: str, entry: Entry, folder: Path) -> list[ResolvedFile]:
     repository = folder / entry.repository
     if isinstance(entry, FileEntry):
@@ -332,7 +202,7 @@ def _checked_file(role: str, entry: FileEntry, repository: Path) -> ResolvedFile
 
 
 def _checked_folder(role: str, entry: FolderEntry, repository: Path) -> list[ResolvedFile]:
-    found, expected = _names(entry, repository), _expected(entry, repository)
+    found, expected = names_there(entry, repository), names_expected(entry, repository)
     if expected and found != expected:
         who = "the registry" if entry.sha256 else LOCK_FILE
         raise ModelError(

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
 __all__ = ["ResolvedFile", "ResolvedModel", "digested", "file_of", "sha256_of"]
@@ -58,7 +59,7 @@ class ResolvedModel:
 
     Attributes:
         name: in the registry.
-        kind: ``forest``, ``alignn``, ``constant``; of models trained here ``trained`` or ``trained_alignn``.
+        kind: what it is made of.
         confidence: one-sided.
         revision: of the files that decide the bounds.
         correction: 1/Å, and where it comes from.
@@ -71,7 +72,7 @@ class ResolvedModel:
     """
 
     name: str
-    kind: str
+    kind: ModelKind
     confidence: float
     revision: str
     correction: float
@@ -117,7 +118,7 @@ class ResolvedModel:
             ModelError: as :meth:`ResolvedFile.checked`.
         """
         for file in self.files:
-            (self.source if self.kind == "forest" and file.role == "forest" else file).checked()
+            (self.source if self.kind.is_converted and file.role == "forest" else file).checked()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, for a process that finds them in a file."""

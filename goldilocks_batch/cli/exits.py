@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from goldilocks_batch.cli.logs import shown
 from goldilocks_batch.core.errors import GoldilocksError
 
 __all__ = ["Exit", "guarded"]
@@ -38,7 +39,8 @@ def guarded(command: Command) -> Command:
     def wrapper(*args: object, **kwargs: object) -> object:
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            return command(*args, **kwargs)
+            with shown():
+                return command(*args, **kwargs)
         except GoldilocksError as error:
             typer.secho(f"error: {error}", err=True, fg="red")
             raise typer.Exit(Exit.NOT_RUN) from error

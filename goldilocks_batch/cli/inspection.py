@@ -14,6 +14,7 @@ from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.features.table import BLOCKS, block_slices, column_names
 from goldilocks_batch.results.schema import FLAGS
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.screening.pipeline import Screener, Screening
 from goldilocks_batch.structures.crystal import Crystal
@@ -37,7 +38,7 @@ def print_inspection(config: RunConfig) -> bool:
             f"{config.inputs[0]} holds {sources.rows} structures; inspect takes one, run takes many",
         )
     references = sources.pieces(0, 1)[0].read()
-    work = Screening.from_config(config)
+    work = screening_of(config)
     screener = work.build()
     table, _ = screener(references, 0)
     row = table.to_pylist()[0]

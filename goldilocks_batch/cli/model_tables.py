@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from goldilocks_batch.artifacts.conversions import ConvertedRecord, check_conversion, read_conversion
 from goldilocks_batch.artifacts.inventory import Status, entries_of, levels_of, status_of
-from goldilocks_batch.artifacts.registry import FileEntry, Registry
-from goldilocks_batch.artifacts.resolve import Entry, Places
+from goldilocks_batch.artifacts.places import Places
+from goldilocks_batch.artifacts.registry import Entry, FileEntry, Registry
 from goldilocks_batch.cli.display import console
-from goldilocks_batch.models.convert import ConvertedRecord, check_conversion, read_conversion
 
 __all__ = ["print_model", "print_statuses", "print_trained"]
 

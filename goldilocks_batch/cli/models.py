@@ -71,7 +71,8 @@ def pull(
     from goldilocks_batch.artifacts.inventory import entries_of, levels_of
     from goldilocks_batch.artifacts.pull import Fetcher
     from goldilocks_batch.artifacts.registry import load_registry
-    from goldilocks_batch.artifacts.resolve import advice, trained_folder
+    from goldilocks_batch.artifacts.resolve import advice
+    from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.core.errors import ErrorCode, ModelError
 
     known = load_registry(registry)
@@ -81,7 +82,7 @@ def pull(
             "take that, by 'models pull rf'"
         )
         return
-    fetch = Fetcher(to or _cache(), say=lambda line: typer.echo(line, err=True))
+    fetch = Fetcher(to or _cache())
     for name in sorted(known.models) if model == "all" else [model]:
         for entry in entries_of(known, name, levels_of(known, name, confidence or ())):
             try:
@@ -119,7 +120,7 @@ def verify(
     )
     from goldilocks_batch.artifacts.pull import places_for
     from goldilocks_batch.artifacts.registry import load_registry
-    from goldilocks_batch.artifacts.resolve import trained_folder
+    from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.cli.model_tables import print_statuses
 
     known, places = load_registry(registry), places_for(artifacts, offline=True)
@@ -153,7 +154,7 @@ def show(model: _Name, artifacts: opt.Artifacts = None, registry: opt.Registry =
     """
     from goldilocks_batch.artifacts.pull import places_for
     from goldilocks_batch.artifacts.registry import load_registry
-    from goldilocks_batch.artifacts.resolve import trained_folder
+    from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.cli.model_tables import print_model, print_trained
 
     known = load_registry(registry)
@@ -183,7 +184,7 @@ def convert(
     from goldilocks_batch.artifacts.inventory import levels_of
     from goldilocks_batch.artifacts.pull import places_for
     from goldilocks_batch.artifacts.registry import load_registry
-    from goldilocks_batch.artifacts.resolve import trained_folder
+    from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.models.convert import convert_levels
 
     known, places = load_registry(registry), places_for(artifacts, offline=bool(offline))

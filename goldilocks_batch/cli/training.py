@@ -277,11 +277,11 @@ def evaluate(
 
     `goldilocks-batch evaluate starter studies.parquet --at-most k_dist_at_most -o report/`
     """
-    from goldilocks_batch.artifacts.find import chosen_model
     from goldilocks_batch.artifacts.inventory import levels_of
     from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.runs.attempt import found_model
     from goldilocks_batch.training.card import report as tables
     from goldilocks_batch.training.published import evaluate_published
     from goldilocks_batch.training.recipes import evaluate_model
@@ -302,7 +302,7 @@ def evaluate(
     with resources_of(settings, cache) as resources:
         if str(model) in known.models and not model.is_dir():
             levels = levels_of(known, str(model)) if confidence is None else confidence
-            published = [chosen_model(settings.updated(model=str(model), confidence=c)) for c in levels]
+            published = [found_model(settings.updated(model=str(model), confidence=c).choice) for c in levels]
             judged = evaluate_published(published, dataset, labels, output, resources=resources)
         else:
             judged = evaluate_model(

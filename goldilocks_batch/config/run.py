@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from goldilocks_batch.config.checking import checked, read_yaml
 from goldilocks_batch.config.choices import Device, ExecutorName, Grid, Precision, SingleSite
+from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.slurm import JobKind, MemoryLimit, SlurmOptions, bytes_of
 
 __all__ = [
@@ -82,6 +83,11 @@ class RunConfig(BaseModel):
         """The options that decide the numbers, as plain JSON values."""
         chosen = self.model_dump(mode="json", include=set(SCIENTIFIC))
         return {key: chosen[key] for key in SCIENTIFIC}
+
+    @property
+    def choice(self) -> ModelChoice:
+        """The model that is asked."""
+        return ModelChoice(self.model, self.confidence, self.artifacts, self.registry, self.offline)
 
     @property
     def memory_bytes(self) -> int | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from goldilocks_batch.artifacts.pull import say_nothing
 from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.local import LocalPool
 from goldilocks_batch.execution.dask.pool import Pool

@@ -37,22 +37,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.artifacts.record import Kind
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
+from goldilocks_batch.artifacts.record import ROUNDING, Kind, expect_confidence, expect_rows
+from goldilocks_batch.core.errors import ErrorCode, ModelError
 
-__all__ = ["LEVELS", "Calibration", "Margins", "conformal_rank", "margin", "rows_needed"]
+__all__ = ["LEVELS", "Calibration", "Margins", "conformal_rank", "margin"]
 
 
 #: Quantiles kept of every held-out row; a confidence uses the nearest ones below and above the median.
 LEVELS: tuple[float, ...] = (0.005, *(round(0.01 * i, 2) for i in range(1, 100)), 0.995)
-
-#: Rounding of ``(n + 1) c``, so that 0.95 × 20 is 19 and not a hair more.
-_ROUNDING = 1e-9
-
-
-def rows_needed(coverage: float) -> int:
-    """Held-out rows below which no finite margin gives a coverage: the smallest n with (n + 1) c ≤ n."""
-    return max(1, math.ceil(coverage / (1.0 - coverage) - _ROUNDING))
 
 
 def conformal_rank(n: int, coverage: float, advice: str = "use a lower confidence, or more labels") -> int:
@@ -66,14 +58,8 @@ def conformal_rank(n: int, coverage: float, advice: str = "use a lower confidenc
     Raises:
         ConfigError: DATASET_INVALID, there are too few rows for this coverage.
     """
-    rank = math.ceil((n + 1) * coverage - _ROUNDING)
-    if rank > n:
-        raise ConfigError(
-            ErrorCode.DATASET_INVALID,
-            f"{n} calibration rows cannot give a coverage of {coverage:g}: at least {rows_needed(coverage)} "
-            f"are needed; {advice}",
-        )
-    return max(rank, 1)
+    expect_rows(n, coverage, advice)
+    return max(math.ceil((n + 1) * coverage - ROUNDING), 1)
 
 
 def margin(scores: NDArray[np.floating], coverage: float) -> float:
@@ -175,11 +161,7 @@ class Calibration:
         Raises:
             ConfigError: CONFIG_INVALID, the confidence is not one; DATASET_INVALID, it needs more rows.
         """
-        if not 0.5 < confidence < 1:
-            raise ConfigError(
-                ErrorCode.CONFIG_INVALID,
-                f"confidence is {confidence!r}; a one-sided confidence lies between 0.5 and 1, without them",
-            )
+        expect_confidence(confidence)
         low, high = (int(np.argmin(np.abs(self.levels - q))) for q in (1 - confidence, confidence))
         truth = np.log(self.targets.astype(np.float64))
         below = np.log(self.predictions[:, low].astype(np.float64)) - truth

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.choices import Precision, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, ModelError
@@ -70,26 +72,32 @@ def load_model(
     Raises:
         ModelError: a file has changed or gone, or is not what its role asks for.
     """
-    if resolved.kind == "constant":
-        from goldilocks_batch.models.constant import ConstantModel
+    return _LOADERS[resolved.kind](resolved, _Options(single_site, device, precision))
 
-        assert resolved.kdist is not None  # noqa: S101 - the registry of a constant model has one
-        return ConstantModel(resolved.kdist)
-    if resolved.kind == "forest":
-        from goldilocks_batch.models.convert import PUBLISHED_BLOCKS, load_forest
 
-        forest = load_forest(resolved)
-        _expect_level(forest, resolved)
-        return ForestModel(forest, PUBLISHED_BLOCKS)
-    if resolved.kind == "trained":
-        from goldilocks_batch.models.trained_forest import read_model
+@dataclass(frozen=True, slots=True)
+class _Options:
+    single_site: SingleSite
+    device: str
+    precision: Precision
 
-        return read_model(resolved.file("manifest").parent).at(resolved.confidence)
-    if resolved.kind == "trained_alignn":
-        from goldilocks_batch.models.trained_networks import read_networks_of
 
-        model = read_networks_of(resolved.file("manifest").parent)
-        return model.at(resolved.confidence, device=device, precision=precision)
+def _constant(resolved: ResolvedModel, _options: _Options) -> Model:
+    from goldilocks_batch.models.constant import ConstantModel
+
+    assert resolved.kdist is not None  # noqa: S101 - the registry of a constant model has one
+    return ConstantModel(resolved.kdist)
+
+
+def _forest(resolved: ResolvedModel, _options: _Options) -> Model:
+    from goldilocks_batch.models.convert import PUBLISHED_BLOCKS, load_forest
+
+    forest = load_forest(resolved)
+    _expect_level(forest, resolved)
+    return ForestModel(forest, PUBLISHED_BLOCKS)
+
+
+def _alignn(resolved: ResolvedModel, options: _Options) -> Model:
     from goldilocks_batch.models.alignn import Alignn
 
     return Alignn.load(
@@ -97,8 +105,30 @@ def load_model(
         resolved.role("median"),
         resolved.role("upper"),
         resolved.file("atoms"),
-        single_site=single_site,
-        device=device,
-        precision=precision,
+        single_site=options.single_site,
+        device=options.device,
+        precision=options.precision,
         confidence=resolved.confidence,
     )
+
+
+def _trained(resolved: ResolvedModel, _options: _Options) -> Model:
+    from goldilocks_batch.models.trained_forest import read_model
+
+    return read_model(resolved.file("manifest").parent).at(resolved.confidence)
+
+
+def _trained_networks(resolved: ResolvedModel, options: _Options) -> Model:
+    from goldilocks_batch.models.trained_networks import read_networks_of
+
+    model = read_networks_of(resolved.file("manifest").parent)
+    return model.at(resolved.confidence, device=options.device, precision=options.precision)
+
+
+_LOADERS: dict[ModelKind, Callable[[ResolvedModel, _Options], Model]] = {
+    ModelKind.CONSTANT: _constant,
+    ModelKind.FOREST: _forest,
+    ModelKind.ALIGNN: _alignn,
+    ModelKind.TRAINED: _trained,
+    ModelKind.TRAINED_ALIGNN: _trained_networks,
+}

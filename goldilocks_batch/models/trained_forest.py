@@ -22,10 +22,9 @@ from goldilocks_batch.artifacts.folder import (
     sha256_of_bytes,
     write_folder,
 )
-from goldilocks_batch.artifacts.record import COLUMN_DIGESTS, Artifacts, ModelRecord
+from goldilocks_batch.artifacts.record import Artifacts, ModelRecord, expect_columns
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.features.table import n_columns
 from goldilocks_batch.models.calibration import LEVELS, Calibration, Margins
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
@@ -34,7 +33,6 @@ from goldilocks_batch.structures.crystal import Crystal
 __all__ = [
     "CalibratedForest",
     "TrainedModel",
-    "check_columns",
     "flagged",
     "listed_files",
     "read_model",
@@ -186,7 +184,7 @@ def read_model(folder: Path) -> TrainedModel:
     artifacts = record.artifacts
     if not isinstance(artifacts, Artifacts):
         raise cannot_be_used(folder / "model.json", "it is an ensemble of networks, not a forest")
-    check_columns(folder, record)
+    expect_columns(folder, record)
     named = {_FOREST: artifacts.estimator_sha256, _CALIBRATION: artifacts.calibration_sha256}
     for name, sha256 in named.items():
         if files.sha256(name) not in (None, sha256):
@@ -209,18 +207,3 @@ def listed_files(folder: Path) -> set[str]:
         ModelError: there is no manifest, or it is not understood.
     """
     return ModelFolder(folder).names
-
-
-def check_columns(folder: Path, record: ModelRecord) -> None:
-    """Refuse a record whose columns are not those of its feature schema.
-
-    Raises:
-        ModelError: ARTIFACT_INVALID.
-    """
-    digest = sha256_of_bytes("\n".join(record.feature_columns).encode())
-    if digest != COLUMN_DIGESTS[record.feature_schema]:
-        raise cannot_be_used(
-            folder / "model.json",
-            f"its {len(record.feature_columns)} feature columns are not the "
-            f"{n_columns(record.feature_blocks)} of {record.feature_schema}",
-        )

@@ -23,7 +23,7 @@ from goldilocks_batch.artifacts.folder import (
     sha256_of_bytes,
     write_folder,
 )
-from goldilocks_batch.artifacts.record import ModelRecord, NetworkArtifacts
+from goldilocks_batch.artifacts.record import ModelRecord, NetworkArtifacts, expect_columns
 from goldilocks_batch.config.choices import Precision, SingleSite
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
@@ -31,7 +31,7 @@ from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.calibration import Calibration
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
-from goldilocks_batch.models.trained_forest import check_columns, flagged
+from goldilocks_batch.models.trained_forest import flagged
 from goldilocks_batch.networks.alignn.architecture import read_networks
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.structures.crystal import Crystal
@@ -221,7 +221,7 @@ def read_networks_of(folder: Path) -> TrainedNetworks:
     artifacts = record.artifacts
     if not isinstance(artifacts, NetworkArtifacts):
         raise cannot_be_used(folder / "model.json", "it is a forest, not an ensemble of networks")
-    check_columns(folder, record)
+    expect_columns(folder, record)
     for name in artifacts.names:
         files.checked(name)
     if files.sha256(_CALIBRATION) != artifacts.calibration_sha256:

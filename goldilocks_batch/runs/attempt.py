@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from goldilocks_batch.artifacts.find import chosen_model
-from goldilocks_batch.artifacts.pull import say_nothing
+from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.artifacts.registry import STARTER
 from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.core.versions import shared_versions, versions
 from goldilocks_batch.execution.executor import Lost
 from goldilocks_batch.execution.job import Job, Work
+from goldilocks_batch.models.convert import convert_forest
 from goldilocks_batch.results.lock import LOCK, locked
 from goldilocks_batch.results.parts import write_part
 from goldilocks_batch.results.record import RunRecord
@@ -26,7 +27,7 @@ from goldilocks_batch.results.shards import Identity, Shard, cut_shards
 from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
-__all__ = ["Assignment", "begun", "prepared"]
+__all__ = ["Assignment", "begun", "found_model", "prepared", "screening_of"]
 
 #: What a run makes in its folder.
 _OWN = ("run.json", "results", "logs", LOCK, ".private")
@@ -72,8 +73,39 @@ class Assignment(Generic[W]):
         return report
 
 
+def found_model(choice: ModelChoice) -> ResolvedModel:
+    """The model of a run: a published forest is converted where that has not been done.
+
+    Raises:
+        ConfigError, ModelError: as :func:`~goldilocks_batch.artifacts.find.find_model`.
+    """
+    return find_model(choice, convert=convert_forest)
+
+
+def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel] = found_model) -> Screening:
+    """The work that a configuration asks for, its model found and checked.
+
+    Args:
+        config: of the run.
+        find: finds the model.
+
+    Raises:
+        ConfigError, ModelError: as :func:`~goldilocks_batch.artifacts.find.find_model`; or the model has no
+            such bound as ``grid`` asks for.
+    """
+    return Screening.of(
+        find(config.choice),
+        grid=config.grid,
+        equal_axes=config.equal_axes,
+        max_sites=config.max_sites,
+        single_site=config.single_site,
+        device=config.device,
+        precision=config.precision,
+    )
+
+
 def prepared(
-    config: RunConfig, find: Callable[[RunConfig], ResolvedModel] = chosen_model, *, check_ids: bool = True
+    config: RunConfig, find: Callable[[ModelChoice], ResolvedModel] = found_model, *, check_ids: bool = True
 ) -> tuple[Assignment[Screening], Identity]:
     """What a configuration asks for, with its inputs and then its model found.
 
@@ -90,7 +122,7 @@ def prepared(
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
     sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
-    work = Screening.of(find(config), config)
+    work = screening_of(config, find)
     described = sources.describe()
     identity = Identity(
         {
@@ -109,7 +141,6 @@ def prepared(
 @contextlib.contextmanager
 def begun(
     config: RunConfig,
-    say: Callable[[str], None] = say_nothing,
     *,
     clear: Callable[[], object] = lambda: None,
     patience: float = 0.0,
@@ -118,14 +149,13 @@ def begun(
 
     Args:
         config: of the run.
-        say: told of files that are fetched.
         clear: sends others away who may write to the folder.
         patience: s that they have to leave.
 
     Raises:
         GoldilocksError: as :func:`run`.
     """
-    assignment, identity = prepared(config, lambda config: chosen_model(config, say))
+    assignment, identity = prepared(config)
     model = assignment.work.model
     clear()
     _ready(config.output, config.overwrite)
@@ -152,7 +182,7 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
         path: Path | None = getattr(config, name)
         if path is not None:
             changes[name] = path.absolute()
-    if model.kind.startswith("trained") and config.model != STARTER:
+    if model.kind.describes_itself and config.model != STARTER:
         changes["model"] = str(Path(config.model).absolute())
     return config.updated(**changes)
 

@@ -15,8 +15,8 @@ from typing import Literal
 
 import psutil
 
-from goldilocks_batch.artifacts.find import chosen_model
-from goldilocks_batch.artifacts.resolve import Entry
+from goldilocks_batch.artifacts.find import find_model
+from goldilocks_batch.artifacts.registry import Entry
 from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobKind
@@ -24,7 +24,7 @@ from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.execution.slurm.site import Partition, check_kind, partitions, slurm
 from goldilocks_batch.execution.supervisor import cores
-from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.runs.attempt import screening_of
 
 __all__ = ["Finding", "examine", "site_configuration"]
 
@@ -78,8 +78,7 @@ def _machine(config: RunConfig) -> Iterator[Finding]:
 def _model(config: RunConfig) -> Iterator[Finding]:
     lacking: list[Entry] = []
     try:
-        model = chosen_model(config, lacking=lacking.append)
-        Screening.of(model, config)
+        work = screening_of(config, lambda choice: find_model(choice, lacking=lacking.append))
     except GoldilocksError as error:
         yield Finding("model", "problem", str(error))
         return
@@ -87,7 +86,7 @@ def _model(config: RunConfig) -> Iterator[Finding]:
         names = ", ".join(dict.fromkeys(entry.path for entry in lacking))
         yield Finding("model", "note", f"{config.model}, not here and to be fetched by a run: {names}")
     else:
-        yield Finding("model", "ok", f"{config.model}, {len(model.files)} files with the right digests")
+        yield Finding("model", "ok", f"{config.model}, {len(work.model.files)} files with the right digests")
 
 
 def _folders(config: RunConfig) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from goldilocks_batch.artifacts.find import chosen_model
-from goldilocks_batch.artifacts.resolve import Entry
+from goldilocks_batch.artifacts.find import find_model
+from goldilocks_batch.artifacts.registry import Entry
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobKind
 from goldilocks_batch.core.errors import ConfigError, RunError
@@ -57,7 +57,7 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
         ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
     """
     lacking: list[Entry] = []
-    assignment, identity = prepared(config, lambda config: chosen_model(config, lacking=lacking.append))
+    assignment, identity = prepared(config, lambda choice: find_model(choice, lacking=lacking.append))
     parts, _ = scan_parts(config.output / "results", identity.fingerprint)
     kind = assignment.work.model.kind
     size = shard_size(config, kind, assignment.sources.rows, array=array)

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from goldilocks_batch.artifacts.find import find_network
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.core.versions import versions
@@ -57,14 +59,14 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
     """
     observer = observer or Silent()
     sources = open_sources(config.inputs, allow_outside=config.allow_outside)
-    work = Featurization.from_config(config, observer.warned)
+    work = Featurization(find_network(config.choice), config.max_sites)
     digests = [str(entry["digest"]) for entry in sources.describe()]
     identity = Identity(
         {"inputs": digests, "model": work.identity(), "version": versions()["goldilocks-batch"]}
     )
     folder = output.with_name(output.name + ".parts")
     assignment = Assignment(work, sources, folder, identity.fingerprint)
-    if carry_out(assignment, config, "forest", observer) == "interrupted":
+    if carry_out(assignment, config, ModelKind.FOREST, observer) == "interrupted":
         raise KeyboardInterrupt
     parts, _ = scan_parts(folder, identity.fingerprint)
     summary = _merged(parts, output)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from goldilocks_batch.artifacts.pull import say_nothing
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.executor import Done, Executor
 from goldilocks_batch.results.compact import compact_parts
 from goldilocks_batch.results.parts import scan_parts, sweep
@@ -110,7 +111,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         RunError: the folder holds a different run, is in use, or cannot be written.
     """
     observer = observer or Silent()
-    with begun(config, observer.warned) as (assignment, record):
+    with begun(config) as (assignment, record):
         folder, fingerprint = config.output, assignment.fingerprint
         before = _total(folder / "results", fingerprint)
         began = time.monotonic()
@@ -143,7 +144,7 @@ def _compact_many(folder: Path, fingerprint: str, above: int) -> None:
         compact_parts(folder, fingerprint)
 
 
-def carry_out(assignment: Assignment[W], config: RunConfig, kind: str, observer: Observer) -> str:
+def carry_out(assignment: Assignment[W], config: RunConfig, kind: ModelKind, observer: Observer) -> str:
     """Compute the rows that no trusted part holds, where a configuration has it done.
 
     Workers are started only if there is work, and not more than can have a share of it.

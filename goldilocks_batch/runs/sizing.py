@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import math
 
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.execution.supervisor import cores, visible_gpus
 
 __all__ = ["shard_rows", "shard_size", "typical_seconds"]
-
-#: Process-seconds a structure of each kind of model, measured on crystals of some ten atoms.
-_TYPICAL = {"constant": 0.002, "forest": 0.003, "trained": 0.003, "alignn": 0.01, "trained_alignn": 0.01}
-#: The same where networks run on a GPU: what is left is mostly the CPU's part.  An estimate.
-_TYPICAL_GPU = {"alignn": 0.005, "trained_alignn": 0.005}
 
 #: Work of a shard, s: what it costs to hand one out and to write its file stays far below the first, what
 #: is done again when a worker is lost below the second, and even structures that take fifty times as long
@@ -32,19 +28,19 @@ _PREPARED, _LARGEST_MESSAGE = 45_000, 32_000_000
 _SHARES = 4
 
 
-def shard_size(config: RunConfig, kind: str, rows: int, *, array: bool = False) -> int:
+def shard_size(config: RunConfig, kind: ModelKind, rows: int, *, array: bool = False) -> int:
     """The largest shard of a run, in rows: as configured, or chosen by :func:`shard_rows`.
 
     Args:
         config: of the run.
-        kind: of the model: ``constant``, ``forest``, ``alignn``, ``trained`` or ``trained_alignn``.
+        kind: of the model.
         rows: of all inputs.
         array: for a job array; then the answer is the same on every machine.
     """
     if config.shard_size is not None:
         return config.shard_size
     chosen = shard_rows(rows, typical_seconds(config, kind, array=array), _seats(config, array))
-    travels = not array and kind in _TYPICAL_GPU and _has_gpu(config, array)
+    travels = not array and kind.has_networks and _has_gpu(config, array)
     return min(chosen, _LARGEST_MESSAGE // _PREPARED) if travels else chosen
 
 
@@ -66,10 +62,10 @@ def shard_rows(rows: int, seconds: float, seats: int | None) -> int:
     return min(max(math.ceil(rows / (_SHARES * known)), shortest), longest)
 
 
-def typical_seconds(config: RunConfig, kind: str, *, array: bool = False) -> float:
+def typical_seconds(config: RunConfig, kind: ModelKind, *, array: bool = False) -> float:
     """Process-seconds that a structure typically takes, s."""
-    on_gpu = kind in _TYPICAL_GPU and _has_gpu(config, array)
-    return _TYPICAL_GPU[kind] if on_gpu else _TYPICAL[kind]
+    on_gpu = kind.has_networks and _has_gpu(config, array)
+    return kind.seconds_with_gpu if on_gpu else kind.seconds
 
 
 def _has_gpu(config: RunConfig, array: bool) -> bool:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from goldilocks_batch.artifacts.pull import places_for, say_nothing
-from goldilocks_batch.artifacts.registry import load_registry
-from goldilocks_batch.artifacts.resolve import resolve_files
 from goldilocks_batch.artifacts.resolved import ResolvedFile, file_of
-from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode, ModelError, Stage
 from goldilocks_batch.features.featurizer import Features, Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
@@ -80,23 +75,6 @@ class Featurization:
     files: tuple[ResolvedFile, ...]
     max_sites: int
     blocks: tuple[str, ...] = ("composition", "structure", "soap", "lattice", "metallicity")
-
-    @classmethod
-    def from_config(cls, config: RunConfig, say: Callable[[str], None] = say_nothing) -> Self:
-        """Find and check the metallicity network's files.
-
-        Args:
-            config: says where they are looked for.
-            say: told of each file that is fetched, a line each.
-
-        Raises:
-            ModelError: they are missing or not the right ones.
-        """
-        registry = load_registry(config.registry)
-        wanted = registry.model("rf").files
-        places = places_for(config.artifacts, offline=config.offline, say=say)
-        files = resolve_files(registry, wanted, "rf", places)
-        return cls(files, config.max_sites)
 
     def identity(self) -> dict[str, object]:
         """What makes the features the same."""

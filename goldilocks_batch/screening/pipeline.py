@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,12 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from goldilocks_batch.artifacts.find import chosen_model
-from goldilocks_batch.artifacts.pull import say_nothing
-from goldilocks_batch.artifacts.registry import level_name, load_registry
+from goldilocks_batch.artifacts.resolve import published_constant
 from goldilocks_batch.artifacts.resolved import ResolvedModel
-from goldilocks_batch.config.choices import Precision, SingleSite
-from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, PredictionError, Stage
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
@@ -53,37 +50,42 @@ class Screening:
     precision: Precision = "float32"
 
     @classmethod
-    def from_config(cls, config: RunConfig, say: Callable[[str], None] = say_nothing) -> Self:
-        """Find and check the model that a configuration asks for.
+    def of(
+        cls,
+        model: ResolvedModel,
+        *,
+        grid: Grid = "lower",
+        equal_axes: bool = False,
+        max_sites: int = 1000,
+        single_site: SingleSite = "skip",
+        device: Device = "auto",
+        precision: Precision = "float32",
+    ) -> Self:
+        """Predict with a model.
 
         Args:
-            config: names the model.
-            say: told of each file that is fetched, a line each.
-
-        Raises:
-            ModelError: it is unknown, or its files are missing or not the right ones.
-            ConfigError: it has no such bound as ``grid`` asks for.
-        """
-        return cls.of(chosen_model(config, say), config)
-
-    @classmethod
-    def of(cls, model: ResolvedModel, config: RunConfig) -> Self:
-        """The work of a configuration with its model, found before.
+            model: its files, found and checked.
+            grid: which of its bounds the recommended mesh is made from.
+            equal_axes: equal counts along axes of equal length.
+            max_sites: the largest cell accepted.
+            single_site: what graph networks do with a cell of one atom.
+            device: where networks run.
+            precision: of their matrix products on a GPU.
 
         Raises:
             ConfigError: the model has no such bound as ``grid`` asks for.
         """
-        if model.kind == "constant" and config.grid != "lower":
+        if not model.kind.has_interval and grid != "lower":
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
-                f"model '{config.model}' has a lower bound only, no {config.grid}: use --grid lower",
+                f"model '{model.name}' has a lower bound only, no {grid}: use --grid lower",
             )
-        baseline = load_registry().model("baseline").levels.get(level_name(config.confidence))
         constants: tuple[tuple[str, float], ...] = (("aiida", AIIDA_BALANCED),)
-        if baseline is not None and baseline.kdist is not None:
-            constants += (("constant", baseline.kdist),)
-        meshes = MeshOptions(config.grid, config.equal_axes, constants)
-        return cls(model, config.max_sites, meshes, config.single_site, config.device, config.precision)
+        published = published_constant(model.confidence)
+        if published is not None:
+            constants += (("constant", published),)
+        meshes = MeshOptions(grid, equal_axes, constants)
+        return cls(model, max_sites, meshes, single_site, device, precision)
 
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
@@ -107,7 +109,7 @@ class Screening:
             "model_digest": model.digest,
             "confidence": model.confidence,
             # a constant has no upper bound for anything to lie below
-            "coverage_central": None if model.kind == "constant" else round(2 * model.confidence - 1, 10),
+            "coverage_central": None if not model.kind.has_interval else round(2 * model.confidence - 1, 10),
             "correction": model.correction,
             "correction_origin": model.correction_origin,
             "constant_kdist": dict(self.meshes.constants).get("constant"),
@@ -121,7 +123,7 @@ class Screening:
     @property
     def splits(self) -> bool:
         """Whether networks decide, which a GPU answers faster, and graphs and features come before them."""
-        return self.model.kind in ("alignn", "trained_alignn")
+        return self.model.kind.has_networks
 
     def without_device(self) -> Self:
         """The same for a worker that prepares structures but never asks a network: no GPU is touched."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
-from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.artifacts.find import find_model
+from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
+from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, StructureError
+from goldilocks_batch.core.text import nearest
+from goldilocks_batch.models.convert import convert_forest
 from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.parsers import from_pymatgen
@@ -20,8 +25,24 @@ if TYPE_CHECKING:
 
 __all__ = ["predict"]
 
+Word = TypeVar("Word", bound=str)
 
-def predict(structures: Iterable[Any], **options: Any) -> pa.Table:
+
+def predict(
+    structures: Iterable[Any],
+    *,
+    model: str = "rf",
+    confidence: float = 0.95,
+    grid: Grid = "lower",
+    equal_axes: bool = False,
+    single_site: SingleSite = "skip",
+    max_sites: int = 1000,
+    artifacts: str | Path | None = None,
+    offline: bool = False,
+    registry: str | Path | None = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+) -> pa.Table:
     """Bounds on kdist and k-point meshes for structures in memory, in this process.
 
     The same checks, features and model as :func:`goldilocks_batch.run`, without files, workers and resume.
@@ -30,22 +51,52 @@ def predict(structures: Iterable[Any], **options: Any) -> pa.Table:
     Args:
         structures: pymatgen ``Structure``, ASE ``Atoms`` or
             :class:`~goldilocks_batch.structures.crystal.Crystal` objects, mixed as you like.
-        **options: those of :class:`~goldilocks_batch.config.run.RunConfig` about the model and the meshes:
-            ``model``, ``confidence``, ``grid``, ``equal_axes``, ``single_site``, ``max_sites``,
-            ``artifacts``, ``offline``, ``registry``, ``device``, ``precision``.
+        model: a name in the registry, or the folder of a trained model.
+        confidence: one-sided, a level that the model has.
+        grid: which kdist the recommended mesh is made from.
+        equal_axes: equal counts along axes of equal length.
+        single_site: what graph networks do with a cell of one atom.
+        max_sites: the largest cell that is worked on.
+        artifacts: folder of model files, ``<organisation>/<repository>/<file>``.
+        offline: fetch no model files; the project's cache is still used.
+        registry: a registry file in place of the package's.
+        device: where networks run.
+        precision: of networks' matrix products on a GPU.
 
     Returns:
         A table in the result schema, one row for every structure in order; ids are the positions.  A
         structure without a prediction has a row that says why.
 
     Raises:
-        ConfigError: an unknown option or value, or an object that is no structure.
+        ConfigError: an unknown value, or an object that is no structure.
         ModelError: the model is unknown, or its files are missing, altered or not acceptable.
     """
-    config = RunConfig().updated(**options)
+    choice = ModelChoice(model, confidence, _path(artifacts), _path(registry), offline)
+    work = Screening.of(
+        find_model(choice, convert=convert_forest),
+        grid=_one_of("grid", grid, Grid),
+        equal_axes=equal_axes,
+        max_sites=max_sites,
+        single_site=_one_of("single_site", single_site, SingleSite),
+        device=_one_of("device", device, Device),
+        precision=_one_of("precision", precision, Precision),
+    )
     references = [_reference(index, structure) for index, structure in enumerate(structures)]
-    table, _ = Screening.from_config(config).build()(references, 0)
+    table, _ = work.build()(references, 0)
     return table
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _one_of(name: str, value: Word, words: object) -> Word:
+    """An option that is one of a few words."""
+    known = get_args(words)
+    if value not in known:
+        hint = nearest(str(value), [str(word) for word in known])
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{name} is {value!r}: {hint}")
+    return value
 
 
 def _reference(index: int, structure: Any) -> Reference:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from goldilocks_batch.artifacts.cache import cache_folder
+from goldilocks_batch.artifacts.find import find_network
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.run import Assignment, Observer, carry_out
-from goldilocks_batch.screening.featurization import Featurization
 from goldilocks_batch.structures.sources.memory import MemorySource
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import SourceSet
@@ -79,7 +80,7 @@ class ClusterFeatures:
         """
         sources = SourceSet((MemorySource(tuple(references)),))
         assignment = Assignment(Describing(features), sources, folder, features.digest)
-        if carry_out(assignment, self.config, "forest", self.observer) == "interrupted":
+        if carry_out(assignment, self.config, ModelKind.FOREST, self.observer) == "interrupted":
             raise KeyboardInterrupt
 
 
@@ -100,7 +101,7 @@ def resources_for(
         progress: told of the forests'.
     """
     return Resources(
-        find=lambda: Featurization.from_config(config).files,
+        find=lambda: find_network(config.choice),
         max_sites=config.max_sites,
         cache=cache,
         compute=ClusterFeatures(config, observer),

@@ -44,7 +44,7 @@ def evaluate_published(
         RunError: WRITE_FAILED.
     """
     resources = resources or Resources()
-    if models[0].kind == "constant":
+    if not models[0].kind.has_interval:
         raise ConfigError(
             ErrorCode.CONFIG_INVALID,
             f"model '{models[0].name}' has a lower bound only; what its constants cover and cost on these "

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS, ModelRecord
-from goldilocks_batch.artifacts.resolve import STARTER, shipped_model
+from goldilocks_batch.artifacts.registry import STARTER
 from goldilocks_batch.artifacts.resolved import ResolvedFile
+from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.training.dataset import Dataset, load_dataset

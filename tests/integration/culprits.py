@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.results.report import Report
-from goldilocks_batch.runs.attempt import Assignment
+from goldilocks_batch.runs.attempt import Assignment, screening_of
 from goldilocks_batch.screening.pipeline import Screener, Screening
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
@@ -81,7 +81,7 @@ def logged(
     settings = config(manifest, folder / "run")
     results = folder / "run" / "results"
     results.mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(settings), crimes, folder / "log", pause)
+    work = Sabotaged(screening_of(settings), crimes, folder / "log", pause)
     return Assignment(work, open_sources(settings.inputs), results, "fingerprint")
 
 

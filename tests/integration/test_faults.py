@@ -18,8 +18,8 @@ import pytest
 
 from goldilocks_batch import RunConfig, read_results
 from goldilocks_batch.execution.select import dask_executor
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
-from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Crime, Sabotaged
 from tests.integration.runs import (
@@ -57,7 +57,7 @@ def sabotaged(
 ) -> tuple[Recorder, list[tuple[int, int]]]:
     """Run with culprits; what was told, and first row and length of every shard begun."""
     settings.output.joinpath("results").mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(settings), tuple(crimes.items()), log, pause)
+    work = Sabotaged(screening_of(settings), tuple(crimes.items()), log, pause)
     sources = open_sources(settings.inputs)
     recorder = Recorder()
     with dask_executor(settings) as executor:

@@ -24,8 +24,8 @@ from goldilocks_batch.execution.dask.leaving import Leave, Leaving
 from goldilocks_batch.execution.dask.tasks import Ration
 from goldilocks_batch.execution.executor import Done
 from goldilocks_batch.results.shards import Shard
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
-from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import logged
 from tests.integration.runs import Recorder, command, config, finish, structures_begun, wait_for_parts
@@ -74,9 +74,7 @@ def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_go
     settings = config(manifest, tmp_path / "run")
     results = tmp_path / "run" / "results"
     results.mkdir(parents=True)
-    assignment = Assignment(
-        Screening.from_config(settings), open_sources(settings.inputs), results, "fingerprint"
-    )
+    assignment = Assignment(screening_of(settings), open_sources(settings.inputs), results, "fingerprint")
     site.add_worker()
     asked: list[Future] = []
     fetch = Future.result

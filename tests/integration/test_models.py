@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import read_results
-from goldilocks_batch.artifacts.resolve import shipped_model
+from goldilocks_batch.artifacts.trained import shipped_model
 from tests.hub_server import COMMIT, Fault, Hub, serving
 
 REGISTRY = Path(__file__).resolve().parents[1] / "registry-standins.toml"

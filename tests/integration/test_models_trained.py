@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from goldilocks_batch import predict
+from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.record import SCHEMA_ID
 from goldilocks_batch.artifacts.registry import load_registry
-from goldilocks_batch.artifacts.resolve import Places, resolve_files
+from goldilocks_batch.artifacts.resolve import resolve_files
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.forest import ForestSettings

@@ -17,6 +17,7 @@ from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.execution.select import dask_executor
 from goldilocks_batch.results.record import record_of
 from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, Silent, process
 from goldilocks_batch.screening.pipeline import Prepared, Screener, Screening
 from goldilocks_batch.structures.sources.reference import Reference
@@ -94,7 +95,7 @@ def screened(
     TOLD.clear()
     values = {"model": "baseline", "workers": 2, "shard_size": 32, "dashboard": None, **options}
     config = RunConfig.model_validate({"inputs": [manifest], "output": folder / "run", **values})
-    work = Halves(Screening.from_config(config), folder / "log", crimes)
+    work = Halves(screening_of(config), folder / "log", crimes)
     results = folder / "run" / "results"
     results.mkdir(parents=True)
     with dask_executor(config, splits=True, say=TOLD.append) as executor:

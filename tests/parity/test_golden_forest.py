@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from goldilocks_batch.artifacts.conversions import with_conversion
+from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import load_registry
-from goldilocks_batch.artifacts.resolve import Places, resolve
+from goldilocks_batch.artifacts.resolve import resolve
 from goldilocks_batch.models.bounds import finalise
-from goldilocks_batch.models.convert import load_forest, with_conversion
+from goldilocks_batch.models.convert import convert_forest, load_forest
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
 from goldilocks_batch.models.interface import RawBounds
@@ -68,7 +70,7 @@ def test_a_conversion_gives_the_same_bits(
     shared: Path, features: NDArray[np.float64], level: str, tmp_path: Path
 ) -> None:
     found = resolve(load_registry(REGISTRY), "rf", LEVELS[level], Places(shared / "hub"))
-    converted = with_conversion(found, [tmp_path])
+    converted = with_conversion(found, [tmp_path], convert=convert_forest)
     assert converted.converted is not None
     before, after = (load_forest(model).predict(features) for model in (found, converted))
     assert after.tobytes() == before.tobytes()

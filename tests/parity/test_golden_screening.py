@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
 from goldilocks_batch import RunConfig, predict
+from goldilocks_batch.artifacts.find import find_network
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
@@ -65,7 +67,7 @@ def features(shared: Path, structures: list[Structure]) -> NDArray[np.float64]:
     batch = Batch(references)
     batch.load(1000)
     found = (
-        Featurization.from_config(config)
+        Featurization(find_network(config.choice), config.max_sites)
         .build()
         .featurizer(batch.crystals(batch.alive), batch.symmetries(batch.alive))
     )
@@ -157,7 +159,7 @@ def diverging_splits(forest: Forest, ours: NDArray[np.float64], theirs: NDArray[
 
 
 def test_the_batch_does_not_matter(shared: Path, structures: list[Structure]) -> None:
-    options = {"model": "rf", "artifacts": shared / "hub", "registry": REGISTRY}
+    options: dict[str, Any] = {"model": "rf", "artifacts": shared / "hub", "registry": REGISTRY}
     whole = predict(structures[:12], **options)
     single = pa.concat_tables([predict([structure], **options) for structure in structures[:12]])
     keys = ["kdist_lower", "kdist_median", "kdist_upper", "mesh", "n_kpoints_irreducible", "flags"]

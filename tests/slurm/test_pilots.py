@@ -28,8 +28,8 @@ from goldilocks_batch.core.errors import RunError
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.select import dask_executor
 from goldilocks_batch.results.parts import scan_parts
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
-from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Sabotaged
 from tests.integration.runs import Recorder
@@ -154,7 +154,7 @@ def test_a_walltime_shorter_than_the_work(
     values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": kind})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     (tmp_path / "run" / "results").mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(config), (), tmp_path / "log", pause=6.0)
+    work = Sabotaged(screening_of(config), (), tmp_path / "log", pause=6.0)
     sources = open_sources(config.inputs)
     assignment = Assignment(work, sources, tmp_path / "run" / "results", "fingerprint")
     recorder = Recorder()
@@ -344,7 +344,7 @@ def paused_run(
     )
     results = folder / "run" / "results"
     results.mkdir(parents=True)
-    work = Sabotaged(Screening.from_config(config), (), folder / "log", pause=pause)
+    work = Sabotaged(screening_of(config), (), folder / "log", pause=pause)
     assignment = Assignment(work, open_sources(config.inputs), results, "fingerprint")
     recorder = Recorder()
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from goldilocks_batch.artifacts.pull import say_nothing
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.core.text import say_nothing
 
 __all__ = ["JoinedPool"]
 

@@ -13,10 +13,10 @@ import dask
 from dask_jobqueue.slurm import SLURMCluster
 from distributed import Status
 
-from goldilocks_batch.artifacts.pull import say_nothing
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobKind, seconds_of
 from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
 from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
 from goldilocks_batch.execution.slurm.pilots import PilotJob, job_options, private_folder

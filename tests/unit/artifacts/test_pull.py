@@ -14,9 +14,10 @@ import pytest
 
 from goldilocks_batch.artifacts.cache import LOCK_FILE
 from goldilocks_batch.artifacts.hub import Remote
+from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.pull import Fetcher
 from goldilocks_batch.artifacts.registry import FileEntry, FolderEntry, Registry
-from goldilocks_batch.artifacts.resolve import Places, resolve
+from goldilocks_batch.artifacts.resolve import resolve
 from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
 from tests.hub_server import COMMIT, Fault, Hub, serving
 
@@ -95,13 +96,15 @@ def test_a_token_stays_with_the_hub(hub: Hub, tmp_path: Path, monkeypatch: pytes
     }
 
 
-def test_what_is_there_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
-    lines: list[str] = []
-    fetch = Fetcher(tmp_path, Remote(endpoint=hub.url), lines.append)
-    for _ in range(2):
-        fetch(pinned(SMALL))
+def test_what_is_there_is_not_fetched_again(
+    hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch = Fetcher(tmp_path, Remote(endpoint=hub.url))
+    with caplog.at_level("INFO", "goldilocks_batch"):
+        for _ in range(2):
+            fetch(pinned(SMALL))
     assert len(hub.asked) == 2
-    assert [line.split(": ")[1] for line in lines] == ["fetching 0.0 MB", "there already"]
+    assert [line.split(": ")[1] for line in caplog.messages] == ["fetching 0.0 MB", "there already"]
 
 
 def test_a_damaged_file_is_fetched_again(hub: Hub, tmp_path: Path) -> None:

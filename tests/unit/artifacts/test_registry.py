@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import load_registry
-from goldilocks_batch.artifacts.resolve import Places, resolve
+from goldilocks_batch.artifacts.resolve import resolve
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
 BODY = b"weights"

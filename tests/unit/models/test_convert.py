@@ -16,22 +16,21 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from goldilocks_batch.artifacts.registry import Registry
-from goldilocks_batch.artifacts.resolve import Places, shipped_model
-from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
-from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
-from goldilocks_batch.features.table import column_names
-from goldilocks_batch.models.convert import (
-    PUBLISHED_BLOCKS,
+from goldilocks_batch.artifacts.conversions import (
     check_conversion,
     conversion_path,
     conversions,
-    convert_forest,
-    convert_levels,
-    load_forest,
     read_conversion,
     with_conversion,
 )
+from goldilocks_batch.artifacts.kinds import ModelKind
+from goldilocks_batch.artifacts.places import Places
+from goldilocks_batch.artifacts.registry import Registry
+from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
+from goldilocks_batch.artifacts.trained import shipped_model
+from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
+from goldilocks_batch.features.table import column_names
+from goldilocks_batch.models.convert import PUBLISHED_BLOCKS, convert_forest, convert_levels, load_forest
 from goldilocks_batch.models.forest_pickle import read_forest_pickle
 from tests.unit.models.test_forest_pickle import Payload, published, regressor, written
 
@@ -48,7 +47,7 @@ def source(published: dict[str, type], tmp_path: Path) -> ResolvedFile:
 
 
 def model_of(source: ResolvedFile) -> ResolvedModel:
-    return ResolvedModel("rf", "forest", 0.9, "r", 0.0, "none", None, (), (source,))
+    return ResolvedModel("rf", ModelKind.FOREST, 0.9, "r", 0.0, "none", None, (), (source,))
 
 
 def replaced(folder: Path, name: str, data: bytes, *, relist: bool = True) -> None:
@@ -71,7 +70,7 @@ def replaced(folder: Path, name: str, data: bytes, *, relist: bool = True) -> No
 def refused(model: ResolvedModel, folder: Path, code: ErrorCode, *words: str) -> None:
     """Neither the client nor a worker that trusts it makes a forest of what is in the cache."""
     with pytest.raises(ModelError) as refusal:
-        load_forest(with_conversion(model, [folder]))
+        load_forest(with_conversion(model, [folder], convert=convert_forest))
     assert refusal.value.code == code, refusal.value
     for word in words:
         assert word in refusal.value.message
@@ -79,7 +78,7 @@ def refused(model: ResolvedModel, folder: Path, code: ErrorCode, *words: str) ->
 
 def test_the_numbers_are_the_same_to_the_last_bit(source: ResolvedFile, tmp_path: Path) -> None:
     before = load_forest(model_of(source))
-    model = with_conversion(model_of(source), [tmp_path / "cache"])
+    model = with_conversion(model_of(source), [tmp_path / "cache"], convert=convert_forest)
     assert model.converted is not None
     assert model.digest == model_of(source).digest
     after = load_forest(pickle.loads(pickle.dumps(model)))
@@ -122,7 +121,9 @@ def test_it_is_made_once_and_always_the_same(source: ResolvedFile, tmp_path: Pat
 
 def test_a_conversion_beside_the_artifacts_is_used(source: ResolvedFile, tmp_path: Path) -> None:
     made = convert_forest(source, tmp_path / "artifacts")
-    found = with_conversion(model_of(source), [tmp_path / "artifacts", tmp_path / "cache"])
+    found = with_conversion(
+        model_of(source), [tmp_path / "artifacts", tmp_path / "cache"], convert=convert_forest
+    )
     assert found.converted == made
     assert not (tmp_path / "cache").exists()
 
@@ -136,14 +137,14 @@ def test_another_pickle_has_another_conversion(
     changed = regressor(published, n_features_in_=COLUMNS)
     changed.y_train_ = changed.y_train_ * 2
     other = digested("forest", written(tmp_path / "QRF95.pkl", changed), None)
-    model = with_conversion(model_of(other), [tmp_path])
+    model = with_conversion(model_of(other), [tmp_path], convert=convert_forest)
     assert np.array_equal(load_forest(model).predict(ROWS), read_forest_pickle(other.path).predict(ROWS))
     assert len(conversions(tmp_path)) == 2
 
 
 def test_where_the_cache_cannot_be_written_the_pickle_is_read(source: ResolvedFile, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the cache should be")
-    model = with_conversion(model_of(source), [tmp_path / "cache"])
+    model = with_conversion(model_of(source), [tmp_path / "cache"], convert=convert_forest)
     assert model.converted is None
     assert load_forest(model).predict(ROWS).shape == (50, 3)
     with pytest.raises(RunError) as refusal:
@@ -152,7 +153,7 @@ def test_where_the_cache_cannot_be_written_the_pickle_is_read(source: ResolvedFi
 
 
 def test_a_worker_that_does_not_see_the_cache_reads_the_pickle(source: ResolvedFile, tmp_path: Path) -> None:
-    model = with_conversion(model_of(source), [tmp_path / "cache"])
+    model = with_conversion(model_of(source), [tmp_path / "cache"], convert=convert_forest)
     (tmp_path / "cache").rename(tmp_path / "elsewhere")
     assert (
         load_forest(model).predict(ROWS).tobytes() == read_forest_pickle(source.path).predict(ROWS).tobytes()
@@ -178,8 +179,8 @@ def test_many_convert_at_once(source: ResolvedFile, tmp_path: Path) -> None:
 
 
 def test_other_kinds_of_models_have_nothing_to_convert(source: ResolvedFile, tmp_path: Path) -> None:
-    networks = replace(model_of(source), kind="alignn")
-    assert with_conversion(networks, [tmp_path]) == networks
+    networks = replace(model_of(source), kind=ModelKind.ALIGNN)
+    assert with_conversion(networks, [tmp_path], convert=convert_forest) == networks
     registry = Registry.model_validate(
         {"models": {"c": {"kind": "constant", "title": "c", "levels": {"0.95": {"kdist": 0.2}}}}}
     )
@@ -233,7 +234,7 @@ def test_missing_files_are_named(conversion: Path, source: ResolvedFile, tmp_pat
 def test_a_file_altered_after_the_client_looked_is_refused_by_the_worker(
     conversion: Path, source: ResolvedFile, tmp_path: Path
 ) -> None:
-    model = with_conversion(model_of(source), [tmp_path / "cache"])
+    model = with_conversion(model_of(source), [tmp_path / "cache"], convert=convert_forest)
     (conversion / "forest.safetensors").write_bytes(b"other")
     with pytest.raises(ModelError, match="changed since"):
         load_forest(model)

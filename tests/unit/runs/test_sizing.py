@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.registry import load_registry
 from goldilocks_batch.config.run import RunConfig, load_config
 from goldilocks_batch.core.errors import ConfigError
 from goldilocks_batch.results.shards import cut_shards, remaining_shards
+from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.sizing import shard_rows, shard_size, typical_seconds
-from goldilocks_batch.screening.pipeline import Screening
 
-KINDS = ("constant", "forest", "trained", "alignn")
+KINDS = (ModelKind.CONSTANT, ModelKind.FOREST, ModelKind.TRAINED, ModelKind.ALIGNN)
 
 
 @given(
@@ -25,7 +26,7 @@ KINDS = ("constant", "forest", "trained", "alignn")
     group=st.integers(1000, 200_000),
 )
 def test_never_more_than_one_part_in_five_seconds_of_work(
-    rows: int, kind: str, seats: int, group: int
+    rows: int, kind: ModelKind, seats: int, group: int
 ) -> None:
     seconds = typical_seconds(RunConfig(device="cpu"), kind)
     shards = cut_shards(rows, shard_rows(rows, seconds, seats), range(0, rows, group))
@@ -36,7 +37,7 @@ def test_never_more_than_one_part_in_five_seconds_of_work(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seats", [1, 16, 128])
 def test_every_process_gets_several_shards_as_soon_as_there_is_a_minute_for_each(
-    kind: str, seats: int
+    kind: ModelKind, seats: int
 ) -> None:
     seconds = typical_seconds(RunConfig(device="cpu"), kind)
     rows = round(60 * seats / seconds)
@@ -53,12 +54,12 @@ def test_halves_of_shards_are_small_messages() -> None:
     """Graphs and features of a structure take some 45 kB."""
     kinds = {"cpu": {"cores": 16}, "gpu": {"gpus": 1}}
     config = RunConfig.model_validate({"executor": "slurm", "slurm": kinds})
-    assert shard_size(config, "alignn", 10**6) * 45_000 <= 32e6
-    assert shard_size(config, "forest", 10**6) > 3000, "nothing but the answer travels"
+    assert shard_size(config, ModelKind.ALIGNN, 10**6) * 45_000 <= 32e6
+    assert shard_size(config, ModelKind.FOREST, 10**6) > 3000, "nothing but the answer travels"
 
 
 def test_a_number_is_taken_as_it_is() -> None:
-    assert shard_size(RunConfig(shard_size=7), "forest", 10**6) == 7
+    assert shard_size(RunConfig(shard_size=7), ModelKind.FOREST, 10**6) == 7
     with pytest.raises(ConfigError, match="shard_size"):
         load_config(None, shard_size=0)
 
@@ -79,12 +80,12 @@ def test_the_processes_are_those_of_the_configuration(
 ) -> None:
     config = RunConfig.model_validate({"device": "cpu", **options})
     rows = 600_000 if seats is None or seats > 20 else 200_000
-    assert shard_size(config, "forest", rows, array=array) == shard_rows(rows, 0.003, seats)
+    assert shard_size(config, ModelKind.FOREST, rows, array=array) == shard_rows(rows, 0.003, seats)
 
 
 def test_every_kind_of_model_has_a_cost() -> None:
-    kinds: set[str] = {entry.kind for entry in load_registry().models.values()}
-    kinds |= {Screening.from_config(RunConfig(model=name)).model.kind for name in ("starter", "baseline")}
+    kinds: set[ModelKind] = {entry.kind for entry in load_registry().models.values()}
+    kinds |= {screening_of(RunConfig(model=name)).model.kind for name in ("starter", "baseline")}
     assert kinds == set(KINDS)
     assert all(typical_seconds(RunConfig(device="cpu"), kind) > 0 for kind in kinds)
 
@@ -93,10 +94,10 @@ def test_networks_on_a_gpu_get_larger_shards() -> None:
     gpu = {"cpu": None, "gpu": {"gpus": 1}}
     cpu, cuda = RunConfig(device="cpu"), RunConfig(device="cuda")
     array = RunConfig.model_validate({"slurm": gpu})
-    assert typical_seconds(cuda, "alignn") < typical_seconds(cpu, "alignn")
-    assert typical_seconds(cuda, "forest") == typical_seconds(cpu, "forest")
-    assert typical_seconds(array, "alignn", array=True) == typical_seconds(cuda, "alignn")
-    assert typical_seconds(RunConfig(gpus=0), "alignn") == typical_seconds(cpu, "alignn")
+    assert typical_seconds(cuda, ModelKind.ALIGNN) < typical_seconds(cpu, ModelKind.ALIGNN)
+    assert typical_seconds(cuda, ModelKind.FOREST) == typical_seconds(cpu, ModelKind.FOREST)
+    assert typical_seconds(array, ModelKind.ALIGNN, array=True) == typical_seconds(cuda, ModelKind.ALIGNN)
+    assert typical_seconds(RunConfig(gpus=0), ModelKind.ALIGNN) == typical_seconds(cpu, ModelKind.ALIGNN)
 
 
 def test_parts_of_another_shard_size_are_kept_on_resume() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from goldilocks_batch.artifacts.folder import packed
-from goldilocks_batch.artifacts.resolve import shipped_model
+from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
 from goldilocks_batch.models.trained_forest import read_model
 from goldilocks_batch.training.card import margin_table, report
