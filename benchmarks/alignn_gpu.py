@@ -35,7 +35,8 @@ from goldilocks_batch import RunConfig, run
 from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
-from goldilocks_batch.models.alignn import Alignn, PreparedGraphs, edges_of
+from goldilocks_batch.models.alignn import Alignn
+from goldilocks_batch.models.alignn_graphs import PreparedGraphs, edges_of
 from goldilocks_batch.networks.alignn.architecture import Architecture, checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table

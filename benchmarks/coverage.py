@@ -26,7 +26,7 @@ from scipy.stats import norm
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import CONFIDENCES, CalibrationSettings, bounds_of, fit
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from goldilocks_batch.models.trained_forest import read_model
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.plots import draw
 from goldilocks_batch.training.recipes import Check, evaluate_model
 from goldilocks_batch.training.resources import Resources

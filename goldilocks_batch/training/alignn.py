@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from goldilocks_batch.config.choices import SingleSite
 from goldilocks_batch.core.versions import versions
-from goldilocks_batch.models.alignn import Alignn, Graph, build_graphs
+from goldilocks_batch.models.alignn import Alignn
+from goldilocks_batch.models.alignn_graphs import Graph, build_graphs
 from goldilocks_batch.models.calibration import Calibration, conformal_rank
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.trained_networks import (
@@ -27,8 +25,9 @@ from goldilocks_batch.models.trained_networks import (
 from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.checkpoint import Checkpoint
 from goldilocks_batch.networks.devices import resolved_device
+from goldilocks_batch.training.about import about_model
+from goldilocks_batch.training.alignn_config import NetworkSettings, TrainAlignnConfig
 from goldilocks_batch.training.alignn_fit import (
-    FitSettings,
     Fitted,
     Rows,
     checkpoint_bytes,
@@ -40,72 +39,14 @@ from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.elements import element_table, table_bytes
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, failures_file
-from goldilocks_batch.training.labels import Target
 from goldilocks_batch.training.placement import placed, refuse_occupied
-from goldilocks_batch.training.recipes import about_model, judged_bounds
+from goldilocks_batch.training.recipes import judged_bounds
 from goldilocks_batch.training.resources import Progress, Resources
 from goldilocks_batch.training.seen import Seen
 from goldilocks_batch.training.splits import holdout
-from goldilocks_batch.training.train import CONFIDENCES, load_options
+from goldilocks_batch.training.train import CONFIDENCES
 
-__all__ = ["NetworkSettings", "TrainAlignnConfig", "load_train_alignn_config", "train_alignn"]
-
-#: Schemas without SOAP, which graphs take the place of; the last has the published networks' 231 columns.
-_SCHEMAS = ("comp_lattice.v1", "comp_struct_lattice.v1", "comp_struct_lattice_metal.v1")
-
-
-class NetworkSettings(BaseModel):
-    """The networks' shape; the defaults are those of the published ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hidden: int = Field(64, ge=4, description="width of all features")
-    alignn_layers: int = Field(4, ge=1, description="layers that update bonds, then atoms")
-    gcn_layers: int = Field(4, ge=0, description="layers that update atoms alone")
-    members: int = Field(3, ge=1, description="networks of each quantile; a bound is their mean")
-    quantiles: tuple[float, ...] = Field((0.05, 0.5, 0.95), description="predicted, 0.5 among them")
-
-    @field_validator("quantiles")
-    @classmethod
-    def _in_order(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
-        ascending = all(a < b for a, b in pairwise(quantiles))
-        if not ascending or 0.5 not in quantiles or not 0 < quantiles[0] < 0.5 < quantiles[-1] < 1:
-            raise ValueError("must ascend between 0 and 1, with 0.5 and some on either side of it")
-        return quantiles
-
-
-class TrainAlignnConfig(BaseModel):
-    """Every option of ``goldilocks-batch train alignn``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field("custom-alignn", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="of the model")
-    target: Target = Field(Target(), description="which column holds the label, and what it means")
-    feature_schema: str = Field("comp_struct_lattice.v1", description="which features beside the graph")
-    single_site: SingleSite = Field("skip", description="cells of one atom, without a line graph")
-    network: NetworkSettings = Field(NetworkSettings(), description="shape and number of the networks")
-    fit: FitSettings = Field(FitSettings(), description="how they are fitted")
-    calibration_share: float = Field(0.2, gt=0, lt=1, description="share of the rows that calibrate")
-    stopping_share: float = Field(0.1, gt=0, lt=1, description="share of the others that tell when to stop")
-    test_share: float = Field(0.1, gt=0, lt=1, description="share of the rows kept for the evaluation")
-    seed: int = Field(0, ge=0, description="of splits, first weights and the order of rows")
-    remarks: tuple[str, ...] = Field((), description="sentences that a run with this model shows")
-
-    @field_validator("feature_schema")
-    @classmethod
-    def _schema_is_known(cls, schema: str) -> str:
-        if schema not in _SCHEMAS:
-            raise ValueError(f"'{schema}' is none for networks; known are {', '.join(_SCHEMAS)}")
-        return schema
-
-
-def load_train_alignn_config(path: Path | None = None, **overrides: object) -> TrainAlignnConfig:
-    """Read a YAML file of options and lay overrides over it; None overrides nothing.
-
-    Raises:
-        ConfigError: as :func:`~goldilocks_batch.training.train.load_train_config`.
-    """
-    return load_options(TrainAlignnConfig, path, overrides)
+__all__ = ["train_alignn"]
 
 
 def train_alignn(

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.core.files import atomic_path
-from goldilocks_batch.models.alignn import Graph
+from goldilocks_batch.models.alignn_graphs import Graph
 from goldilocks_batch.networks.alignn.architecture import RADIUS, Architecture
 from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import PREFIX, Checkpoint

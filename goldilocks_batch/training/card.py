@@ -9,7 +9,7 @@ import numpy as np
 
 from goldilocks_batch.artifacts.record import ModelRecord
 from goldilocks_batch.training.dataset import Dataset
-from goldilocks_batch.training.evaluate import Coverage, Evaluation
+from goldilocks_batch.training.figures import Coverage, Evaluation
 
 __all__ = ["describe_training", "margin_table", "model_card", "report"]
 

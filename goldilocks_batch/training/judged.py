@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.training.card import report
 from goldilocks_batch.training.dataset import Dataset
-from goldilocks_batch.training.evaluate import Evaluation
+from goldilocks_batch.training.figures import Evaluation
 from goldilocks_batch.training.plots import draw
 
 __all__ = ["Judged", "failures_file", "write_judged"]

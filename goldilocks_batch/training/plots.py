@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.training.dataset import Dataset
-from goldilocks_batch.training.evaluate import Coverage, Evaluation, mesh_points
+from goldilocks_batch.training.evaluate import mesh_points
+from goldilocks_batch.training.figures import Coverage, Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.load import load_model
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, write_judged
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.resources import Resources
 
 __all__ = ["evaluate_published"]

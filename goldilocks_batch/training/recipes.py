@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.artifacts.record import Kind, ModelRecord
+from goldilocks_batch.artifacts.record import ModelRecord
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
-from goldilocks_batch.core.versions import versions
 from goldilocks_batch.models.calibration import Calibration
 from goldilocks_batch.models.trained import Trained, read_trained
 from goldilocks_batch.models.trained_forest import TrainedModel, read_model, write_model
+from goldilocks_batch.training.about import _NOT_JUDGED, _calibration_about, about_model
 from goldilocks_batch.training.card import describe_training, model_card, report
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
-from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.judged import Judged, failures_file, write_judged
-from goldilocks_batch.training.labels import Target, some
+from goldilocks_batch.training.label_tables import Target, some
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.resources import Resources, folder_of
 from goldilocks_batch.training.seen import Seen, overlap_with
@@ -36,39 +34,7 @@ from goldilocks_batch.training.train import (
     trainer_about,
 )
 
-__all__ = [
-    "Check",
-    "about_model",
-    "calibrate_model",
-    "evaluate_model",
-    "judged_bounds",
-    "train_model",
-]
-
-_GUARANTEES: dict[Kind, str] = {
-    "split": "If the calibration rows and a new structure are exchangeable, a bound holds with at least its "
-    "stated probability, averaged over structures; nothing is promised for any one kind of structure.",
-    "cross": "Each row was predicted by a forest that saw no row of its composition; the final forest saw "
-    "all. Coverage is then measured to be close to the stated one, and no finite-sample proof covers it.",
-}
-
-
-_NOT_JUDGED = (
-    "None yet with this calibration: `goldilocks-batch evaluate` judges it on labels that neither training "
-    "nor calibration saw."
-)
-
-
-class Named(Protocol):
-    """What the options of every kind of training have in common."""
-
-    @property
-    def name(self) -> str:
-        """Of the model."""
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What a run with it shows."""
+__all__ = ["Check", "calibrate_model", "evaluate_model", "judged_bounds", "train_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,62 +253,3 @@ def judged_bounds(
     quantiles = {m: raw[:, [wanted.index(q) for q in m.quantiles]] for m in margins}
     one_sided = {m.confidence: m.apply(values) for m, values in quantiles.items()}
     return one_sided, {m.confidence: m.apply(values, central=True) for m, values in quantiles.items()}
-
-
-def about_model(
-    data: Dataset,
-    features: FeatureSet,
-    config: Named,
-    calibration: Calibration,
-    trainer: Mapping[str, Any],
-    seed: int,
-    quantiles: Sequence[float] = (0.05, 0.5, 0.95),
-) -> dict[str, Any]:
-    """The fields of a model's record that do not follow from its files, but for its evaluation.
-
-    Args:
-        data: what it was trained on.
-        features: what it takes.
-        config: its name and remarks.
-        calibration: its held-out rows.
-        trainer: what trained it, and how.
-        seed: of all draws.
-        quantiles: what it predicts unless asked otherwise.
-    """
-    version = versions()["goldilocks-batch"]
-    return {
-        "record_origin": f"goldilocks-batch {version}",
-        "name": config.name,
-        "calibration": _calibration_about(calibration),
-        "feature_schema": features.schema,
-        "feature_columns": features.columns,
-        "feature_parameters": {"soap_zeros": features.zeros} if "soap" in features.blocks else {},
-        "quantiles": tuple(quantiles),
-        "requires_artifacts": [
-            {"name": file.role, "file": file.path.name, "record_id": file.role, "sha256": file.sha256}
-            for file in features.files
-        ],
-        "runtime": {"version": version},
-        "target": {
-            "contract": "goldilocks.k_distance.mesh_lower_bound.2pi.v1",
-            "name": "k_distance",
-            "units": "1/angstrom",
-        },
-        "seed": seed,
-        "trainer": trainer,
-        "training": describe_training(data),
-        "remarks": config.remarks,
-    }
-
-
-def _calibration_about(calibration: Calibration) -> dict[str, Any]:
-    margins = {f"{c:.2f}": calibration.margins(c) for c in CONFIDENCES}
-    return {
-        "kind": calibration.kind,
-        "rows": len(calibration),
-        "guarantee": _GUARANTEES[calibration.kind],
-        "margins": {
-            level: {name: round(getattr(m, name), 6) for name in ("lower", "upper", "central")}
-            for level, m in margins.items()
-        },
-    }

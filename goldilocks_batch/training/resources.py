@@ -14,7 +14,7 @@ from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import Compute, FeatureSet
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 
 __all__ = ["Progress", "Resources", "checked_schema", "folder_of"]
 

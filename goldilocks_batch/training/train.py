@@ -19,7 +19,7 @@ from goldilocks_batch.models.calibration import LEVELS, Calibration, conformal_r
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.forest import ForestSettings, train_forest
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.splits import fold_numbers, holdout
 
 __all__ = [

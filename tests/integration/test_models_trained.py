@@ -16,7 +16,7 @@ from goldilocks_batch.artifacts.resolve import resolve_files
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import train_model
 from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.train import CalibrationSettings, TrainConfig

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.core.errors import ErrorCode, ModelError, Stage
-from goldilocks_batch.models.alignn import Alignn, edges_of, supercell
+from goldilocks_batch.models.alignn import Alignn
+from goldilocks_batch.models.alignn_graphs import edges_of, supercell
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble

@@ -25,7 +25,7 @@ from goldilocks_batch.models.trained_forest import read_model
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import train_model
 from goldilocks_batch.training.train import CalibrationSettings, TrainConfig, bounds_of
 from tests.training_data import write_labelled

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goldilocks_batch.models.alignn import supercell
+from goldilocks_batch.models.alignn_graphs import supercell
 from goldilocks_batch.networks.alignn.architecture import Architecture, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
 from goldilocks_batch.networks.alignn.gpu import TorchEnsemble

@@ -20,15 +20,15 @@ from goldilocks_batch.models.trained import read_trained
 from goldilocks_batch.models.trained_forest import read_model
 from goldilocks_batch.models.trained_networks import TrainedNetworks, read_networks_of
 from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.training.alignn import (
+from goldilocks_batch.training.alignn import train_alignn
+from goldilocks_batch.training.alignn_config import (
     NetworkSettings,
     TrainAlignnConfig,
     load_train_alignn_config,
-    train_alignn,
 )
 from goldilocks_batch.training.alignn_fit import FitSettings
 from goldilocks_batch.training.elements import element_table
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import calibrate_model, evaluate_model
 from tests.training_data import labelled_rows, write_labelled
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
-from goldilocks_batch.models.alignn import Graph, build_graphs
+from goldilocks_batch.models.alignn_graphs import Graph, build_graphs
 from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
 from goldilocks_batch.networks.alignn.gpu import TorchEnsemble

@@ -17,7 +17,7 @@ from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import Describer, FeatureSet, cached_features
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from tests.training_data import labelled_rows, write_labelled
 
 KDIST = Target(column="k_dist")

@@ -11,7 +11,8 @@ import pytest
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.read import load
-from goldilocks_batch.training.labels import Target, read_labels
+from goldilocks_batch.training.label_tables import Target
+from goldilocks_batch.training.labels import read_labels
 from tests.training_data import labelled_rows, write_labelled
 
 KDIST = Target(column="k_dist")

@@ -17,7 +17,7 @@ from goldilocks_batch.training.card import margin_table, report
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.labels import Target
+from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import Check, calibrate_model, evaluate_model, train_model
 from goldilocks_batch.training.seen import Seen
 from goldilocks_batch.training.starter import STARTER

@@ -16,7 +16,8 @@ import goldilocks_batch
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError
 from goldilocks_batch.structures.read import load
 from goldilocks_batch.structures.sources.sourceset import open_sources
-from goldilocks_batch.training.suggest import Whitening, suggest, suggest_next
+from goldilocks_batch.training.selection import Whitening, suggest
+from goldilocks_batch.training.suggest import suggest_next
 from tests.training_data import write_labelled
 
 TRAINING = np.random.default_rng(0).normal(size=(80, 4)) * [1, 10, 0.1, 5] + 3
