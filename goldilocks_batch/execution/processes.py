@@ -6,15 +6,16 @@ import queue
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, cast
 
+from goldilocks_batch.core.machine import memory_share, visible_gpus
 from goldilocks_batch.execution.executor import Outcome
 from goldilocks_batch.execution.job import Job, Order
-from goldilocks_batch.execution.supervisor import Limits, dismiss, memory_share, run_supervised
+from goldilocks_batch.execution.supervisor import Limits, dismiss, run_supervised
 
 __all__ = ["ProcessExecutor"]
 
 
 class ProcessExecutor:
-    """A child process a seat, each watched by a thread.
+    """A child process a seat, each watched by a thread; GPUs are shared out among them, one to each.
 
     Args:
         seats: shards at a time.
@@ -25,7 +26,7 @@ class ProcessExecutor:
     dashboard: str | None = None
 
     def __init__(self, seats: int, seconds: float, memory: int | None) -> None:
-        self._limits = Limits(seconds, memory or memory_share(seats))
+        self._limits = Limits(seconds, memory or memory_share(seats), visible_gpus() or None)
         self._pool = ThreadPoolExecutor(seats)
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
         self.slots = seats

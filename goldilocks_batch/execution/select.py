@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.machine import visible_gpus
 from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.local import LocalPool
 from goldilocks_batch.execution.dask.pool import Pool
 from goldilocks_batch.execution.dask.tasks import Ration
-from goldilocks_batch.execution.supervisor import visible_gpus
 from goldilocks_batch.networks.devices import usable_gpus
 
 __all__ = ["dask_executor"]
@@ -53,11 +53,9 @@ def _pool(config: RunConfig, shards: int | None, splits: bool, say: Callable[[st
 
 def _gpus(config: RunConfig, say: Callable[[str], None]) -> int:
     """GPUs to use on this machine: as many as asked for, or all that torch can use."""
+    seen = len(visible_gpus())
     if config.gpus is not None:
-        seen = len(visible_gpus())
         if config.gpus > seen:
             say(f"{config.gpus} GPUs asked for, {seen} seen here: processes without one use a core")
         return config.gpus
-    if config.device == "cpu" or not visible_gpus():
-        return 0
-    return usable_gpus()
+    return 0 if config.device == "cpu" else min(usable_gpus(), seen)

@@ -18,7 +18,6 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 from multiprocessing import Pipe
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,7 +26,7 @@ from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.execution.executor import Done, Lost, Outcome
 from goldilocks_batch.execution.job import Job, Order, Step
 
-__all__ = ["Limits", "Supervisor", "cores", "dismiss", "memory_share", "run_supervised", "visible_gpus"]
+__all__ = ["Limits", "Supervisor", "dismiss", "run_supervised"]
 
 #: What tells numerical libraries how many threads to start: kernels work on small matrices, one a process.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -157,27 +156,6 @@ def _post_mortem(job: Job, status: int, resident: int, limit: int) -> Lost:
         reason = signal.strsignal(-status) or f"signal {-status}"
         return Lost(job.shard, ErrorCode.WORKER_CRASH, f"the process that did it ended: {reason}")
     return Lost(job.shard, ErrorCode.WORKER_CRASH, f"the process that did it left with status {status}")
-
-
-def memory_share(seats: int) -> int:
-    """Bytes that each of ``seats`` children may take of this machine's memory, or of this SLURM job's."""
-    granted = os.environ.get("SLURM_MEM_PER_NODE", "")  # MiB
-    total = int(granted) * 2**20 if granted.isdigit() and granted != "0" else psutil.virtual_memory().total
-    return total // seats
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them; nothing is loaded."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
-    found = Path("/dev").glob("nvidia[0-9]*")
-    return tuple(sorted((path.name.removeprefix("nvidia") for path in found), key=int))
 
 
 _leasing = threading.Lock()

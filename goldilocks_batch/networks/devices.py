@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.core.machine import gpus
 
 __all__ = ["device_name", "resolved_device", "usable_gpus"]
 
-#: Of NVIDIA's driver, of WSL, of AMD's.
-_DEVICES = ("nvidia[0-9]*", "dxg", "kfd")
-
 
 def usable_gpus() -> int:
-    """GPUs that torch can use here; it is not asked where there is no device that could be one."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if hidden or not any(device for pattern in _DEVICES for device in Path("/dev").glob(pattern)):
+    """GPUs that torch can use here; torch is not loaded where there is no device that could be one."""
+    if not gpus().usable:
         return 0
     import torch
 

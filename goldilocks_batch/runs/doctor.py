@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.artifacts.registry import Entry
 from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobKind
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.core.machine import cores, free_memory, gpus
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.execution.slurm.site import Partition, check_kind, partitions, slurm
-from goldilocks_batch.execution.supervisor import cores
 from goldilocks_batch.runs.attempt import screening_of
 
 __all__ = ["Finding", "examine", "site_configuration"]
@@ -69,7 +67,7 @@ def _versions(_config: RunConfig) -> Iterator[Finding]:
 
 
 def _machine(config: RunConfig) -> Iterator[Finding]:
-    memory = psutil.virtual_memory().available / (config.workers or cores())
+    memory = free_memory(config.workers or cores())
     enough = memory > 10**9
     text = f"{cores()} cores, {memory / 1e9:.1f} GB free for each worker process"
     yield Finding("machine", "ok" if enough else "note", text + ("" if enough else "; use fewer --workers"))
@@ -127,13 +125,18 @@ def _existing(folder: Path) -> Path:
 
 
 def _gpus(config: RunConfig) -> Iterator[Finding]:
-    devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
-    if devices:
-        yield Finding("GPUs", "ok", f"{len(devices)} on this machine")
-    elif config.device == "cuda" and config.executor != "slurm":
-        yield Finding("GPUs", "problem", "none on this machine, and --device cuda was asked for")
+    found = gpus()
+    kept = found.usable
+    if found.restriction is not None and kept < found.present:
+        text = f"{found.present} on this machine, CUDA_VISIBLE_DEVICES={found.restriction!r} leaves {kept}"
     else:
-        yield Finding("GPUs", "note", "none on this machine; networks run on its cores")
+        text = f"{kept} on this machine" if kept else "none on this machine"
+    if kept:
+        yield Finding("GPUs", "ok", text)
+    elif config.device == "cuda" and config.executor != "slurm":
+        yield Finding("GPUs", "problem", f"{text}, and --device cuda was asked for")
+    else:
+        yield Finding("GPUs", "note", f"{text}; networks run on its cores")
 
 
 def _scheduler(config: RunConfig) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import math
 
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.execution.supervisor import cores, visible_gpus
+from goldilocks_batch.core.machine import cores, visible_gpus
 
 __all__ = ["shard_rows", "shard_size", "typical_seconds"]
 

@@ -11,8 +11,9 @@ import dask
 from distributed import Scheduler, SpecCluster, Worker
 from distributed.comm.inproc import global_manager
 
+from goldilocks_batch.core.machine import cores
 from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
-from goldilocks_batch.execution.supervisor import cores, dismiss
+from goldilocks_batch.execution.supervisor import dismiss
 
 __all__ = ["LocalPool"]
 

@@ -8,10 +8,11 @@ from typing import cast
 from distributed import get_worker
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.core.machine import memory_share, visible_gpus
 from goldilocks_batch.core.versions import check_versions, shared_versions
 from goldilocks_batch.execution.executor import Lost, Outcome
 from goldilocks_batch.execution.job import Job, Order
-from goldilocks_batch.execution.supervisor import Limits, memory_share, run_supervised, visible_gpus
+from goldilocks_batch.execution.supervisor import Limits, run_supervised
 
 __all__ = ["Blind", "Ration", "finish_on_worker", "prepare_on_worker", "run_on_worker"]
 
@@ -60,7 +61,8 @@ def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
     worker = get_worker()
     check_versions(ration.versions)
     seats, resources = worker.state.nthreads, worker.state.total_resources
-    gpus = visible_gpus() if "GPU" in resources else () if "CPU" in resources else None
+    found = visible_gpus()
+    gpus = found if "GPU" in resources else () if "CPU" in resources else found or None
     memory = ration.memory or memory_share(seats)
     try:
         return run_supervised(order, Limits(ration.seconds, memory, gpus))
