@@ -11,6 +11,8 @@ from typing import Any
 from distributed import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from goldilocks_batch.execution.dask.private import is_busy, never_pause
+
 __all__ = ["Leave", "Leaving"]
 
 #: Seconds between two looks at whether a worker still has something in hand.
@@ -57,14 +59,13 @@ class Leaving(WorkerPlugin):
 
 
 async def _leave(worker: Any) -> None:
-    if worker.memory_manager is not None:  # else it goes on as soon as there is memory
-        worker.memory_manager.memory_pause_fraction = False
+    never_pause(worker)
     worker.status = Status.paused
     fetching = _FETCHING
     # an answer that nobody has fetched is moved to another worker, or has to be computed again
-    while worker.state.executing or (worker.data and fetching > 0):
+    while is_busy(worker) or (worker.data and fetching > 0):
         await asyncio.sleep(_TICK)
-        fetching -= 0 if worker.state.executing else _TICK
+        fetching -= 0 if is_busy(worker) else _TICK
         if worker.status != Status.paused:  # it is being closed by others
             return
     await worker.close_gracefully(reason="its job's time is nearly up")

@@ -9,10 +9,10 @@ from typing import Any
 
 import dask
 from distributed import Scheduler, SpecCluster, Worker
-from distributed.comm.inproc import global_manager
 
 from goldilocks_batch.core.machine import cores
 from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
+from goldilocks_batch.execution.dask.private import name_after_loopback
 from goldilocks_batch.execution.supervisor import dismiss
 
 __all__ = ["LocalPool"]
@@ -49,9 +49,7 @@ class LocalPool:
             "dashboard": dashboard is not None,
             "dashboard_address": dashboard or _LOOPBACK,
         }
-        # names in memory hold this machine's address, which Dask asks a route to the internet for, and warns
-        # where there is none
-        global_manager._ip = "127.0.0.1"
+        name_after_loopback()
         with dask.config.set(SETTINGS):
             self.target = SpecCluster(
                 workers=workers,

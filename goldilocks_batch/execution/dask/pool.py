@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from goldilocks_batch.execution.dask.private import http_address
+
 __all__ = ["SETTINGS", "Pool", "local_dashboard"]
 
 SETTINGS = {
@@ -55,5 +57,5 @@ def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
     """Where the dashboard of a cluster whose scheduler runs in this process can be seen."""
     if wanted is None:
         return None
-    server = cluster.scheduler.http_server
-    return f"http://{server.address}:{server.port}/status"
+    address, port = http_address(cluster)
+    return f"http://{address}:{port}/status"

@@ -10,6 +10,7 @@ from distributed import get_worker
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.machine import memory_share, visible_gpus
 from goldilocks_batch.core.versions import check_versions, shared_versions
+from goldilocks_batch.execution.dask.private import count_seats
 from goldilocks_batch.execution.executor import Lost, Outcome
 from goldilocks_batch.execution.job import Job, Order
 from goldilocks_batch.execution.supervisor import Limits, run_supervised
@@ -60,7 +61,7 @@ def finish_on_worker(job: Job, prepared: bytes | Lost | Blind, ration: Ration) -
 def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
     worker = get_worker()
     check_versions(ration.versions)
-    seats, resources = worker.state.nthreads, worker.state.total_resources
+    seats, resources = count_seats(worker)
     found = visible_gpus()
     gpus = found if "GPU" in resources else () if "CPU" in resources else found or None
     memory = ration.memory or memory_share(seats)

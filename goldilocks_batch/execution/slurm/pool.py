@@ -19,6 +19,7 @@ from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
 from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
+from goldilocks_batch.execution.dask.private import job_keywords, reach_specification
 from goldilocks_batch.execution.slurm.pilots import PilotJob, job_options, private_folder
 from goldilocks_batch.execution.slurm.scripts import lifetime, run_name
 from goldilocks_batch.execution.slurm.security import issue_certificate
@@ -110,7 +111,7 @@ class SlurmPool:
             self._submit_missing()
             self.target.adapt(minimum_jobs=self._least, maximum_jobs=self._places)
             return
-        common = {name: self.target._job_kwargs[name] for name in ("interface", "protocol", "security")}
+        common = job_keywords(self.target)
         for name, kind in config.slurm.kinds.items():
             options = {**job_options(config, kind), **common}
             for number in range(numbers[name]):
@@ -120,8 +121,7 @@ class SlurmPool:
     def _submit_missing(self) -> None:
         """Submit the jobs that should be there and are not."""
         try:
-            # what scale() calls, too, but there its errors end in a log
-            self.target.sync(self.target._correct_state)
+            reach_specification(self.target)
         except RunError as error:
             for name in [name for name, job in self.target.workers.items() if job.job_id is None]:
                 self._forget(name)
