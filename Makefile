@@ -4,15 +4,25 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: env example test test-slurm fast lint benchmark clean
+# The CPU build of PyTorch, from the index that PyTorch documents for it; TORCH=cuda takes the build of pip's own
+# index, which on Linux brings CUDA along and is some ten times as large.
+TORCH ?= cpu
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: env example test test-slurm fast lint docs pictures package benchmark clean
 
 env: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,dashboard,slurm]"
+ifneq ($(TORCH),cuda)
+	@$(PIP) --retries 1 --timeout 15 --constraint constraints.txt --no-deps --index-url $(TORCH_CPU) torch || \
+		echo "$(TORCH_CPU) has no build for this machine or cannot be reached: torch comes from pip's own index"
+endif
+	$(PIP) --constraint constraints.txt --editable ".[dev,dashboard,docs,slurm]"
+	@$(BIN)/python -c "import torch; print('torch', torch.__version__)"
 	touch $@
 
 example: env
@@ -37,8 +47,19 @@ test-slurm: env
 fast: env
 	$(BIN)/pytest -m "not slow"
 
+# Pages in site/; a warning is an error.
+docs: env
+	$(BIN)/mkdocs build --strict --quiet
+
+pictures: env
+	$(BIN)/python docs/make_pictures.py
+
+# The wheel and the source distribution in dist/, each installed in an environment of its own that runs the example.
+package: env
+	$(BIN)/pytest -m package tests/package
+
 benchmark: env
 	$(BIN)/python benchmarks/forest_features.py
 
 clean:
-	rm -rf $(VENV) example-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site example-run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The program that plans, submits the worker jobs and waits for them, as a batch job of its own:
+# The program that plans, submits the worker jobs and waits for them, as a batch job of its own.
 #
-#   sbatch --partition=… configs/sbatch-client.sh manifest.parquet --config slurm.yaml --output screening
+#   goldilocks-batch config example sbatch-client > sbatch-client.sh
+#   sbatch --partition=… sbatch-client.sh manifest.parquet --config slurm.yaml --output screening
 #
 # All arguments go to `goldilocks-batch run`. It needs one core and little memory, and a walltime longer than
 # the whole run's; ended early, it takes its worker jobs along, and the same line goes on where it stopped.

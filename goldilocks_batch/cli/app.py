@@ -13,6 +13,7 @@ import typer
 from goldilocks_batch.cli import cluster as cluster_commands
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli import training as training_commands
+from goldilocks_batch.cli.configs import app as configs
 from goldilocks_batch.cli.exits import Exit, guarded
 from goldilocks_batch.cli.models import app as models
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.add_typer(configs, name="config")
 
 
 def _version(wanted: bool) -> None:
@@ -101,7 +103,7 @@ def run(
 
     `goldilocks-batch run manifest.parquet --artifacts models/ --workers 8`
 
-    `goldilocks-batch run manifest.parquet --config configs/slurm-cpu.yaml --jobs 20 --dry-run`
+    `goldilocks-batch run manifest.parquet --config slurm.yaml --jobs 20 --dry-run`
     """
     from goldilocks_batch.cli.display import observer_for, print_summary
     from goldilocks_batch.config.run import load_config

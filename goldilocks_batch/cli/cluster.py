@@ -48,7 +48,7 @@ def array(
 
     **Example**
 
-    `goldilocks-batch array manifest.parquet --config configs/slurm-cpu.yaml --jobs 50 -o screening`
+    `goldilocks-batch array manifest.parquet --config slurm.yaml --jobs 50 -o screening`
     """
     from goldilocks_batch.cli.display import console
     from goldilocks_batch.config.run import load_config
@@ -186,7 +186,7 @@ def doctor(
 
     **Examples**
 
-    `goldilocks-batch doctor --config configs/slurm-cpu.yaml`
+    `goldilocks-batch doctor --config slurm.yaml`
 
     `goldilocks-batch doctor --model alignn --artifacts models/`
     """

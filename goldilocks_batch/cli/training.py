@@ -77,7 +77,7 @@ def rf(
 
     `goldilocks-batch train rf jarvis.parquet --target L --kind kpoint_length -o model/ --report report/`
 
-    `goldilocks-batch train rf cgcnn-folder/ -c configs/train-rf.yaml -o model/ --workers 8`
+    `goldilocks-batch train rf cgcnn-folder/ -c train-rf.yaml -o model/ --workers 8`
     """
     from goldilocks_batch.config.run import load_config
     from goldilocks_batch.training.recipes import train_model
@@ -144,7 +144,7 @@ def alignn(
 
     `goldilocks-batch train alignn labels.parquet --target k_dist -o model/ --device cuda`
 
-    `goldilocks-batch train alignn labels.parquet -c configs/train-alignn.yaml -o model/ --epochs 50`
+    `goldilocks-batch train alignn labels.parquet -c train-alignn.yaml -o model/ --epochs 50`
     """
     from goldilocks_batch.cli.display import observer_for
     from goldilocks_batch.config.run import load_config

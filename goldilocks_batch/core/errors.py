@@ -11,14 +11,15 @@
     ├── ModelError         a model's files: missing, altered, forbidden, unknown
     └── RunError           a run: cannot resume, cannot write, workers lost
 
-Every error carries a stable ``code`` (listed in the README), a message that says what was found and
-what was expected, and, where it is about one structure, that structure's id.  Errors travel between
+Every error carries a stable ``code`` (`ErrorCode` says what each means), a message that says what was found
+and what was expected, and, where it is about one structure, that structure's id.  Errors travel between
 processes, so all of them pickle.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 __all__ = [
     "ConfigError",
@@ -49,64 +50,99 @@ class Stage(StrEnum):
     DONE = "done"
 
 
+_COMMAND = "command"
+
+
 class ErrorCode(StrEnum):
-    """Stable codes; a code is never renamed or reused, new ones may be added."""
+    """Stable codes; a code is never renamed or reused, new ones may be added.
+
+    Attributes:
+        meaning: what the code says, in half a sentence.
+        ends: ``"row"`` for what fails one structure and stands in its row, ``"command"`` for what ends a run.
+    """
+
+    meaning: str
+    ends: str
+
+    def __new__(cls, code: str, meaning: str, ends: str = "row") -> Self:
+        """Make a member from its code, which is its value, and what is known of it."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        member.ends = ends
+        return member
 
     # configuration and inputs: the run does not start
-    CONFIG_INVALID = "CONFIG_INVALID"
-    INPUT_NOT_FOUND = "INPUT_NOT_FOUND"
-    INPUT_UNREADABLE = "INPUT_UNREADABLE"
-    INPUT_EMPTY = "INPUT_EMPTY"
-    MANIFEST_DIALECT = "MANIFEST_DIALECT"
-    DUPLICATE_ID = "DUPLICATE_ID"
-    DATASET_INVALID = "DATASET_INVALID"
-    TRAINING_DIVERGED = "TRAINING_DIVERGED"
+    CONFIG_INVALID = "CONFIG_INVALID", "an option or a configuration file is wrong", _COMMAND
+    INPUT_NOT_FOUND = "INPUT_NOT_FOUND", "an input does not exist", _COMMAND
+    INPUT_UNREADABLE = "INPUT_UNREADABLE", "an input is damaged or may not be read", _COMMAND
+    INPUT_EMPTY = "INPUT_EMPTY", "the inputs hold no structure", _COMMAND
+    MANIFEST_DIALECT = "MANIFEST_DIALECT", "a manifest's columns fit no dialect, or several", _COMMAND
+    DUPLICATE_ID = "DUPLICATE_ID", "an id occurs more than once", _COMMAND
+    DATASET_INVALID = (
+        "DATASET_INVALID",
+        "targets of a training set are missing, not positive, all equal, or too few",
+        _COMMAND,
+    )
+    TRAINING_DIVERGED = (
+        "TRAINING_DIVERGED",
+        "the loss of a network in training is not a number any more",
+        _COMMAND,
+    )
     # reading one structure
-    FILE_NOT_FOUND = "FILE_NOT_FOUND"
-    FILE_UNREADABLE = "FILE_UNREADABLE"
-    PATH_FORBIDDEN = "PATH_FORBIDDEN"
-    FORMAT_UNKNOWN = "FORMAT_UNKNOWN"
-    PARSE_FAILED = "PARSE_FAILED"
-    NO_STRUCTURE = "NO_STRUCTURE"
-    SEVERAL_STRUCTURES = "SEVERAL_STRUCTURES"
-    NULL_VALUE = "NULL_VALUE"
+    FILE_NOT_FOUND = "FILE_NOT_FOUND", "the structure's file is not there"
+    FILE_UNREADABLE = "FILE_UNREADABLE", "the structure's file cannot be read"
+    PATH_FORBIDDEN = "PATH_FORBIDDEN", "the structure's file lies outside the manifest's folder"
+    FORMAT_UNKNOWN = "FORMAT_UNKNOWN", "the structure's file has an unknown format"
+    PARSE_FAILED = "PARSE_FAILED", "the structure's text is truncated or garbled"
+    NO_STRUCTURE = "NO_STRUCTURE", "the structure's text holds no structure"
+    SEVERAL_STRUCTURES = "SEVERAL_STRUCTURES", "the structure's text holds several structures"
+    NULL_VALUE = "NULL_VALUE", "a manifest's column is null in the structure's row"
     # checking one structure
-    PARTIAL_OCCUPANCY = "PARTIAL_OCCUPANCY"
-    SPECIES_UNKNOWN = "SPECIES_UNKNOWN"
-    SHAPE_MISMATCH = "SHAPE_MISMATCH"
-    LATTICE_ZERO = "LATTICE_ZERO"
-    LATTICE_COLLAPSED = "LATTICE_COLLAPSED"
-    LATTICE_LEFT_HANDED = "LATTICE_LEFT_HANDED"
-    NOT_FINITE = "NOT_FINITE"
-    ATOMS_OVERLAP = "ATOMS_OVERLAP"
-    TOO_MANY_SITES = "TOO_MANY_SITES"
-    PRIMITIVE_FAILED = "PRIMITIVE_FAILED"
+    PARTIAL_OCCUPANCY = "PARTIAL_OCCUPANCY", "a site is partly occupied, or shared by several species"
+    SPECIES_UNKNOWN = "SPECIES_UNKNOWN", "a dummy atom, or no element's symbol"
+    SHAPE_MISMATCH = "SHAPE_MISMATCH", "arrays of the structure do not fit each other"
+    LATTICE_ZERO = "LATTICE_ZERO", "a lattice vector or the cell's volume is zero"
+    LATTICE_COLLAPSED = "LATTICE_COLLAPSED", "the cell is flat, or nearly so"
+    LATTICE_LEFT_HANDED = "LATTICE_LEFT_HANDED", "the lattice vectors are left-handed"
+    NOT_FINITE = "NOT_FINITE", "a number is NaN or infinite"
+    ATOMS_OVERLAP = "ATOMS_OVERLAP", "two atoms are on one spot"
+    TOO_MANY_SITES = "TOO_MANY_SITES", "the cell has more sites than `--max-sites`"
+    PRIMITIVE_FAILED = "PRIMITIVE_FAILED", "no primitive cell was found"
     # features, graphs, prediction
-    SYMMETRY_FAILED = "SYMMETRY_FAILED"
-    ELEMENT_NOT_TABULATED = "ELEMENT_NOT_TABULATED"
-    NO_NEIGHBOURS = "NO_NEIGHBOURS"
-    FEATURES_FAILED = "FEATURES_FAILED"
-    GRAPH_FAILED = "GRAPH_FAILED"
-    PREDICTION_FAILED = "PREDICTION_FAILED"
-    PREDICTION_NOT_FINITE = "PREDICTION_NOT_FINITE"
+    SYMMETRY_FAILED = "SYMMETRY_FAILED", "no space group was found"
+    ELEMENT_NOT_TABULATED = "ELEMENT_NOT_TABULATED", "a table that the features need lacks an element"
+    NO_NEIGHBOURS = "NO_NEIGHBOURS", "an atom has no neighbour within 10 Å"
+    FEATURES_FAILED = "FEATURES_FAILED", "another obstacle to the features"
+    GRAPH_FAILED = "GRAPH_FAILED", "another obstacle to the graph"
+    PREDICTION_FAILED = "PREDICTION_FAILED", "the model gave no usable answer"
+    PREDICTION_NOT_FINITE = "PREDICTION_NOT_FINITE", "the model's answer is NaN or infinite"
     # models
-    MODEL_UNKNOWN = "MODEL_UNKNOWN"
-    REGISTRY_INVALID = "REGISTRY_INVALID"
-    ARTIFACT_MISSING = "ARTIFACT_MISSING"
-    ARTIFACT_DIGEST = "ARTIFACT_DIGEST"
-    ARTIFACT_FORBIDDEN = "ARTIFACT_FORBIDDEN"
-    ARTIFACT_INVALID = "ARTIFACT_INVALID"
+    MODEL_UNKNOWN = "MODEL_UNKNOWN", "there is no model, or no confidence level, of that name", _COMMAND
+    REGISTRY_INVALID = "REGISTRY_INVALID", "a registry file is not understood", _COMMAND
+    ARTIFACT_MISSING = "ARTIFACT_MISSING", "a model's file is not there and cannot be fetched", _COMMAND
+    ARTIFACT_DIGEST = "ARTIFACT_DIGEST", "a model's file is not the one that the registry names", _COMMAND
+    ARTIFACT_FORBIDDEN = "ARTIFACT_FORBIDDEN", "a model's file asks to run code", _COMMAND
+    ARTIFACT_INVALID = "ARTIFACT_INVALID", "a model's file is not what it should be", _COMMAND
     # runs
-    RESUME_REFUSED = "RESUME_REFUSED"
-    OUTPUT_EXISTS = "OUTPUT_EXISTS"
-    WRITE_FAILED = "WRITE_FAILED"
-    ROWS_LOST = "ROWS_LOST"
-    UNSEEN_FILES = "UNSEEN_FILES"
-    CLUSTER_FAILED = "CLUSTER_FAILED"
-    WORKER_CRASH = "WORKER_CRASH"
-    TIMEOUT = "TIMEOUT"
-    OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    INTERNAL = "INTERNAL"
+    RESUME_REFUSED = (
+        "RESUME_REFUSED",
+        "the run in the output folder had other inputs, models or options",
+        _COMMAND,
+    )
+    OUTPUT_EXISTS = "OUTPUT_EXISTS", "the output folder holds other things, or is in use", _COMMAND
+    WRITE_FAILED = "WRITE_FAILED", "results could not be written", _COMMAND
+    ROWS_LOST = "ROWS_LOST", "rows are missing at the end of a run", _COMMAND
+    UNSEEN_FILES = "UNSEEN_FILES", "workers do not see the inputs or the output folder", _COMMAND
+    CLUSTER_FAILED = (
+        "CLUSTER_FAILED",
+        "no worker can be had, or the scheduler is gone; finished work is kept",
+        _COMMAND,
+    )
+    WORKER_CRASH = "WORKER_CRASH", "the structure, tried alone, crashed its process"
+    TIMEOUT = "TIMEOUT", "the structure, tried alone, took longer than allowed"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY", "the structure, tried alone, took more memory than allowed"
+    INTERNAL = "INTERNAL", "something nobody foresaw: please report it"
 
 
 class GoldilocksError(Exception):

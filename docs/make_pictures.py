@@ -1,0 +1,45 @@
+"""Make the picture of the documentation: the table of the example, as a terminal shows it.
+
+python docs/make_pictures.py      # writes docs/pictures/example.svg
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURE = ROOT / "docs" / "pictures" / "example.svg"
+MODEL = "starter"
+SHOWN = (
+    "Al-fcc Al2O3-corundum BN-hexagonal C-diamond C-graphene Cu-fcc Fe-bcc GaAs GaN-wurtzite MgO MoS2-2H "
+    "NaCl Si-diamond SiO2-quartz SrTiO3 TiO2-rutile Xe-fcc"
+).split()
+
+
+def main() -> None:
+    """Screen the example, and draw some rows of its table."""
+    sys.path.insert(0, str(ROOT / "examples"))
+    from show_results import table
+
+    from goldilocks_batch import read_results
+
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "screening"
+        structures = ROOT / "examples" / "structures"
+        command = [sys.executable, "-m", "goldilocks_batch.cli.app", "run", str(structures), "--model", MODEL]
+        subprocess.run([*command, "-o", str(output), "--quiet"], check=True)  # noqa: S603 - this package
+        results = read_results(output)
+    rows = [row for row in results.to_pylist() if row["id"] in SHOWN]
+    console = Console(record=True, width=110, file=io.StringIO())
+    console.print(table(rows))
+    PICTURE.write_text(console.export_svg(title="goldilocks-batch run examples/structures"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

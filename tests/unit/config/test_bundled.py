@@ -1,0 +1,40 @@
+"""Example configurations, found wherever the package is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from goldilocks_batch.config.bundled import example, examples
+from goldilocks_batch.config.run import RunConfig, load_config
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.training.alignn import TrainAlignnConfig
+from goldilocks_batch.training.train import TrainConfig
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+
+
+def test_the_examples_are_the_files_of_the_checkout() -> None:
+    assert examples() == {path.stem: path.read_text(encoding="utf-8") for path in CONFIGS.iterdir()}
+
+
+@pytest.mark.parametrize("name", sorted(examples()))
+def test_an_example_is_read_by_its_command(name: str, tmp_path: Path) -> None:
+    text = example(name)
+    if name.startswith("sbatch"):
+        assert text.startswith("#!/usr/bin/env bash\n")
+    elif name.startswith("train"):
+        kind = TrainAlignnConfig if name == "train-alignn" else TrainConfig
+        kind.model_validate(yaml.safe_load(text))
+    else:
+        path = tmp_path / "example.yaml"
+        path.write_text(text, encoding="utf-8")
+        assert (load_config(path) == RunConfig()) == (name == "local")
+
+
+def test_an_unknown_example_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'slurm-cpu'") as caught:
+        example("slurmcpu")
+    assert caught.value.code == ErrorCode.CONFIG_INVALID
