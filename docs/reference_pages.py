@@ -173,11 +173,15 @@ def _examples() -> str:
     from importlib.resources import files
 
     text = "### Examples\n\n"
-    for entry in sorted(files("goldilocks_batch.config").joinpath("examples").iterdir(), key=lambda e: e.name):
+    for entry in sorted(
+        files("goldilocks_batch.config").joinpath("examples").iterdir(), key=lambda e: e.name
+    ):
         if entry.name.endswith(".yaml"):
             body = entry.read_text(encoding="utf-8").strip()
             text += f'??? example "{entry.name}"\n\n'
-            text += "\n".join(f"    {line}".rstrip() for line in ("```yaml", *body.splitlines(), "```")) + "\n\n"
+            text += (
+                "\n".join(f"    {line}".rstrip() for line in ("```yaml", *body.splitlines(), "```")) + "\n\n"
+            )
     return text
 
 
@@ -229,13 +233,23 @@ def models() -> str:
         }
         text += "".join(f"- {key}: {value}\n" for key, value in known.items() if value) + "\n"
         levels = [
-            [level, _number(entry.kdist), _number(entry.correction), ", ".join(f"`{f}`" for f in entry.files.values())]
+            [
+                level,
+                _number(entry.kdist),
+                _number(entry.correction),
+                ", ".join(f"`{f}`" for f in entry.files.values()),
+            ]
             for level, entry in model.levels.items()
         ]
         text += table(["confidence", "constant kdist, 1/Å", "correction, 1/Å", "files"], levels) + "\n"
         text += "".join(f"- {remark}\n" for remark in model.remarks) + "\n"
     rows = [
-        [f"`{name}`", f"`{entry.repository}`, `{entry.path}`", f"`{entry.revision}`" if entry.revision else "", digest]
+        [
+            f"`{name}`",
+            f"`{entry.repository}`, `{entry.path}`",
+            f"`{entry.revision}`" if entry.revision else "",
+            digest,
+        ]
         for name, entry in (*registry.files.items(), *registry.folders.items())
         for digest in [f"`{entry.sha256[:16]}…`" if isinstance(entry.sha256, str) else ""]
     ]
