@@ -11,7 +11,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 TORCH ?= cpu
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: env example test test-slurm fast lint docs pictures package benchmark clean
+.PHONY: env example test nightly test-slurm fast lint docs pictures package benchmark clean
 
 env: $(VENV)/installed
 
@@ -34,8 +34,15 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two at a time; the tests of one file, which often share what they set up, stay together.
+PYTEST = $(BIN)/pytest --numprocesses 2 --dist loadfile
+
 test: lint
-	$(BIN)/pytest --ignore tests/slurm
+	$(PYTEST) -m "not nightly" --ignore tests/slurm
+
+# What takes many minutes: rounds of kills, networks in training.
+nightly: env
+	$(PYTEST) -m nightly --ignore tests/slurm
 
 # A SLURM of one node, started and stopped by the tests; its programs are installed where they are missing.
 test-slurm: env
@@ -45,7 +52,7 @@ test-slurm: env
 	GOLDILOCKS_PYTHON=$(CURDIR)/$(BIN)/python GOLDILOCKS_NEED_SLURM=1 $(BIN)/pytest tests/slurm
 
 fast: env
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow and not nightly"
 
 # Pages in site/; a warning is an error.
 docs: env

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+# started in the background, a shell has this process ignore SIGINT, and its children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: No test reads or writes the user's own model files, or asks a host outside this machine.
 _CACHE = tempfile.mkdtemp(prefix="goldilocks-cache-")

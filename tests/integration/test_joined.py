@@ -18,6 +18,7 @@ from distributed.client import Future
 
 from goldilocks_batch import read_results
 from goldilocks_batch.core.errors import RunError
+from goldilocks_batch.execution.dask import executor as dask_executor
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.joined import JoinedPool
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
@@ -99,7 +100,7 @@ def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_go
 def test_workers_leave_with_nothing_in_hand(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 0.5)
+    monkeypatch.setattr(dask_executor, "_LOOK_EVERY", 0.5)
     assignment = logged(manifest, tmp_path, pause=1.0)
     pool = TendedPool(site)
     pool.plugins = (Leaving({"": Leave(6.0, 0.5)}),)
@@ -113,10 +114,11 @@ def test_workers_leave_with_nothing_in_hand(
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
 
 
+@pytest.mark.nightly
 def test_workers_killed_at_twenty_random_moments(
     site: Site, manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 0.5)
+    monkeypatch.setattr(dask_executor, "_LOOK_EVERY", 0.5)
     assignment = logged(manifest, tmp_path, pause=0.6)
     done, rng = threading.Event(), random.Random(7)
     killed: list[int] = []
@@ -151,7 +153,7 @@ def test_workers_killed_at_twenty_random_moments(
 def test_an_answer_lost_with_its_worker_is_given_again(
     site: Site, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 2.0)
+    monkeypatch.setattr(dask_executor, "_LOOK_EVERY", 2.0)
     assignment = logged(manifest, tmp_path)
     results = assignment.folder
     site.add_worker()

@@ -17,7 +17,7 @@ import pytest
 from goldilocks_batch import read_results
 from tests.integration.runs import command, finish, structures_begun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 #: `pytest --log-cli-level=INFO` shows them.
 FIGURES = logging.getLogger(__name__)

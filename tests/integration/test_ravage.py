@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import read_results
+from goldilocks_batch.execution.dask import executor as dask_executor
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.pool import SETTINGS
 from goldilocks_batch.execution.dask.tasks import Ration
@@ -17,7 +18,7 @@ from tests.integration.culprits import logged
 from tests.integration.runs import Recorder, structures_begun
 from tests.integration.site import Site, TendedPool
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 #: `pytest --log-cli-level=INFO` shows them.
 FIGURES = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class WideSite(Site):
 def test_a_structure_that_takes_workers_along_fails_alone(
     manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 0.5)
+    monkeypatch.setattr(dask_executor, "_LOOK_EVERY", 0.5)
     name = "distributed.scheduler.allowed-failures"
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(SETTINGS[name]))
     ids = pq.read_table(manifest)["id"].to_pylist()

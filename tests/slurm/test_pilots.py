@@ -25,8 +25,10 @@ import pytest
 
 from goldilocks_batch import RunConfig, read_results, run
 from goldilocks_batch.core.errors import RunError
+from goldilocks_batch.execution.dask import executor as executor_module
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.select import dask_executor
+from goldilocks_batch.execution.slurm import pool as slurm_pool
 from goldilocks_batch.results.parts import scan_parts
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
@@ -311,8 +313,8 @@ def test_what_cannot_run_is_said_at_once(
 def test_jobs_that_never_report_end_the_run(
     wrong: dict[str, str], complaint: str, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.execution.slurm.pool._ASK_EVERY", 1.0)
-    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 1.0)
+    monkeypatch.setattr(slurm_pool, "_ASK_EVERY", 1.0)
+    monkeypatch.setattr(executor_module, "_LOOK_EVERY", 1.0)
     values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": KIND, **wrong})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     with pytest.raises(RunError, match=complaint):
@@ -335,9 +337,9 @@ def paused_run(
     Returns:
         What was told, and structures begun.
     """
-    monkeypatch.setattr("goldilocks_batch.execution.slurm.pool._ASK_EVERY", 1.0)
-    monkeypatch.setattr("goldilocks_batch.execution.slurm.pool._ASK_SELDOM", 4.0)
-    monkeypatch.setattr("goldilocks_batch.execution.dask.executor._LOOK_EVERY", 1.0)
+    monkeypatch.setattr(slurm_pool, "_ASK_EVERY", 1.0)
+    monkeypatch.setattr(slurm_pool, "_ASK_SELDOM", 4.0)
+    monkeypatch.setattr(executor_module, "_LOOK_EVERY", 1.0)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     config = RunConfig.model_validate(
         {**options(folder / "run", **({"jobs": 2} | changes)), "inputs": [manifest]}

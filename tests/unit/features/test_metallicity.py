@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.features import metallicity
 from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.networks.graphs.neighbours import find_bonds
@@ -67,7 +68,7 @@ def test_batch_equals_single_in_any_order(files: tuple[Path, Path], monkeypatch:
     single = np.concatenate([network([crystal])[0] for crystal in CRYSTALS])
     np.testing.assert_allclose(network(CRYSTALS)[0], single, atol=1e-6 * np.abs(single).max())
     np.testing.assert_allclose(network(CRYSTALS[::-1])[0][::-1], single, atol=1e-6 * np.abs(single).max())
-    monkeypatch.setattr("goldilocks_batch.features.metallicity.ATOMS_PER_BATCH", 6)
+    monkeypatch.setattr(metallicity, "ATOMS_PER_BATCH", 6)
     np.testing.assert_allclose(network(CRYSTALS)[0], single, atol=1e-6 * np.abs(single).max())
 
 

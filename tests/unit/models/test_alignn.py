@@ -66,6 +66,7 @@ def rows(given: ModelInputs, chosen: list[int]) -> ModelInputs:
     return ModelInputs([given.crystals[i] for i in chosen], given.features[chosen])
 
 
+@pytest.mark.slow
 def test_bounds_are_means_and_deviations_over_their_networks(folder: Path) -> None:
     answer = load(folder).predict(inputs(CRYSTALS))
     _, ensembles = read_networks([checkpoints_in(folder / bound) for bound in BOUNDS])
@@ -249,6 +250,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_limit_learns(
     assert all(fitted for _, fitted in device.tried), "the limit has not settled on what fits"
 
 
+@pytest.mark.slow
 def test_the_limit_is_learned_within_one_call(
     folder: Path, small_device: Callable[[int], tuple[Alignn, SmallDevice]]
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
+from goldilocks_batch.structures.sources import archive
 from goldilocks_batch.structures.sources.reference import FailedPayload, Reference, TextPayload
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
@@ -89,7 +90,7 @@ def test_members_that_climb_out_are_refused(name: str, tmp_path: Path) -> None:
 def test_a_member_that_is_too_large_fails_alone(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goldilocks_batch.structures.sources.archive.MAX_BYTES", 1000)
+    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
     path = make(tmp_path / name, {"bomb.cif": b"0" * 100_000, "good.cif": b"x" * 1000})
     bomb, good = read_all(open_sources([path]))
     assert isinstance(bomb.payload, FailedPayload)

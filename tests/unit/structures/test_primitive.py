@@ -30,6 +30,7 @@ def supercells(draw: st.DrawFn) -> Crystal:
     return Crystal(lattice, frac[order], numbers[order])
 
 
+@pytest.mark.slow
 @given(crystal=supercells())
 @settings(max_examples=60)
 def test_equals_pymatgen(crystal: Crystal) -> None:

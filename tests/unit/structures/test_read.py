@@ -17,6 +17,7 @@ from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.checks import overlapping_pair
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.read import load
+from goldilocks_batch.structures.sources import files
 from goldilocks_batch.structures.sources.reference import (
     ArraysPayload,
     FailedPayload,
@@ -227,7 +228,7 @@ def test_bad_files(
     if content == "folder":
         path.mkdir()
     elif content == "large":
-        monkeypatch.setattr("goldilocks_batch.structures.sources.files.MAX_BYTES", 10)
+        monkeypatch.setattr(files, "MAX_BYTES", 10)
         path.write_text(CIF)
     elif isinstance(content, bytes):
         path.write_bytes(content)

@@ -112,6 +112,7 @@ def test_the_folder_holds_what_its_record_says(original: Path) -> None:
         assert part in card
 
 
+@pytest.mark.slow
 def test_rows_that_fit_calibrate_and_judge_are_kept_apart(labels: Path, tmp_path: Path) -> None:
     trained, judged = train_alignn(labels, SMALL, tmp_path / "model", device="cpu")
     counts = [trained.record.training.labels, len(trained.calibration), judged.evaluation.rows]
@@ -124,11 +125,13 @@ def test_rows_that_fit_calibrate_and_judge_are_kept_apart(labels: Path, tmp_path
     np.testing.assert_allclose(again, judged.bounds[0.9], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_training_gives_the_same_bytes(labels: Path, original: Path, tmp_path: Path) -> None:
     train_alignn(labels, SMALL, tmp_path / "again", device="cpu")
     assert digests(tmp_path / "again") == digests(original)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
     labels: Path, original: Path, tmp_path: Path
 ) -> None:
@@ -170,6 +173,7 @@ def test_screening_gives_the_calibrated_bounds(original: Path, tmp_path: Path) -
     assert all(spread > 0 for spread in table["spread_lower"].to_pylist()[:3])
 
 
+@pytest.mark.slow
 def test_a_cell_of_one_atom_is_treated_as_in_training(labels: Path, original: Path, tmp_path: Path) -> None:
     expanded = SMALL.model_copy(update={"single_site": "supercell"})
     train_alignn(labels, expanded, tmp_path / "model", device="cpu")
@@ -197,6 +201,7 @@ def test_it_is_calibrated_anew_and_evaluated(original: Path, labels: Path, tmp_p
         calibrate_model(original, labels, TARGET, tmp_path / "not")
 
 
+@pytest.mark.slow
 def test_structures_without_a_graph_are_left_out_and_listed(tmp_path: Path) -> None:
     cells = [row["lattice_vectors"] for row in labelled_rows(ROWS)]
     sites = [row["cartesian_site_positions"] for row in labelled_rows(ROWS)]

@@ -77,6 +77,7 @@ def same(a: Fitted, b: Fitted) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_small_differences() -> None:
     networks = [Checkpoint(Path(), start, {}) for start in starts()]
     ensemble = TorchEnsemble(SHAPE, networks, table(), "cpu")
@@ -101,6 +102,7 @@ def test_gradients_are_those_of_small_differences() -> None:
         assert float((tensor.grad * direction).sum()) == pytest.approx(expected, abs=2e-3, rel=2e-2), key
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bytes_and_another_seed_others() -> None:
     first = fitted()
     assert same(first, fitted())
@@ -108,6 +110,7 @@ def test_the_same_call_gives_the_same_bytes_and_another_seed_others() -> None:
     assert not same(first, fitted(seed=6))
 
 
+@pytest.mark.nightly
 def test_a_small_set_is_learned_by_heart() -> None:
     data = rows(range(8))
     settings = FitSettings(epochs=80, patience=80, batch_size=9, learning_rate=0.01, weight_decay=0.0)
@@ -115,6 +118,7 @@ def test_a_small_set_is_learned_by_heart() -> None:
     assert found.losses.min() < 0.15 * found.losses[0, 0]
 
 
+@pytest.mark.slow
 def test_a_network_beside_others_is_the_network_alone() -> None:
     together = fitted()
     alone = fit_networks(
@@ -123,6 +127,7 @@ def test_a_network_beside_others_is_the_network_alone() -> None:
     np.testing.assert_allclose(alone.losses[:, 0], together.losses[:, 0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_best_weights_are_kept_not_the_last() -> None:
     found = fitted(settings=replace_fit(learning_rate=0.3, epochs=8))
     stopping = rows(range(20, 24))
@@ -144,6 +149,7 @@ def test_it_stops_when_nothing_improves() -> None:
     assert len(found.losses) < 50
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     class StoppedError(Exception):
         pass
@@ -189,6 +195,7 @@ def test_a_loss_that_is_no_number_ends_it() -> None:
     assert refusal.value.code == ErrorCode.TRAINING_DIVERGED
 
 
+@pytest.mark.nightly
 def test_the_pinball_loss_finds_quantiles() -> None:
     """Labels that nothing explains: each network ends at its quantile of them."""
     data = rows(range(60), atoms=2)
