@@ -38,7 +38,7 @@ from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.alignn_graphs import PreparedGraphs, edges_of
 from goldilocks_batch.networks.alignn.architecture import Architecture, checkpoints_in, read_networks
-from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
+from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
 from goldilocks_batch.screening.batch import Batch

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from goldilocks_batch.networks.alignn.architecture import Architecture, read_networks
+from goldilocks_batch.networks.checkpoint import Checkpoint, read_element_table
 from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = [
     "alignn_arguments",
+    "alignn_networks",
     "alignn_state",
     "cgcnn_arguments",
     "cgcnn_state",
@@ -156,3 +159,17 @@ def random_crystal(seed: int, n_atoms: int = 6, density: float = 0.06) -> Crysta
         if min(apart, default=9.0) > 1.0:
             frac.append(new)
     return Crystal(lattice, np.array(frac), rng.integers(1, 80, size=n_atoms))
+
+
+def alignn_networks(
+    folder: Path, count: int = 2, **changes: Any
+) -> tuple[Architecture, list[Checkpoint], NDArray[np.float32]]:
+    """Some networks with random weights, written to a folder and read, and a table of elements."""
+    arguments = alignn_arguments(**changes)
+    paths = [
+        write_checkpoint(folder / f"{seed}.ckpt", arguments, alignn_state(arguments, seed))
+        for seed in range(count)
+    ]
+    architecture, (checkpoints,) = read_networks([paths])
+    elements = read_element_table(write_elements(folder / "elements.json", arguments["atom_input_features"]))
+    return architecture, checkpoints, elements

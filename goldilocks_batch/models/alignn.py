@@ -168,7 +168,7 @@ class Alignn:
         on_cpu = CpuEnsemble(architecture, networks, table)
         ensemble: Ensemble = on_cpu
         if resolved_device(device) == "cuda":
-            from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
+            from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 
             ensemble = TorchEnsemble(architecture, networks, table, "cuda", precision)
         return cls(

@@ -6,22 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-import numpy as np
-
 from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
 from goldilocks_batch.config.model import ModelChoice
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, StructureError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.text import nearest
 from goldilocks_batch.models.convert import convert_forest
 from goldilocks_batch.screening.pipeline import Screening
-from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.structures.parsers import from_pymatgen
-from goldilocks_batch.structures.sources.reference import ArraysPayload, FailedPayload, Payload, Reference
+from goldilocks_batch.structures.sources.memory import reference_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pymatgen.core.structure import Structure
 
 __all__ = ["predict"]
 
@@ -81,7 +76,7 @@ def predict(
         device=_one_of("device", device, Device),
         precision=_one_of("precision", precision, Precision),
     )
-    references = [_reference(index, structure) for index, structure in enumerate(structures)]
+    references = [reference_of(index, structure) for index, structure in enumerate(structures)]
     table, _ = work.build()(references, 0)
     return table
 
@@ -97,36 +92,3 @@ def _one_of(name: str, value: Word, words: object) -> Word:
         hint = nearest(str(value), [str(word) for word in known])
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"{name} is {value!r}: {hint}")
     return value
-
-
-def _reference(index: int, structure: Any) -> Reference:
-    if isinstance(structure, Crystal):
-        payload: Payload = _crystal_payload(structure)
-    elif hasattr(structure, "get_atomic_numbers") and hasattr(structure, "get_scaled_positions"):  # ASE
-        payload = ArraysPayload(
-            np.array(structure.cell[:], dtype=float),
-            np.array(structure.get_positions(), dtype=float),
-            True,
-            np.array(structure.get_atomic_numbers()),
-            pbc=np.array(structure.pbc, dtype=bool),
-        )
-    elif hasattr(structure, "lattice") and hasattr(structure, "frac_coords"):  # pymatgen
-        payload = _pymatgen_payload(structure)
-    else:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID,
-            f"structure {index} is a {type(structure).__name__}; expected a pymatgen Structure, ASE Atoms "
-            "or a Crystal; files are screened with goldilocks_batch.run",
-        )
-    return Reference(str(index), f"{type(structure).__name__} {index}", payload)
-
-
-def _crystal_payload(crystal: Crystal) -> ArraysPayload:
-    return ArraysPayload(crystal.lattice, crystal.frac, False, crystal.numbers, pbc=crystal.pbc)
-
-
-def _pymatgen_payload(structure: Structure) -> Payload:
-    try:
-        return _crystal_payload(from_pymatgen(structure))
-    except StructureError as error:  # disorder, dummy species
-        return FailedPayload(error)

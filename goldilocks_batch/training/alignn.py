@@ -27,13 +27,8 @@ from goldilocks_batch.networks.checkpoint import Checkpoint
 from goldilocks_batch.networks.devices import resolved_device
 from goldilocks_batch.training.about import about_model
 from goldilocks_batch.training.alignn_config import NetworkSettings, TrainAlignnConfig
-from goldilocks_batch.training.alignn_fit import (
-    Fitted,
-    Rows,
-    checkpoint_bytes,
-    fit_networks,
-    initial_weights,
-)
+from goldilocks_batch.training.alignn_files import checkpoint_bytes, initial_weights
+from goldilocks_batch.training.alignn_fit import Fitted, Rows, fit_networks
 from goldilocks_batch.training.card import model_card, report
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.elements import element_table, table_bytes

@@ -1,9 +1,10 @@
 """Fit ALIGNN networks: several at once, each with its own loss, early stopping and best weights.
 
-The networks of :class:`~goldilocks_batch.networks.alignn.gpu.TorchEnsemble` lie side by side along the first
-axis of every tensor, so they share graphs, gathers and memory traffic, while the gradient of the sum of their
-losses is each one's own.  A network trained beside others ends as it would alone, but for the stop: all train
-until none has improved for a while, and each keeps its best weights.
+What is trained are several :class:`~goldilocks_batch.networks.alignn.module.Alignn` side by side, evaluated
+on compact batches (:mod:`~goldilocks_batch.networks.alignn.stacked`).  They share graphs, gathers and memory
+traffic, while the gradient of the sum of their losses is each one's own.  A network trained beside others
+ends as it would alone, but for the stop: all train until none has improved for a while, and each keeps its
+best weights.
 
 The loss is the pinball loss.  With weight ``w`` on over-prediction, ``max(w (p - y), (1 - w) (y - p))``, its
 minimum is the quantile ``1 - w``; the published networks store that ``w``.
@@ -11,35 +12,30 @@ minimum is the quantile ``1 - w``; the published networks store that ``w``.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
-from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.models.alignn_graphs import Graph
-from goldilocks_batch.networks.alignn.architecture import RADIUS, Architecture
-from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
-from goldilocks_batch.networks.checkpoint import PREFIX, Checkpoint
+from goldilocks_batch.networks.alignn.architecture import Architecture
+from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
+from goldilocks_batch.networks.checkpoint import Checkpoint
+from goldilocks_batch.networks.devices import deterministic
 from goldilocks_batch.networks.graphs.collate import collate, pack
+from goldilocks_batch.training.alignn_files import reading_state, write_state
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FitSettings", "Fitted", "Rows", "checkpoint_bytes", "fit_networks", "initial_weights"]
+__all__ = ["FitSettings", "Fitted", "Rows", "fit_networks"]
 
-#: What reading a file raises that is no state of a training.
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, OSError, ValueError, TypeError)
 #: Line-graph edges whose activations are kept for the gradient at a time.
 _LINE_EDGES = 60_000
 
@@ -56,6 +52,13 @@ class FitSettings(BaseModel):
     weight_decay: float = Field(1e-4, ge=0, description="AdamW's")
     clip: float = Field(1.0, gt=0, description="largest norm of a network's gradient")
     warm_up: int = Field(3, ge=0, description="epochs in which the learning rate rises")
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, from 0: rising in a line, then half a cosine down to a hundredth."""
+        if epoch < self.warm_up:
+            return self.learning_rate * (epoch + 1) / (self.warm_up + 1)
+        share = (epoch - self.warm_up) / max(1, self.epochs - self.warm_up)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,55 +92,6 @@ class Fitted:
     weights: list[dict[str, NDArray[np.float32]]]
     epochs: NDArray[np.int64]
     losses: NDArray[np.float64]
-
-
-def initial_weights(architecture: Architecture, bias: float, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Random weights: uniform within ``1 / sqrt(inputs)`` for linear maps, one and zero for norms.
-
-    Args:
-        architecture: shapes.
-        bias: what the network gives at first, 1/Å.
-        seed: of the draw.
-    """
-    rng = np.random.default_rng(seed)
-    weights: dict[str, NDArray[np.float32]] = {}
-    for key, shape in architecture.shapes().items():
-        norm = "norm" in key or key.endswith(("embedding.1.weight", "embedding.1.bias"))
-        value: NDArray[np.float64]
-        if key == "edge_rbf.centers":
-            value = np.linspace(0.0, RADIUS, shape[0])
-        elif key == "angle_rbf.centers":
-            value = np.linspace(-1.0, 1.0, shape[0])
-        elif norm:
-            value = np.ones(shape) if key.endswith("weight") else np.zeros(shape)
-        elif key == "output_layer.bias":
-            value = np.full(shape, bias)
-        elif key.endswith("bias"):
-            value = np.zeros(shape)
-        else:
-            value = rng.uniform(-1.0, 1.0, shape) / math.sqrt(shape[-1])
-        weights[key] = value.astype(np.float32)
-    return weights
-
-
-def checkpoint_bytes(
-    weights: Mapping[str, NDArray[np.float32]], architecture: Architecture, over: float, epoch: int
-) -> bytes:
-    """A network in the published checkpoints' layout.
-
-    Args:
-        weights: by key, without the prefix.
-        architecture: its constructor's arguments.
-        over: weight on over-prediction.
-        epoch: it was best after.
-    """
-    import torch
-
-    settings = {"model": architecture.arguments(), "loss": {"name": "QuantileLoss", "quantile": over}}
-    state = {PREFIX + key: torch.from_numpy(value.copy()) for key, value in weights.items()}
-    buffer = io.BytesIO()
-    torch.save({"epoch": epoch, "state_dict": state, "hyper_parameters": settings}, buffer)
-    return buffer.getvalue()
 
 
 def fit_networks(
@@ -176,7 +130,7 @@ def fit_networks(
         ConfigError: CONFIG_INVALID, the state is another training's.
         ModelError: TRAINING_DIVERGED, a loss is not a number.
     """
-    with _deterministic(device):
+    with deterministic(device):
         training_run = _Run(over, starts, architecture, elements, settings, device)
         training_run.resume(state, identity)
         if progress is not None:
@@ -187,22 +141,6 @@ def fit_networks(
             if progress is not None:
                 progress(len(training_run.losses), settings.epochs)
         return training_run.fitted()
-
-
-@contextlib.contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """Sums in the same order each time; on a GPU as far as torch can, which says where it cannot."""
-    import torch
-
-    before = torch.are_deterministic_algorithms_enabled()
-    if device != "cpu":
-        # cuBLAS asks for it, before its first use
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
 
 
 class _Run:
@@ -244,7 +182,7 @@ class _Run:
         """One pass over the training rows, and a look at the stopping rows."""
         done = len(self.losses)
         for group in self._optimizer.param_groups:
-            group["lr"] = _rate(self._settings, done)
+            group["lr"] = self._settings.rate(done)
         order = np.random.default_rng([seed, done]).permutation(len(training))
         for start in range(0, len(order), self._settings.batch_size):
             self._step(training, order[start : start + self._settings.batch_size])
@@ -292,8 +230,6 @@ class _Run:
 
     def save(self, path: Path | None, identity: str) -> None:
         """Keep how far it is."""
-        import torch
-
         if path is None:
             return
         content = {
@@ -304,8 +240,7 @@ class _Run:
             "losses": [loss.tolist() for loss in self.losses],
             "optimizer": self._optimizer.state_dict(),
         }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        write_state(path, content)
 
     def resume(self, path: Path | None, identity: str) -> None:
         """Go on from where an earlier process was, if there is a state."""
@@ -313,25 +248,13 @@ class _Run:
 
         if path is None or not path.exists():
             return
-        try:
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            if content["identity"] != identity:
-                raise ConfigError(
-                    ErrorCode.CONFIG_INVALID,
-                    f"{path} is the state of a training with other data or options; remove it to begin anew",
-                )
-            with torch.no_grad():
-                for key, tensor in self._parameters.items():
-                    tensor.copy_(content["parameters"][key])
-                    self._best[key].copy_(content["best"][key])
+        with reading_state(path, identity) as content, torch.no_grad():
+            for key, tensor in self._parameters.items():
+                tensor.copy_(content["parameters"][key])
+                self._best[key].copy_(content["best"][key])
             self._best_epoch = np.array(content["best_epoch"], dtype=np.int64)
             self.losses = [np.array(loss) for loss in content["losses"]]
             self._optimizer.load_state_dict(content["optimizer"])
-        except _UNREADABLE as error:
-            raise ConfigError(
-                ErrorCode.CONFIG_INVALID,
-                f"{path} is not the state of a training ({error}); remove it to begin anew",
-            ) from error
 
     def fitted(self) -> Fitted:
         """The networks, each at its best epoch."""
@@ -349,14 +272,6 @@ def _batches(rows: Rows, chosen: NDArray[np.int64]) -> Iterator[NDArray[np.int64
     for place in (np.flatnonzero(costs > 0), np.flatnonzero(costs == 0)):
         for packed in pack(costs[place], _LINE_EDGES):
             yield chosen[place[packed]]
-
-
-def _rate(settings: FitSettings, epoch: int) -> float:
-    """Learning rate of an epoch, from 0: rising in a line, then falling as half a cosine to a hundredth."""
-    if epoch < settings.warm_up:
-        return settings.learning_rate * (epoch + 1) / (settings.warm_up + 1)
-    share = (epoch - settings.warm_up) / max(1, settings.epochs - settings.warm_up)
-    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
 def _clip(parameters: Sequence[Tensor], largest: float) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.networks import to_pyg
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
-from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
+from goldilocks_batch.networks.alignn.module import Alignn as Network
+from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.networks.graphs.collate import collate, pack
 from goldilocks_batch.structures.crystal import Crystal
@@ -85,6 +88,19 @@ def test_every_checkpoint(shared: Path, rows: list[dict[str, Any]], inputs: Mode
             batch = collate([graphs[i] for i in chosen])
             found = ensemble(batch, inputs.features[chosen], skip_alignn=skip)
             np.testing.assert_allclose(found, wanted[chosen], rtol=0, atol=TOLERANCE)
+
+
+def test_the_module_on_whole_graphs(shared: Path, rows: list[dict[str, Any]], inputs: ModelInputs) -> None:
+    """A published checkpoint, loaded by its own keys, on graphs as people get them."""
+    assert inputs.features is not None
+    table = read_element_table(elements(shared))
+    for quantile in (95, 5):
+        network = Network.from_checkpoint(folder(shared, quantile)[0])
+        for row, crystal, features in zip(rows, inputs.crystals, inputs.features, strict=True):
+            with torch.no_grad():
+                given = torch.from_numpy(features.astype(np.float32))[None]
+                found = network(*to_pyg(crystal, elements=table), given)
+            assert abs(float(found[0]) - row[f"quantile{quantile}_0"]) <= TOLERANCE, row["id"]
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pymatgen.core.structure import Structure
 
+from goldilocks_batch.networks import to_pyg
 from goldilocks_batch.networks.graphs.bonds import crystal_graph
 from goldilocks_batch.networks.graphs.neighbours import find_bonds
 from goldilocks_batch.structures.crystal import Crystal
@@ -42,3 +43,7 @@ def test_every_edge(shared: Path, crystals: dict[str, Crystal]) -> None:
         tolerance = 1e-7 * max(len(cosine), 10)
         np.testing.assert_allclose(cosine.sum(), row["sum_cos"], rtol=0, atol=tolerance)
         np.testing.assert_allclose((cosine**2).sum(), row["sum_cos2"], rtol=0, atol=tolerance)
+        data, lines = to_pyg(crystal)
+        np.testing.assert_array_equal(data.edge_index, [row["edge_src"], row["edge_dst"]])
+        np.testing.assert_array_equal(data.edge_attr, np.float32(row["distance"]))
+        assert lines.num_edges == row["n_line_edges"]

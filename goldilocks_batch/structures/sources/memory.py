@@ -1,4 +1,4 @@
-"""References that have been read already, as a source of their own."""
+"""Structures in memory as references, and references as a source of their own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from goldilocks_batch.structures.sources.reference import Reference
+import numpy as np
 
-__all__ = ["MemorySource"]
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, StructureError
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.parsers import from_pymatgen
+from goldilocks_batch.structures.sources.reference import ArraysPayload, FailedPayload, Payload, Reference
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+__all__ = ["MemorySource", "reference_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +67,45 @@ class MemorySource:
     def describe(self) -> dict[str, object]:
         """For a record."""
         return {"path": "memory", "kind": "memory", "rows": self.rows, "digest": self.digest}
+
+
+def reference_of(index: int, structure: Any) -> Reference:
+    """A reference to a structure in memory; its id is the index.
+
+    Args:
+        index: among others of the same call.
+        structure: a pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, it is none of these.
+    """
+    if isinstance(structure, Crystal):
+        payload: Payload = _crystal_payload(structure)
+    elif hasattr(structure, "get_atomic_numbers") and hasattr(structure, "get_scaled_positions"):  # ASE
+        payload = ArraysPayload(
+            np.array(structure.cell[:], dtype=float),
+            np.array(structure.get_positions(), dtype=float),
+            True,
+            np.array(structure.get_atomic_numbers()),
+            pbc=np.array(structure.pbc, dtype=bool),
+        )
+    elif hasattr(structure, "lattice") and hasattr(structure, "frac_coords"):  # pymatgen
+        payload = _pymatgen_payload(structure)
+    else:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"structure {index} is a {type(structure).__name__}; expected a pymatgen Structure, ASE Atoms "
+            "or a Crystal; files are screened with goldilocks_batch.run",
+        )
+    return Reference(str(index), f"{type(structure).__name__} {index}", payload)
+
+
+def _crystal_payload(crystal: Crystal) -> ArraysPayload:
+    return ArraysPayload(crystal.lattice, crystal.frac, False, crystal.numbers, pbc=crystal.pbc)
+
+
+def _pymatgen_payload(structure: Structure) -> Payload:
+    try:
+        return _crystal_payload(from_pymatgen(structure))
+    except StructureError as error:  # disorder, dummy species
+        return FailedPayload(error)

@@ -20,7 +20,7 @@ from goldilocks_batch.models.alignn_graphs import edges_of, supercell
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
-from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
+from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate
 from goldilocks_batch.structures.crystal import Crystal

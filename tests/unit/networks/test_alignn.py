@@ -10,103 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from goldilocks_batch.models.alignn_graphs import supercell
-from goldilocks_batch.networks.alignn.architecture import Architecture, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
-from goldilocks_batch.networks.alignn.gpu import TorchEnsemble
-from goldilocks_batch.networks.checkpoint import Checkpoint, read_element_table
+from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.graphs.bonds import crystal_graph
 from goldilocks_batch.networks.graphs.classes import bond_classes
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate
-from goldilocks_batch.networks.graphs.neighbours import find_bonds
 from goldilocks_batch.structures.crystal import Crystal
-from tests.random_networks import (
-    alignn_arguments,
-    alignn_state,
-    random_crystal,
-    write_checkpoint,
-    write_elements,
-)
+from tests.random_networks import alignn_networks, random_crystal
+from tests.written_out import WrittenOut
 
 Array = NDArray[np.float64]
-
-
-class WrittenOut:
-    """One network by its formulas."""
-
-    def __init__(self, checkpoint: Checkpoint, elements: NDArray[np.float32]) -> None:
-        self.w = {key: array.astype(np.float64) for key, array in checkpoint.weights.items()}
-        self.arguments = checkpoint.arguments
-        self.elements = elements.astype(np.float64)
-
-    def __call__(self, crystal: Crystal, features: Array) -> float:
-        bonds = find_bonds(crystal)
-        x = [self.embedded("atom", self.elements[z]) for z in crystal.numbers]
-        y = [self.embedded("edge", self.gaussians("edge", d)) for d in bonds.distance]
-        edges = list(zip(bonds.source, bonds.target, strict=True))
-        lines = {
-            (f, e): self.embedded(
-                "angle", self.gaussians("angle", self.cosine(-bonds.vector[f], bonds.vector[e]))
-            )
-            for f, (a, b) in enumerate(edges)
-            for e, (c, d) in enumerate(edges)
-            if b == c and a != d
-        }
-        if lines:
-            for k in range(self.arguments["alignn_layers"]):
-                line = [(f, e, angle) for (f, e), angle in lines.items()]
-                y = self.convolved(f"alignn_layers.{k}.edge_update", y, line)
-                atom = [(s, t, y[bond]) for bond, (s, t) in enumerate(edges)]
-                x = self.convolved(f"alignn_layers.{k}.node_update", x, atom)
-        for k in range(self.arguments["gcn_layers"]):
-            atom = [(s, t, y[bond]) for bond, (s, t) in enumerate(edges)]
-            x = self.convolved(f"gcn_layers.{k}", x, atom)
-        projected = self.silu(self.linear("proj_add_feat", self.norm("add_feat_norm", features)))
-        hidden = self.linear("conv_to_fc", np.concatenate([np.mean(x, axis=0), projected]))
-        return float(self.linear("output_layer", self.silu(hidden))[0])
-
-    def convolved(self, name: str, x: list[Array], edges: list[tuple[int, int, Array]]) -> list[Array]:
-        out = [self.linear(f"{name}.src_update", row) for row in x]
-        for source, target, edge in edges:
-            gate = self.linear(f"{name}.src_gate", x[target]) + self.linear(f"{name}.dst_gate", x[source])
-            gate = self.silu(gate + self.linear(f"{name}.edge_gate", edge))
-            out[target] = out[target] + gate * self.linear(f"{name}.dst_update", x[source])
-        return [self.silu(self.norm(f"{name}.norm", total)) + old for total, old in zip(out, x, strict=True)]
-
-    def linear(self, name: str, x: Array) -> Array:
-        return np.asarray(self.w[f"{name}.weight"] @ x + self.w[f"{name}.bias"])
-
-    def norm(self, name: str, x: Array) -> Array:
-        return np.asarray(
-            (x - x.mean()) / np.sqrt(x.var() + 1e-5) * self.w[f"{name}.weight"] + self.w[f"{name}.bias"]
-        )
-
-    def embedded(self, name: str, x: Array) -> Array:
-        return self.silu(self.norm(f"{name}_embedding.1", self.linear(f"{name}_embedding.0", x)))
-
-    def gaussians(self, name: str, value: float) -> Array:
-        centers = self.w[f"{name}_rbf.centers"]
-        return np.asarray(np.exp(-((value - centers) ** 2) / (centers[1] - centers[0]) ** 2))
-
-    @staticmethod
-    def silu(x: Array) -> Array:
-        return np.asarray(x / (1 + np.exp(-x)))
-
-    @staticmethod
-    def cosine(first: Array, second: Array) -> float:
-        return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second) + 1e-8))
-
-
-def networks(
-    folder: Path, count: int = 2, **changes: Any
-) -> tuple[Architecture, list[Checkpoint], NDArray[np.float32]]:
-    arguments = alignn_arguments(**changes)
-    paths = [
-        write_checkpoint(folder / f"{seed}.ckpt", arguments, alignn_state(arguments, seed))
-        for seed in range(count)
-    ]
-    architecture, (checkpoints,) = read_networks([paths])
-    elements = read_element_table(write_elements(folder / "elements.json", arguments["atom_input_features"]))
-    return architecture, checkpoints, elements
 
 
 def batch_of(crystals: list[Crystal], depth: int) -> GraphBatch:
@@ -137,7 +50,7 @@ ONE_ATOM = Crystal(3.0 * np.eye(3), np.zeros((1, 3)), np.array([84]))
     ],
 )
 def test_cpu_and_torch_agree_with_the_formulas(tmp_path: Path, changes: dict[str, Any]) -> None:
-    architecture, checkpoints, elements = networks(tmp_path, **changes)
+    architecture, checkpoints, elements = alignn_networks(tmp_path, **changes)
     crystals = [random_crystal(0, n_atoms=4), ROCK_SALT, random_crystal(1, n_atoms=2)]
     features = features_of(crystals)
     wanted = np.array(
@@ -155,7 +68,7 @@ def test_cpu_and_torch_agree_with_the_formulas(tmp_path: Path, changes: dict[str
 
 
 def test_skipping_the_alignn_layers(tmp_path: Path) -> None:
-    architecture, checkpoints, elements = networks(tmp_path)
+    architecture, checkpoints, elements = alignn_networks(tmp_path)
     features = features_of([ONE_ATOM])
     wanted = [[WrittenOut(c, elements)(ONE_ATOM, features[0]) for c in checkpoints]]
     batch = batch_of([ONE_ATOM], 0)
@@ -168,7 +81,7 @@ def test_skipping_the_alignn_layers(tmp_path: Path) -> None:
 
 def test_steep_angle_functions_get_finer_tables(tmp_path: Path) -> None:
     # 120 Gaussians make functions of the cosine that 256 cubics do not follow
-    architecture, checkpoints, elements = networks(tmp_path, count=1, triplet_input_features=120)
+    architecture, checkpoints, elements = alignn_networks(tmp_path, count=1, triplet_input_features=120)
     crystals = [random_crystal(5, n_atoms=5)]
     features, batch = features_of(crystals), batch_of(crystals, 2)
     np.testing.assert_allclose(
@@ -179,7 +92,7 @@ def test_steep_angle_functions_get_finer_tables(tmp_path: Path) -> None:
 
 
 def test_a_cell_of_several_hundred_atoms(tmp_path: Path) -> None:
-    architecture, checkpoints, elements = networks(tmp_path)
+    architecture, checkpoints, elements = alignn_networks(tmp_path)
     crystal = supercell(supercell(random_crystal(2, n_atoms=6)))
     assert len(crystal) == 384
     features, batch = features_of([crystal]), batch_of([crystal], 2)
@@ -191,7 +104,7 @@ def test_a_cell_of_several_hundred_atoms(tmp_path: Path) -> None:
 
 def test_kinds_change_nothing(tmp_path: Path) -> None:
     # every bond and angle its own kind gives the same answer
-    architecture, checkpoints, elements = networks(tmp_path)
+    architecture, checkpoints, elements = alignn_networks(tmp_path)
     ensemble = CpuEnsemble(architecture, checkpoints, elements)
     graph = crystal_graph(ROCK_SALT)
     kinds = bond_classes(graph, 2)
