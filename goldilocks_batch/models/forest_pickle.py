@@ -8,7 +8,6 @@ scikit-learn is imported, so their versions do not matter.
 
 from __future__ import annotations
 
-import io
 import math
 import pickle
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, ModelError
-from goldilocks_batch.core.safe_pickle import objection
+from goldilocks_batch.core.safe_pickle import Refused, Unpickler
 from goldilocks_batch.models.forest import Forest
 
 __all__ = ["read_forest_pickle"]
@@ -125,22 +124,6 @@ _NAMES: dict[tuple[str, str], type] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Resolves the names above and refuses all others."""
-
-    def __init__(self, data: bytes, path: Path) -> None:
-        super().__init__(io.BytesIO(data))
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> type:
-        if (module, name) not in _NAMES:
-            raise ModelError(
-                ErrorCode.ARTIFACT_FORBIDDEN,
-                f"{self._path} names {module}.{name}, which no published forest needs; nothing of it was run",
-            )
-        return _NAMES[module, name]
-
-
 def read_forest_pickle(path: Path) -> Forest:
     """Read a published forest.
 
@@ -153,15 +136,14 @@ def read_forest_pickle(path: Path) -> Forest:
     """
     data = path.read_bytes()
     try:
-        complaint = objection(data, _OPERATIONS, "no published forest")
-        if complaint is not None:
-            message = f"{path} {complaint}; nothing of it was run"
-            raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message)
-        regressor = _Unpickler(data, path).load()
+        regressor = Unpickler(data, _NAMES, _OPERATIONS, "no published forest").load()
         del data  # the arrays are copies; large files need not be held twice from here on
         if not isinstance(regressor, _Regressor):
             raise pickle.UnpicklingError("it does not hold a RandomForestQuantileRegressor")
         return _assembled(regressor.state)
+    except Refused as refusal:
+        message = f"{path} {refusal}; nothing of it was run"
+        raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message) from refusal
     except ModelError:
         raise
     except Exception as error:  # a malformed pickle can make the unpickler raise nearly anything

@@ -8,9 +8,7 @@ refused here is left to torch itself.
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.core.safe_pickle import objection
+from goldilocks_batch.core.safe_pickle import Refused, Unpickler
 
 __all__ = ["NotPlain", "read_plain"]
 
@@ -106,24 +104,14 @@ _NAMES: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Resolves the names above and refuses all others."""
+class _Unpickler(Unpickler):
+    """Finds the numbers of tensors in the other members of the archive."""
 
     def __init__(self, archive: zipfile.ZipFile, record: str) -> None:
-        program = archive.read(record)
-        complaint = objection(program, _OPERATIONS, "no plain checkpoint")
-        if complaint is not None:
-            raise NotPlain(f"it {complaint}")
-        super().__init__(io.BytesIO(program))
+        super().__init__(archive.read(record), _NAMES, _OPERATIONS, "no plain checkpoint")
         self._archive = archive
         self._root = record.removesuffix("data.pkl")
         self._storages: dict[str, NDArray[Any]] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A stand-in."""
-        if (module, name) not in _NAMES:
-            raise NotPlain(f"it names {module}.{name}")
-        return _NAMES[module, name]
 
     def persistent_load(self, reference: object) -> NDArray[Any]:
         """The numbers of a storage, wherever they once lay."""
@@ -161,5 +149,7 @@ def read_plain(path: Path) -> Any:
             return _Unpickler(archive, record).load()
     except NotPlain:
         raise
+    except Refused as refusal:
+        raise NotPlain(f"it {refusal}") from refusal
     except Exception as error:  # a malformed pickle can make the unpickler raise nearly anything
         raise NotPlain(f"{type(error).__name__}: {error}") from error

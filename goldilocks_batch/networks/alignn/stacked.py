@@ -122,8 +122,8 @@ class TorchEnsemble:
                 y = self._line_layer(layer.edge_update, level, y, angle, batch)
                 kind = self._index(batch.kind[level + 1])
                 x = layer.node_update(x, edges, y, kind)
-        for layer in module.gcn_layers:
-            x = layer(x, edges, y, kind)
+        for convolution in module.gcn_layers:
+            x = convolution(x, edges, y, kind)
         structure = np.repeat(np.arange(len(batch)), np.diff(batch.bonds.first_atom))
         features = self._tensor(additional.astype(np.float32))
         outputs: Tensor = module.read_out(x, self._index(structure), features)
