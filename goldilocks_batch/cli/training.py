@@ -14,10 +14,10 @@ from goldilocks_batch.cli.exits import Exit, guarded
 
 if TYPE_CHECKING:
     from goldilocks_batch.config.run import RunConfig
+    from goldilocks_batch.config.training import Target
     from goldilocks_batch.models.trained import Trained
     from goldilocks_batch.runs.run import Observer
     from goldilocks_batch.training.judged import Judged
-    from goldilocks_batch.training.label_tables import Target
     from goldilocks_batch.training.resources import Progress, Resources
 
 _Remarks = Annotated[
@@ -80,8 +80,8 @@ def rf(
     `goldilocks-batch train rf cgcnn-folder/ -c train-rf.yaml -o model/ --workers 8`
     """
     from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.config.training import load_train_config
     from goldilocks_batch.training.recipes import train_model
-    from goldilocks_batch.training.train import load_train_config
 
     options = load_train_config(
         config,
@@ -148,8 +148,8 @@ def alignn(
     """
     from goldilocks_batch.cli.display import observer_for
     from goldilocks_batch.config.run import load_config
+    from goldilocks_batch.config.training import load_train_alignn_config
     from goldilocks_batch.training.alignn import train_alignn
-    from goldilocks_batch.training.alignn_config import load_train_alignn_config
 
     options = load_train_alignn_config(
         config,
@@ -389,7 +389,7 @@ def target_of(column: str | None, kind: str | None, at_most: str | None = None) 
         ConfigError: CONFIG_INVALID, the kind is not known.
     """
     from goldilocks_batch.config.checking import checked
-    from goldilocks_batch.training.label_tables import Target
+    from goldilocks_batch.config.training import Target
 
     given = {"column": column, "kind": kind, "at_most": at_most}
     return Target(**checked(Target, {key: value for key, value in given.items() if value is not None}))
