@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from pydantic.fields import FieldInfo
 
-__all__ = ["LABELS", "MODEL", "TRAINING", "WORK", "Flag", "flag_of"]
+__all__ = ["LABELS", "MESSAGES", "MODEL", "TRAINING", "WORK", "Flag", "flag_of"]
 
 #: Headings under which ``--help`` lists flags.
 MODEL = "Model"
 WORK = "How the work is done"
+MESSAGES = "Messages"
 LABELS = "Labels"
 TRAINING = "Training"
 
@@ -29,6 +30,7 @@ class Flag:
         short: a one-letter form, such as ``-o``.
         default: what happens without it, where the default value does not tell; ``""`` for nothing to tell.
         negatable: a switch that can also be turned off by ``--no-…``, where a file turns it on.
+        switch: on the command line it is only turned on or off, whatever values files may name.
         metavar: a word for its value in ``--help``.
     """
 
@@ -37,6 +39,7 @@ class Flag:
     short: str | None = None
     default: str | None = None
     negatable: bool = False
+    switch: bool = False
     metavar: str | None = None
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldilocks_batch.config.checking import Options, read_yaml
 from goldilocks_batch.config.choices import Device, ExecutorName, Grid, Precision, SingleSite
-from goldilocks_batch.config.flags import MODEL, WORK, Flag
+from goldilocks_batch.config.flags import MESSAGES, MODEL, WORK, Flag
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.slurm import JobKind, MemoryLimit, SlurmOptions, bytes_of
 
@@ -126,15 +126,17 @@ class RunConfig(Options):
     compact_above: Annotated[int, Flag(WORK)] = Field(
         1000, ge=1, description="compact a finished run that has more result files than this"
     )
-    dashboard: Annotated[str | None, Flag(WORK, negatable=True)] = Field(
+    dashboard: Annotated[str | None, Flag(WORK, negatable=True, switch=True)] = Field(
         None,
-        description="Dask's dashboard, which answers every user of this machine: an address such as "
-        "127.0.0.1:8787, or true for any free port of 127.0.0.1",
+        description="show Dask's dashboard, which answers every user of this machine; in files an address "
+        "such as 127.0.0.1:8787, or true for any free port",
     )
     overwrite: Annotated[bool, Flag(WORK)] = Field(
         False, description="discard results in the output folder that are not this run's"
     )
-    quiet: Annotated[bool, Flag(WORK, short="-q")] = Field(False, description="no progress, only the summary")
+    quiet: Annotated[bool, Flag(MESSAGES, short="-q")] = Field(
+        False, description="no progress, only warnings and the summary"
+    )
 
     @field_validator("inputs", mode="before")
     @classmethod
