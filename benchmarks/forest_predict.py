@@ -23,7 +23,8 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from goldilocks_batch.training.forest import ForestSettings, forest_of, grow
+from goldilocks_batch.config.training import ForestSettings
+from goldilocks_batch.training.forest import forest_of, grow
 
 QUANTILES = [0.05, 0.5, 0.95]
 #: Times faster than quantile-forest row by row.

@@ -12,8 +12,8 @@ import argparse
 import time
 from pathlib import Path
 
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.models.trained_forest import read_model
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.plots import draw
 from goldilocks_batch.training.recipes import Check, evaluate_model
 from goldilocks_batch.training.resources import Resources

@@ -89,8 +89,7 @@ def _hidden(command: Any, path: str) -> Iterator[str]:
 def options() -> str:
     """Every option that a configuration file takes, by the command that reads it."""
     from goldilocks_batch.config.run import SCIENTIFIC, RunConfig
-    from goldilocks_batch.training.alignn import TrainAlignnConfig
-    from goldilocks_batch.training.train import TrainConfig
+    from goldilocks_batch.config.training import TrainAlignnConfig, TrainConfig
 
     text = (
         "# Options of configuration files\n\nA YAML file of options goes to a command by `--config`; most have a flag of the "

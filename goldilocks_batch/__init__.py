@@ -32,6 +32,14 @@ __all__ = ["GoldilocksError", "RunConfig", "RunSummary", "load_config", "predict
 
 def __getattr__(name: str) -> Any:
     # names are fetched when first used: `import goldilocks_batch` costs nothing
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("goldilocks-batch")
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

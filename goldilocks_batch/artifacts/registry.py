@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -145,9 +146,12 @@ class Registry(_Entry):
         if name not in self.models:
             path = any(mark in name for mark in "/\\") or name.startswith((".", "~"))
             what = f"there is no folder {name}" if path else f"no model '{name}'"
-            known = ", ".join(sorted({*self.models, STARTER}))
+            known = sorted({*self.models, STARTER})
+            meant = "" if path else next(iter(difflib.get_close_matches(name, known, 1)), "")
             raise ModelError(
-                ErrorCode.MODEL_UNKNOWN, f"{what}; there are: {known}; or name the folder of a trained model"
+                ErrorCode.MODEL_UNKNOWN,
+                f"{what}; {f'did you mean {meant}? ' if meant else ''}there are: {', '.join(known)}; or name "
+                "the folder of a trained model",
             )
         return self.models[name]
 

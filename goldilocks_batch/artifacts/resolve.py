@@ -87,11 +87,13 @@ def level_of(registry: Registry, name: str, confidence: float) -> LevelEntry:
         level for key, level in model.levels.items() if math.isclose(float(key), confidence, abs_tol=1e-9)
     ]
     if not found:
-        known = ", ".join(sorted(model.levels))
+        meant = confidence / 100 if confidence > 1 else confidence  # it may be in percent
+        nearest = min(model.levels, key=lambda key: abs(float(key) - meant))
         raise ModelError(
             ErrorCode.MODEL_UNKNOWN,
-            f"model '{name}' has no level {confidence:g}; it has {known}"
-            f"{', did you mean ' + format(confidence / 100, 'g') + '?' if 50 < confidence < 100 else ''}",
+            f"model '{name}' has no level {confidence:g}; it has {', '.join(sorted(model.levels))}, of which "
+            f"{nearest} is the nearest. Models with a calibration of their own, such as starter, take any "
+            "confidence",
         )
     return found[0]
 

@@ -7,17 +7,19 @@ from typing import Annotated
 import typer
 
 from goldilocks_batch.cli.exits import guarded
+from goldilocks_batch.cli.help import Command, Group
 
 __all__ = ["app"]
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Configuration files to start from.",
 )
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def example(
     name: Annotated[

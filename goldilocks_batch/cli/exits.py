@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import logging
 import signal
-import traceback
+import sys
 from collections.abc import Callable
 from enum import IntEnum
+from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from goldilocks_batch.cli.logs import shown
+from goldilocks_batch.cli.taking import parameters_of, replaced
+from goldilocks_batch.config.flags import MESSAGES
 from goldilocks_batch.core.errors import GoldilocksError
 
 __all__ = ["Exit", "guarded"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+#: A command; decorators change what it takes.
+Command = Callable[..., Any]
+
+_log = logging.getLogger(__name__)
+
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step.", rich_help_panel=MESSAGES)]
+_LogFile = Annotated[
+    Path | None,
+    typer.Option("--log-file", help="Append every step, with times, to a file.", rich_help_panel=MESSAGES),
+]
 
 
 class Exit(IntEnum):
@@ -30,37 +44,52 @@ class Exit(IntEnum):
 
 
 def guarded(command: Command) -> Command:
-    """Run a command; an expected error is printed as one line, without a traceback.
+    """Run a command with its log on the terminal; an expected error is one line there, without a traceback.
 
     A termination signal (a scheduler's, or ``kill``) ends the work in the same orderly way as Ctrl-C.
+    Commands get the flags ``--verbose`` and ``--log-file``.
     """
 
     @functools.wraps(command)
-    def wrapper(*args: object, **kwargs: object) -> object:
+    def wrapper(
+        *args: object, verbose: bool = False, log_file: Path | None = None, **kwargs: object
+    ) -> object:
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            with shown():
-                return command(*args, **kwargs)
-        except GoldilocksError as error:
-            typer.secho(f"error: {error}", err=True, fg="red")
+            with shown(verbose=verbose, log_file=log_file):
+                _log.debug("%s", " ".join(sys.argv))
+                return _done(command, *args, **kwargs)
+        except GoldilocksError as error:  # of the log itself
+            typer.secho(f"error: {error}", err=True)
             raise typer.Exit(Exit.NOT_RUN) from error
-        except (typer.Exit, typer.Abort, typer.BadParameter):
-            raise
-        except Exception as error:
-            traceback.print_exception(error)
-            typer.secho(
-                "error: this is a fault of goldilocks-batch; please report it with the lines above",
-                err=True,
-                fg="red",
-            )
-            raise typer.Exit(Exit.NOT_RUN) from error
-        except KeyboardInterrupt as error:
-            typer.secho("interrupted", err=True)
-            raise typer.Exit(Exit.INTERRUPTED) from error
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    return wrapper  # type: ignore[return-value]
+    annotations = {"verbose": _Verbose, "log_file": _LogFile}
+    defaults = {"verbose": False, "log_file": None}
+    new = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation)
+        for name, annotation in annotations.items()
+    ]
+    return replaced(wrapper, parameters_of(command), "", new)
+
+
+def _done(command: Callable[..., Any], *args: object, **kwargs: object) -> object:
+    try:
+        return command(*args, **kwargs)
+    except GoldilocksError as error:
+        _log.error("%s", error)
+        raise typer.Exit(Exit.NOT_RUN) from error
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        _log.error(
+            "this is a fault of goldilocks-batch; please report it with the lines above", exc_info=error
+        )
+        raise typer.Exit(Exit.NOT_RUN) from error
+    except KeyboardInterrupt as error:
+        typer.secho("interrupted", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from error
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
-from goldilocks_batch.cli.display import console
+from goldilocks_batch.cli.tables import console, print_table
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.features.table import BLOCKS, block_slices, column_names
@@ -91,21 +90,15 @@ def _print_features(out: Console, screener: Screener, batch: Batch) -> None:
         return
     blocks = screener.feature_blocks
     values, names = found.values[0], column_names(blocks)
-    table = Table(title="\nfeatures", title_justify="left", box=None)
-    for heading in ("block", "columns", "smallest", "largest", "not zero", "of the largest size"):
-        table.add_column(heading, justify="left" if heading in ("block", "of the largest size") else "right")
+    headings = ("block", "columns", "smallest", "largest", "not zero", "of the largest size")
+    rows = []
     for block, place in block_slices(blocks).items():
         part = values[place]
         top = names[place.start + int(np.abs(part).argmax())]
-        table.add_row(
-            block,
-            str(BLOCKS[block]),
-            f"{part.min():.4g}",
-            f"{part.max():.4g}",
-            str(np.count_nonzero(part)),
-            top,
-        )
-    out.print(table)
+        numbers = (str(BLOCKS[block]), f"{part.min():.4g}", f"{part.max():.4g}", str(np.count_nonzero(part)))
+        rows.append((block, *numbers, top))
+    out.print()
+    print_table(out, headings, rows, title="features", right=headings[1:-1])
 
 
 def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> None:
@@ -116,10 +109,9 @@ def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> Non
     if row["correction"]:
         out.print(f"correction {row['correction']:+.4f} 1/Å: {model.correction_origin}")
     ensemble = row["spread_lower"] is not None
-    table = Table(box=None)
     headings = ["", "kdist 1/Å", "mesh, supplied", "mesh, primitive", "k-points", "irreducible"]
-    for heading in headings + ["spread 1/Å"] * ensemble:
-        table.add_column(heading, justify="left" if not heading else "right")
+    headings += ["spread 1/Å"] * ensemble
+    rows = []
     for name in ("lower", "median", "upper"):
         if row[f"kdist_{name}"] is not None:
             own = name == work.meshes.grid
@@ -127,13 +119,13 @@ def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> Non
             meshes = [_mesh(row[f"{cell}mesh_{name}"]) for cell in ("", "primitive_")]
             label = f"{name} (recommended)" if own else name
             spread = [f"{row[f'spread_{name}']:.4f}"] if ensemble else []
-            table.add_row(label, f"{row[f'kdist_{name}']:.4f}", *meshes, *counts, *spread)
+            rows.append((label, f"{row[f'kdist_{name}']:.4f}", *meshes, *counts, *spread))
     for name, kdist in work.meshes.constants:
         label = "AiiDA balanced" if name == "aiida" else "constant of this level"
         counts = [f"{row[f'{name}_n_kpoints']:,}", f"{row[f'{name}_n_kpoints_irreducible']:,}"]
         meshes = [_mesh(row[f"{cell}{name}_mesh"]) for cell in ("", "primitive_")]
-        table.add_row(label, f"{kdist:.4f}", *meshes, *counts)
-    out.print(table)
+        rows.append((label, f"{kdist:.4f}", *meshes, *counts, *[""] * ensemble))
+    print_table(out, headings, rows, right=headings[1:])
 
 
 def _mesh(counts: list[int]) -> str:

@@ -6,27 +6,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from goldilocks_batch.artifacts.conversions import ConvertedRecord, check_conversion, read_conversion
 from goldilocks_batch.artifacts.inventory import Status, entries_of, levels_of, status_of
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import Entry, FileEntry, Registry
-from goldilocks_batch.cli.display import console
+from goldilocks_batch.cli.tables import console, print_table
 
 __all__ = ["print_model", "print_statuses", "print_trained"]
 
 
 def print_statuses(statuses: Iterable[Status], folders: Sequence[Path]) -> None:
     """A line for every level of every model, and where was looked."""
-    out, table = console(), Table(box=None)
-    for heading in ("model", "kind", "level", "state", "MB", "where"):
-        table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
+    out, rows = console(), []
     for status in statuses:
         size = f"{status.size / 1e6:,.1f}" if status.size else ""
         where = ", ".join(map(str, status.folders))
-        table.add_row(status.model, status.kind, ", ".join(status.levels), status.state, size, where)
-    out.print(table)
+        rows.append((status.model, status.kind, ", ".join(status.levels), status.state, size, where))
+    print_table(out, ("model", "kind", "level", "state", "MB", "where"), rows, right=("MB",))
     out.print(f"looked in: {', '.join(map(str, folders))}", soft_wrap=True)
 
 
@@ -49,16 +46,15 @@ def print_model(registry: Registry, name: str, places: Places) -> None:
             "remarks": " ".join(model.remarks),
         },
     )
-    table = Table(box=None, title="\nlevels (one-sided)", title_justify="left")
-    for heading in ("level", "correction 1/Å", "kdist 1/Å", "files here"):
-        table.add_column(heading, justify="left" if heading in ("level", "files here") else "right")
+    headings, rows = ("level", "correction 1/Å", "kdist 1/Å", "files here"), []
     levels = levels_of(registry, name)
     for confidence in levels:
         level = model.levels[f"{confidence:.2f}"]
         kdist = "" if level.kdist is None else f"{level.kdist:.4f}"
         state = status_of(registry, name, confidence, places).state
-        table.add_row(f"{confidence:.2f}", f"{level.correction:+.4f}", kdist, state)
-    out.print(table)
+        rows.append((f"{confidence:.2f}", f"{level.correction:+.4f}", kdist, state))
+    out.print()
+    print_table(out, headings, rows, title="levels (one-sided)", right=headings[1:3])
     entries = entries_of(registry, name, levels)
     out.print("\nfiles" if entries else "\nneeds no files")
     for entry in entries:
@@ -113,13 +109,7 @@ def _print_conversion(folder: Path, record: ConvertedRecord) -> None:
 
 
 def _fields(out: Console, fields: dict[str, str]) -> None:
-    table = Table(box=None, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in fields.items():
-        if text:
-            table.add_row(name, text)
-    out.print(table)
+    print_table(out, ("", ""), [(name, text) for name, text in fields.items() if text])
 
 
 def _print_entry(out: Console, entry: Entry) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import Exit, guarded
+from goldilocks_batch.cli.help import Command, Group
+from goldilocks_batch.config.run import RunConfig
 
 __all__ = ["app"]
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="""Fetch, check and convert the files of the published models.
@@ -22,18 +24,11 @@ app = typer.Typer(
     """,
 )
 
-_Name = Annotated[
-    str,
-    typer.Argument(metavar="MODEL", help="rf, alignn, baseline, starter, or the folder of a trained model."),
-]
-_NameOrAll = Annotated[
-    str, typer.Argument(metavar="MODEL", help="rf, alignn, any other of the registry, or all.")
-]
 
-
-@app.command(name="list")
+@app.command(name="list", cls=Command)
 @guarded
-def list_models(artifacts: opt.Artifacts = None, registry: opt.Registry = None) -> None:
+@opt.of_run("artifacts", "registry")
+def list_models(settings: RunConfig) -> None:
     """List all models: what they need, where it is, whether it is what it should be.
 
     **Example**
@@ -45,19 +40,15 @@ def list_models(artifacts: opt.Artifacts = None, registry: opt.Registry = None) 
     from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.cli.model_tables import print_statuses
 
-    places = places_for(artifacts, offline=True)
-    print_statuses(statuses(load_registry(registry), places), places.folders)
+    places = places_for(settings.artifacts, offline=True)
+    print_statuses(statuses(load_registry(settings.registry), places), places.folders)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
+@opt.of_run("registry")
 def pull(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="rf, alignn, any other of the registry, or all.")
-    ],
-    confidence: opt.Confidences = None,
-    to: opt.To = None,
-    registry: opt.Registry = None,
+    model: opt.ModelOrAll, settings: RunConfig, confidence: opt.Confidences = None, to: opt.To = None
 ) -> None:
     """Fetch a model's files; what is there already is left alone, what was interrupted goes on.
 
@@ -75,7 +66,7 @@ def pull(
     from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.core.errors import ErrorCode, ModelError
 
-    known = load_registry(registry)
+    known = load_registry(settings.registry)
     if model != "all" and trained_folder(model, known) is not None:
         typer.echo(
             f"{model} has all its files: nothing to fetch but the metallicity network where its features "
@@ -94,13 +85,11 @@ def pull(
     typer.echo(f"model files: {fetch.folder}")
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
+@opt.of_run("artifacts", "registry")
 def verify(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="One model; all by default.")] = None,
-    confidence: opt.Confidences = None,
-    artifacts: opt.Artifacts = None,
-    registry: opt.Registry = None,
+    settings: RunConfig, model: opt.OptionalModelName = None, confidence: opt.Confidences = None
 ) -> None:
     """Digest all files again and compare with the registry and the lock files.
 
@@ -123,7 +112,7 @@ def verify(
     from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.cli.model_tables import print_statuses
 
-    known, places = load_registry(registry), places_for(artifacts, offline=True)
+    known, places = load_registry(settings.registry), places_for(settings.artifacts, offline=True)
     folder = None if model is None else trained_folder(model, known)
     if model is None:
         found = list(statuses(known, places))
@@ -141,9 +130,10 @@ def verify(
     raise typer.Exit(Exit.SOME_FAILED if wrong else Exit.OK)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
-def show(model: _Name, artifacts: opt.Artifacts = None, registry: opt.Registry = None) -> None:
+@opt.of_run("artifacts", "registry")
+def show(model: opt.ModelName, settings: RunConfig) -> None:
     """Show what is known of a model: levels, corrections and their origin, domain, licence, files.
 
     **Examples**
@@ -157,23 +147,22 @@ def show(model: _Name, artifacts: opt.Artifacts = None, registry: opt.Registry =
     from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.cli.model_tables import print_model, print_trained
 
-    known = load_registry(registry)
+    known = load_registry(settings.registry)
     folder = trained_folder(model, known)
     if folder is not None:
         print_trained(folder)
     else:
-        print_model(known, model, places_for(artifacts, offline=True))
+        print_model(known, model, places_for(settings.artifacts, offline=True))
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
+@opt.of_run(*opt.FILES)
 def convert(
-    model: _Name = "rf",
+    settings: RunConfig,
+    model: opt.ModelName = "rf",
     confidence: opt.Confidences = None,
     to: opt.To = None,
-    artifacts: opt.Artifacts = None,
-    offline: opt.Offline = None,
-    registry: opt.Registry = None,
 ) -> None:
     """Turn a published forest's pickle into arrays and records, which load faster; `run` does so by itself.
 
@@ -187,7 +176,8 @@ def convert(
     from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.models.convert import convert_levels
 
-    known, places = load_registry(registry), places_for(artifacts, offline=bool(offline))
+    known = load_registry(settings.registry)
+    places = places_for(settings.artifacts, offline=settings.offline)
     if trained_folder(model, known) is not None:
         typer.echo(f"{model} is arrays and records already: nothing to convert")
         return

@@ -1,21 +1,35 @@
-"""Options from YAML files, checked; an unknown one is refused with the nearest known name."""
+"""Options from YAML files, checked; what is wrong is refused with the nearest right name or value."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.text import nearest
 
-__all__ = ["checked", "read_yaml"]
+__all__ = ["Options", "checked", "read_yaml"]
 
 
-def read_yaml(path: Path) -> dict[str, object]:
+class Options(BaseModel):
+    """A configuration as a whole: frozen, and what is wrong with it is a :class:`ConfigError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise _refusal(type(self), error) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
     """The options in a YAML file, by name.
 
     Raises:
@@ -47,17 +61,50 @@ def checked(kind: type[BaseModel], values: Mapping[str, object]) -> dict[str, An
     try:
         kind.model_validate(dict(values))
     except ValidationError as error:
-        lines = []
-        for item in error.errors():
-            name = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
-                known = set(_section(kind, item["loc"][:-1]).model_fields)
-                lines.append(f"unknown option '{name}': {nearest(str(item['loc'][-1]), known)}")
-            else:
-                said = item["msg"].removeprefix("Value error, ")  # ours; pydantic marks them so
-                lines.append(f"option '{name}' is {item['input']!r}: {said}" if name else said)
-        raise ConfigError(ErrorCode.CONFIG_INVALID, "; ".join(lines)) from error
+        raise _refusal(kind, error) from error
     return dict(values)
+
+
+def _refusal(kind: type[BaseModel], error: ValidationError) -> ConfigError:
+    """All complaints about a configuration in one line."""
+    lines = [_complaint(kind, item) for item in error.errors()]
+    return ConfigError(ErrorCode.CONFIG_INVALID, "; ".join(lines))
+
+
+def _complaint(kind: type[BaseModel], item: ErrorDetails) -> str:
+    place = item["loc"]
+    name = ".".join(map(str, place))
+    if item["type"] == "extra_forbidden":
+        known = set(_section(kind, place[:-1]).model_fields)
+        return f"unknown option '{name}': {nearest(str(place[-1]), known)}"
+    said = item["msg"].removeprefix("Value error, ")  # ours; pydantic marks them so
+    if not name:
+        return said
+    meant = _meant(kind, item)
+    return f"option '{name}' is {item['input']!r}: {said}" + (f"; did you mean {meant}?" if meant else "")
+
+
+def _meant(kind: type[BaseModel], item: ErrorDetails) -> str:
+    """The value that may have been meant: a choice that is nearly the same, or a share given in percent."""
+    place, value = item["loc"], item["input"]
+    if any(isinstance(part, int) for part in place):  # an item of a list
+        return ""
+    if item["type"] == "literal_error":
+        known = _choices(_section(kind, place[:-1]).model_fields[str(place[-1])].annotation)
+        # "gpu" is two letters from "cpu" and means something else
+        return next(iter(difflib.get_close_matches(str(value), known, 1, cutoff=0.7)), "")
+    if item["type"] in ("less_than", "less_than_equal"):
+        field = _section(kind, place[:-1]).model_fields[str(place[-1])]
+        share, least = float(value) / 100, max(getattr(limit, "gt", 0) for limit in field.metadata)
+        return f"{share:g}" if float(value) > 1 and least < share < 1 else ""
+    return ""
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that an option takes."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return [word for part in get_args(annotation) for word in _choices(part)]
 
 
 def _section(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Device", "ExecutorName", "Grid", "Precision", "SingleSite"]
+__all__ = [
+    "Device",
+    "ExecutorName",
+    "FeatureSchema",
+    "Grid",
+    "NetworkSchema",
+    "Precision",
+    "SingleSite",
+    "TargetKind",
+]
 
 #: Which kdist the recommended mesh is made from.
 Grid = Literal["lower", "median", "upper"]
@@ -17,3 +26,15 @@ Precision = Literal["float32", "tf32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 #: Who does the shards of a run.
 ExecutorName = Literal["local", "serial", "slurm"]
+#: What labels are: k-distances in 1/Å with the 2π, or k-point lengths L in Å, whose kdist is 2π/L.
+TargetKind = Literal["kdist", "kpoint_length"]
+#: Feature schemas without SOAP, which graphs take the place of; the last has the published networks' columns.
+NetworkSchema = Literal["comp_lattice.v1", "comp_struct_lattice.v1", "comp_struct_lattice_metal.v1"]
+#: Feature schemas of forests; those with metal need the metallicity network.
+FeatureSchema = Literal[
+    "comp_lattice.v1",
+    "comp_struct_lattice.v1",
+    "comp_struct_soap_lattice.v1",
+    "comp_struct_soap_lattice_metal.v1",
+    "comp_struct_lattice_metal.v1",
+]

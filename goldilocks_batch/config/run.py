@@ -8,76 +8,145 @@ done and may differ between the attempts of one run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from goldilocks_batch.config.checking import checked, read_yaml
+from goldilocks_batch.config.checking import Options, read_yaml
 from goldilocks_batch.config.choices import Device, ExecutorName, Grid, Precision, SingleSite
+from goldilocks_batch.config.flags import MESSAGES, MODEL, WORK, Flag
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.slurm import JobKind, MemoryLimit, SlurmOptions, bytes_of
 
-__all__ = [
-    "SCIENTIFIC",
-    "RunConfig",
-    "load_config",
-]
+__all__ = ["SCIENTIFIC", "RunConfig", "load_config"]
+
+#: Where a dashboard listens that nobody gave an address: this machine, any free port.
+ANY_PORT = "127.0.0.1:0"
 
 
-class RunConfig(BaseModel):
+class RunConfig(Options):
     """Every option of ``goldilocks-batch run``.
 
     Paths are kept as given; relative ones are relative to the working directory.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, an option is unknown, or a value is none that the option takes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    inputs: tuple[Path, ...] = Field(
-        (), description="directories, archives, structure files, Parquet manifests"
+    inputs: Annotated[tuple[Path, ...], Flag()] = Field(
+        (),
+        description="directories, .zip or .tar.gz archives, structure files, Parquet manifests; mixed as you "
+        "like",
     )
-    output: Path = Field(Path("goldilocks-run"), description="folder of the results")
+    output: Annotated[Path, Flag(short="-o")] = Field(
+        Path("goldilocks-run"), description="folder for the results"
+    )
 
     # scientific options
-    model: str = Field("rf", description="name of a model in the registry")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="one-sided; a level that the model has")
-    grid: Grid = Field("lower", description="which kdist the recommended mesh is made from")
-    equal_axes: bool = Field(False, description="equal counts along axes of equal length")
-    single_site: SingleSite = Field("skip", description="one-atom cells without a line graph (ALIGNN)")
-    max_sites: int = Field(1000, ge=1, description="largest cell that is worked on, in sites as supplied")
-    allow_outside: bool = Field(False, description="let a manifest name files outside its own folder")
-    registry: Path | None = Field(None, description="a registry file in place of the package's")
+    model: Annotated[str, Flag(MODEL, short="-m")] = Field(
+        "rf",
+        description="rf: published forest; alignn: published networks; starter: small forest in the package, "
+        "needs no files; baseline: constants; or the folder of a trained model",
+    )
+    confidence: Annotated[float, Flag(MODEL)] = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="one-sided confidence: 0.95, 0.90 or 0.85 of published models; any between 0.5 and 1 of "
+        "starter and trained models",
+    )
+    grid: Annotated[Grid, Flag(MODEL)] = Field(
+        "lower", description="bound that the recommended mesh is made from"
+    )
+    equal_axes: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
+        False, description="equal counts along axes of equal length"
+    )
+    single_site: Annotated[SingleSite, Flag(MODEL)] = Field(
+        "skip",
+        description="one-atom cells, which have no bond angles (alignn): skip the layers that use them, or "
+        "double the cell along its periodic axes",
+    )
+    max_sites: Annotated[int, Flag(MODEL)] = Field(
+        1000, ge=1, description="refuse cells with more sites than this, as supplied"
+    )
+    allow_outside: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
+        False, description="let a manifest name files outside its own folder"
+    )
+    registry: Annotated[Path | None, Flag(MODEL, default="")] = Field(
+        None, description="registry file (TOML) in place of the package's"
+    )
 
     # execution options
-    device: Device = Field("auto", description="where networks run: a GPU if there is one, or as named")
-    precision: Precision = Field("float32", description="of networks' matrix products on a GPU")
-    artifacts: Path | None = Field(None, description="folder of model files, <org>/<repository>/<file>")
-    offline: bool = Field(False, description="fetch no model files; the project's cache is still used")
-    executor: ExecutorName = Field("local", description="a local Dask cluster, or this process alone")
-    workers: int | None = Field(None, ge=1, description="worker processes; default one per core")
-    gpus: int | None = Field(None, ge=0, description="GPUs to use here; null: all, if the model has networks")
-    cluster: str | None = Field(
-        None, description="a Dask cluster to join: tls://host:port or a scheduler file"
+    device: Annotated[Device, Flag(WORK)] = Field(
+        "auto", description="where networks run; auto: on a GPU if there is one"
     )
-    plain_tcp: bool = Field(False, description="join a cluster beyond this machine although it has no TLS")
-    jobs: int = Field(1, ge=1, description="pilot jobs of each kind, or tasks of a job array (SLURM)")
-    max_jobs: int | None = Field(None, ge=1, description="adapt between jobs and this many; null: fixed")
+    precision: Annotated[Precision, Flag(WORK)] = Field(
+        "float32",
+        description="of networks' matrix products on a GPU: float32, or faster and rounded, tf32 or bf16",
+    )
+    artifacts: Annotated[Path | None, Flag(MODEL, default="")] = Field(
+        None,
+        description="folder of model files, ORGANISATION/REPOSITORY/FILE; what is not there is looked for in "
+        "the project's cache",
+    )
+    offline: Annotated[bool, Flag(MODEL)] = Field(
+        False, description="fetch nothing: model files are those in artifacts and in the project's cache"
+    )
+    executor: Annotated[ExecutorName, Flag(WORK)] = Field(
+        "local", description="local: a process a core (Dask); serial: this process; slurm: pilot jobs"
+    )
+    workers: Annotated[int | None, Flag(WORK, default="one per core")] = Field(
+        None, ge=1, description="worker processes"
+    )
+    gpus: Annotated[int | None, Flag(WORK, default="all, if the model has networks")] = Field(
+        None, ge=0, description="GPUs to use on this machine, a process each"
+    )
+    cluster: Annotated[str | None, Flag(WORK, default="", metavar="ADDRESS|FILE")] = Field(
+        None, description="join a Dask cluster: tls://host:port or a scheduler file"
+    )
+    plain_tcp: Annotated[bool, Flag(WORK, negatable=True)] = Field(
+        False, description="join a cluster beyond this machine although it has no TLS"
+    )
+    jobs: Annotated[int, Flag(WORK)] = Field(
+        1, ge=1, description="pilot jobs of each kind, or tasks of a job array (SLURM)"
+    )
+    max_jobs: Annotated[int | None, Flag(WORK, default="fixed")] = Field(
+        None, ge=1, description="adapt the number of pilot jobs up to this"
+    )
     slurm: SlurmOptions = Field(SlurmOptions(), description="what a job asks for")
-    shard_size: int | None = Field(
-        None, ge=1, description="structures in one task and one result file; null: 10 to 20 s of work"
+    shard_size: Annotated[int | None, Flag(WORK, default="10 to 20 s of work")] = Field(
+        None, ge=1, description="structures in one task and one result file"
     )
-    memory_limit: MemoryLimit = Field("auto", description="memory of a process before it is ended, e.g. 4GB")
-    task_timeout: float = Field(1800.0, gt=0, description="time for one shard, s, before it is split")
-    compact_above: int = Field(1000, ge=1, description="compact a finished run with more parts than this")
-    dashboard: str | None = Field(
-        "127.0.0.1:0", description="address of the Dask dashboard, or null for none"
+    memory_limit: Annotated[MemoryLimit, Flag(WORK, default="its share of the whole", metavar="SIZE")] = (
+        Field("auto", description="memory of a process before it is ended, e.g. 4GB")
     )
-    overwrite: bool = Field(False, description="discard results in the output folder that are not this run's")
-    quiet: bool = Field(False, description="no progress, only the summary")
+    task_timeout: Annotated[float, Flag(WORK, metavar="SECONDS")] = Field(
+        1800.0, gt=0, description="time for one shard, s, before it is split"
+    )
+    compact_above: Annotated[int, Flag(WORK)] = Field(
+        1000, ge=1, description="compact a finished run that has more result files than this"
+    )
+    dashboard: Annotated[str | None, Flag(WORK, negatable=True, switch=True)] = Field(
+        None,
+        description="show Dask's dashboard, which answers every user of this machine; in files an address "
+        "such as 127.0.0.1:8787, or true for any free port",
+    )
+    overwrite: Annotated[bool, Flag(WORK)] = Field(
+        False, description="discard results in the output folder that are not this run's"
+    )
+    quiet: Annotated[bool, Flag(MESSAGES, short="-q")] = Field(
+        False, description="no progress, only warnings and the summary"
+    )
 
     @field_validator("inputs", mode="before")
     @classmethod
     def _one_input_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str | Path) else value
+
+    @field_validator("dashboard", mode="before")
+    @classmethod
+    def _a_dashboard_may_lie_anywhere(cls, value: object) -> object:
+        return {True: ANY_PORT, False: None}[value] if isinstance(value, bool) else value
 
     def science(self) -> dict[str, Any]:
         """The options that decide the numbers, as plain JSON values."""
@@ -133,7 +202,7 @@ class RunConfig(BaseModel):
         Raises:
             ConfigError: an unknown option, or a value it does not take.
         """
-        return type(self)(**checked(type(self), {**self.model_dump(exclude_unset=True), **changes}))
+        return type(self)(**{**self.model_dump(exclude_unset=True), **changes})
 
 
 #: Options that enter a run's identity (model and registry do so by the digests of the model's files).
@@ -149,4 +218,4 @@ def load_config(path: str | Path | None = None, **overrides: object) -> RunConfi
     """
     values = read_yaml(Path(path)) if path is not None else {}
     values |= {key: value for key, value in overrides.items() if value is not None}
-    return RunConfig(**checked(RunConfig, values))
+    return RunConfig(**values)

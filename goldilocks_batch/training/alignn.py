@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.training import NetworkSettings, TrainAlignnConfig
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.alignn_graphs import Graph, build_graphs
@@ -26,7 +27,6 @@ from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.checkpoint import Checkpoint
 from goldilocks_batch.networks.devices import resolved_device
 from goldilocks_batch.training.about import about_model
-from goldilocks_batch.training.alignn_config import NetworkSettings, TrainAlignnConfig
 from goldilocks_batch.training.alignn_files import checkpoint_bytes, initial_weights
 from goldilocks_batch.training.alignn_fit import Fitted, Rows, fit_networks
 from goldilocks_batch.training.card import model_card, report

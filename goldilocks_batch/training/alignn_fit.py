@@ -12,7 +12,6 @@ minimum is the quantile ``1 - w``; the published networks store that ``w``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from goldilocks_batch.config.training import FitSettings
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.models.alignn_graphs import Graph
 from goldilocks_batch.networks.alignn.architecture import Architecture
@@ -34,31 +33,10 @@ from goldilocks_batch.training.alignn_files import reading_state, write_state
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FitSettings", "Fitted", "Rows", "fit_networks"]
+__all__ = ["Fitted", "Rows", "fit_networks"]
 
 #: Line-graph edges whose activations are kept for the gradient at a time.
 _LINE_EDGES = 60_000
-
-
-class FitSettings(BaseModel):
-    """How networks are fitted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(300, ge=1, description="passes over the training rows, at most")
-    patience: int = Field(30, ge=1, description="epochs without a better network before the end")
-    batch_size: int = Field(32, ge=1, description="structures of a step")
-    learning_rate: float = Field(2e-3, gt=0, description="highest of the schedule")
-    weight_decay: float = Field(1e-4, ge=0, description="AdamW's")
-    clip: float = Field(1.0, gt=0, description="largest norm of a network's gradient")
-    warm_up: int = Field(3, ge=0, description="epochs in which the learning rate rises")
-
-    def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, from 0: rising in a line, then half a cosine down to a hundredth."""
-        if epoch < self.warm_up:
-            return self.learning_rate * (epoch + 1) / (self.warm_up + 1)
-        share = (epoch - self.warm_up) / max(1, self.epochs - self.warm_up)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

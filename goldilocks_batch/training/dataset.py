@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, InputError
 from goldilocks_batch.results.schema import failure_schema
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal, formula
 from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.labels import Labels, read_labels
 
 __all__ = ["SYSTEMS", "Dataset", "load_dataset", "matrix"]

@@ -12,32 +12,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from goldilocks_batch.config.training import ForestSettings
 from goldilocks_batch.models.forest import Forest
 
-__all__ = ["QUANTILE_RULE", "ForestSettings", "forest_of", "grow", "spread_ties", "train_forest"]
+__all__ = ["QUANTILE_RULE", "forest_of", "grow", "spread_ties", "train_forest"]
 
 #: How quantiles are read off the weighted training targets: Meinshausen's weights (2006), linear between
 #: neighbouring targets, first row whose cumulative weight reaches q.  quantile-forest's own default pools the
 #: rows of all leaves instead and reads ``q (N - 1)``.
 QUANTILE_RULE = "meinshausen_weights.linear.v1"
-
-
-class ForestSettings(BaseModel):
-    """How a forest is grown.
-
-    Trees split on the mean squared error of ``log kdist``: k-point counts go with a power of kdist, so equal
-    ratios matter equally.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_estimators: int = Field(100, ge=1, description="trees")
-    min_samples_leaf: int = Field(5, ge=1, description="training rows in a leaf, at least")
-    max_features: float = Field(0.3, gt=0, le=1, description="share of the columns tried at a split")
-    max_depth: int | None = Field(None, ge=1, description="levels of a tree; null: no limit")
-    seed: int = Field(0, ge=0, description="of the bootstrap and of the columns tried")
 
 
 def train_forest(

@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.sources.files import reference_to_file
 from goldilocks_batch.structures.sources.reference import Reference
@@ -19,7 +17,6 @@ from goldilocks_batch.structures.sources.reference import Reference
 __all__ = [
     "TARGET_NAMES",
     "RawLabels",
-    "Target",
     "cif_references",
     "csv_in",
     "invalid_dataset",
@@ -28,22 +25,6 @@ __all__ = [
     "refuse_duplicates",
     "some",
 ]
-
-
-class Target(BaseModel):
-    """Which column holds the label, and what it means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    column: str | None = Field(
-        None, description="the target column; null: the first of k_dist, kdist … that there is"
-    )
-    kind: Literal["kdist", "kpoint_length"] = Field(
-        "kdist", description="kdist in 1/Å with the 2π, or a k-point length L in Å, whose kdist is 2π/L"
-    )
-    at_most: str | None = Field(
-        None, description="for evaluation: a column of limits that the label is known not to exceed"
-    )
 
 
 #: How many ids an error names.

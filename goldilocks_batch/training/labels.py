@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.sources.columns import string_column
 from goldilocks_batch.structures.sources.dialects import id_column
@@ -39,7 +40,6 @@ from goldilocks_batch.structures.sources.sourceset import open_sources
 from goldilocks_batch.training.label_tables import (
     TARGET_NAMES,
     RawLabels,
-    Target,
     cif_references,
     csv_in,
     invalid_dataset,

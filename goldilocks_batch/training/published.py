@@ -9,13 +9,13 @@ import numpy as np
 
 from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS
 from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.load import load_model
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, write_judged
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.resources import Resources
 
 __all__ = ["evaluate_published"]

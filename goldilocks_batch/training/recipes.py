@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.artifacts.record import ModelRecord
+from goldilocks_batch.config.training import Target, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.models.calibration import Calibration
 from goldilocks_batch.models.trained import Trained, read_trained
@@ -19,14 +20,13 @@ from goldilocks_batch.training.card import describe_training, model_card, report
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, failures_file, write_judged
-from goldilocks_batch.training.label_tables import Target, some
+from goldilocks_batch.training.label_tables import some
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.resources import Resources, folder_of
 from goldilocks_batch.training.seen import Seen, overlap_with
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import (
     CONFIDENCES,
-    TrainConfig,
     bounds_of,
     cross_validate,
     fit,

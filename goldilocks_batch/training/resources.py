@@ -10,11 +10,11 @@ from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS, ModelRecord
 from goldilocks_batch.artifacts.registry import STARTER
 from goldilocks_batch.artifacts.resolved import ResolvedFile
 from goldilocks_batch.artifacts.trained import shipped_model
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import Compute, FeatureSet
-from goldilocks_batch.training.label_tables import Target
 
 __all__ = ["Progress", "Resources", "checked_schema", "folder_of"]
 

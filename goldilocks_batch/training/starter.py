@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from goldilocks_batch.config.training import CalibrationSettings, ForestSettings, Target, TrainConfig
 from goldilocks_batch.models.trained_forest import TrainedModel
-from goldilocks_batch.training.forest import ForestSettings
 from goldilocks_batch.training.judged import Judged
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import Check, train_model
 from goldilocks_batch.training.resources import Resources
-from goldilocks_batch.training.train import CalibrationSettings, TrainConfig
 
 __all__ = ["STARTER", "train_starter"]
 

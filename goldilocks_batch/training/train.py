@@ -4,134 +4,26 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from goldilocks_batch.artifacts.folder import SHA256
-from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS
-from goldilocks_batch.config.checking import checked, read_yaml
-from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.config.training import CalibrationSettings, ForestSettings, TrainConfig
 from goldilocks_batch.models.calibration import LEVELS, Calibration, conformal_rank
 from goldilocks_batch.models.forest import Forest
 from goldilocks_batch.training.dataset import Dataset
-from goldilocks_batch.training.forest import ForestSettings, train_forest
-from goldilocks_batch.training.label_tables import Target
+from goldilocks_batch.training.forest import train_forest
 from goldilocks_batch.training.splits import fold_numbers, holdout
 
-__all__ = [
-    "CONFIDENCES",
-    "CalibrationSettings",
-    "Grown",
-    "TrainConfig",
-    "bounds_of",
-    "cross_validate",
-    "fit",
-    "forests_to_grow",
-    "load_options",
-    "load_train_config",
-]
+__all__ = ["CONFIDENCES", "Grown", "bounds_of", "cross_validate", "fit", "forests_to_grow"]
 
 #: Levels that every model is judged at: the three published ones and 0.80.
 CONFIDENCES = (0.95, 0.90, 0.85, 0.80)
 
 
-Options = TypeVar("Options", bound=BaseModel)
-
 #: Called after each forest that has been grown.
 Grown = Callable[[], None]
-
-
-class CalibrationSettings(BaseModel):
-    """How the labels that calibrate the bounds are set aside."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["split", "cross"] = Field(
-        "cross", description="split: rows kept from the training; cross: every row, predicted out of fold"
-    )
-    share: float = Field(0.25, gt=0, lt=1, description="split: share of the rows kept")
-    folds: int = Field(10, ge=2, description="cross: number of folds")
-
-
-class TrainConfig(BaseModel):
-    """Every option of ``goldilocks-batch train rf``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field("custom", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="of the model")
-    target: Target = Field(Target(), description="which column holds the label, and what it means")
-    feature_schema: str = Field("comp_struct_soap_lattice.v1", description="which features")
-    forest: ForestSettings = Field(ForestSettings(), description="how the forest is grown")
-    calibration: CalibrationSettings = Field(CalibrationSettings(), description="how it is calibrated")
-    test_share: float = Field(
-        0.0, ge=0, lt=1, description="share of the rows kept for the evaluation; 0: cross-validate instead"
-    )
-    validation_folds: int = Field(5, ge=2, description="folds of that cross-validation")
-    seed: int = Field(0, ge=0, description="of all splits")
-    remarks: tuple[str, ...] = Field((), description="sentences that a run with this model shows")
-    describes: str | None = Field(
-        None,
-        pattern=SHA256,
-        description="sha256 of the labels that name and remarks are about; others are refused under them",
-    )
-
-    @field_validator("feature_schema")
-    @classmethod
-    def _schema_is_known(cls, schema: str) -> str:
-        if schema not in FEATURE_SCHEMAS:
-            raise ValueError(f"'{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
-        return schema
-
-    def renamed(self, name: str | None, remarks: Sequence[str] = ()) -> Self:
-        """The same recipe under a name of its own, with remarks of its own; itself without a name."""
-        if name is None:
-            return self
-        return type(self)(**dict(self) | {"name": name, "remarks": tuple(remarks), "describes": None})
-
-    def check_described(self, dataset: str, sha256: str) -> None:
-        """Refuse labels that name and remarks are not about.
-
-        Raises:
-            ConfigError: CONFIG_INVALID.
-        """
-        if self.describes not in (None, sha256):
-            raise ConfigError(
-                ErrorCode.CONFIG_INVALID,
-                f"the name '{self.name}' and its remarks describe labels of sha256 {self.describes[:12]}…, "
-                f"{dataset} has {sha256[:12]}…: name this model with --name, and say with --remark what a "
-                "run with it should show",
-            )
-
-
-def load_train_config(path: Path | None = None, **overrides: object) -> TrainConfig:
-    """Read a YAML file of training options and lay overrides over it; None overrides nothing.
-
-    Args:
-        path: the file; None for the defaults.
-        overrides: options by name; a mapping overrides single options of a section.
-
-    Raises:
-        ConfigError: CONFIG_INVALID, the file is missing or no mapping, an option is unknown or has a value it
-            does not take.
-    """
-    return load_options(TrainConfig, path, overrides)
-
-
-def load_options(kind: type[Options], path: Path | None, overrides: Mapping[str, object]) -> Options:
-    """Options of any kind of training; see :func:`load_train_config`."""
-    values: dict[str, Any] = read_yaml(path) if path else {}
-    for name, value in overrides.items():
-        if isinstance(value, Mapping):
-            given = {key: inner for key, inner in value.items() if inner is not None}
-            section = values.get(name)
-            values[name] = {**(section if isinstance(section, Mapping) else {}), **given}
-        elif value is not None:
-            values[name] = value
-    return kind(**checked(kind, values))
 
 
 def fit(

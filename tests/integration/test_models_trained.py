@@ -13,13 +13,11 @@ from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.record import SCHEMA_ID
 from goldilocks_batch.artifacts.registry import load_registry
 from goldilocks_batch.artifacts.resolve import resolve_files
+from goldilocks_batch.config.training import CalibrationSettings, ForestSettings, Target, TrainConfig
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import train_model
 from goldilocks_batch.training.resources import Resources
-from goldilocks_batch.training.train import CalibrationSettings, TrainConfig
 from tests.training_data import write_labelled
 
 pytestmark = pytest.mark.shared

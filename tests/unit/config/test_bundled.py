@@ -9,9 +9,8 @@ import yaml
 
 from goldilocks_batch.config.bundled import example, examples
 from goldilocks_batch.config.run import RunConfig, load_config
+from goldilocks_batch.config.training import TrainAlignnConfig, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
-from goldilocks_batch.training.alignn_config import TrainAlignnConfig
-from goldilocks_batch.training.train import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 

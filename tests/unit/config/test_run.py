@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -8,6 +9,7 @@ import yaml
 from pydantic import BaseModel, model_validator
 
 from goldilocks_batch.config.checking import checked
+from goldilocks_batch.config.flags import flag_of
 from goldilocks_batch.config.run import RunConfig, load_config
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
@@ -104,3 +106,69 @@ def test_updated_checks_again() -> None:
 def test_execution_options_are_not_science() -> None:
     assert RunConfig(workers=3, shard_size=7).science() == RunConfig().science()
     assert RunConfig(confidence=0.90).science() != RunConfig().science()
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"confidence": 95}, "did you mean 0.95?"),
+        ({"confidence": "85"}, "did you mean 0.85?"),
+        ({"grid": "medain"}, "did you mean median?"),
+        ({"slurm": {"cpu": {"acount": "me"}}}, "did you mean 'account'?"),
+    ],
+)
+def test_what_may_have_been_meant_is_told(options: dict[str, object], hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**options)
+    assert caught.value.message.endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"confidence": 30},
+        {"confidence": 120},
+        {"device": "gpu"},
+        {"slurm": {"modules": ["$(x)"]}},
+        {"slurm": 3},
+    ],
+)
+def test_nothing_is_guessed_that_is_not_near(options: dict[str, object]) -> None:
+    """30 % is no confidence, and a GPU is not a CPU."""
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**options)
+    assert "did you mean" not in caught.value.message
+
+
+def test_python_is_refused_like_files(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("grid: middle\n", encoding="utf-8")
+    refused = []
+    attempts: list[Callable[[], RunConfig]] = [
+        lambda: RunConfig.model_validate({"grid": "middle"}),
+        lambda: RunConfig().updated(grid="middle"),
+        lambda: load_config(path),
+        lambda: load_config(None, grid="middle"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        refused.append(str(caught.value))
+    assert len(set(refused)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(True, "127.0.0.1:0"), (False, None), (None, None), ("127.0.0.1:8787", "127.0.0.1:8787")],
+)
+def test_a_dashboard_is_asked_for(given: object, kept: str | None) -> None:
+    assert RunConfig(dashboard=given).dashboard == kept
+    assert RunConfig().dashboard is None
+
+
+def test_every_flag_names_an_option_once() -> None:
+    flags = {name: flag_of(field) for name, field in RunConfig.model_fields.items()}
+    assert [name for name, flag in flags.items() if flag is None] == ["slurm"]
+    short = [flag.short for flag in flags.values() if flag and flag.short]
+    assert len(set(short)) == len(short)
+    assert all(field.description for field in RunConfig.model_fields.values())

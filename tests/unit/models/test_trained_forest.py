@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from goldilocks_batch.artifacts.record import COLUMN_DIGESTS, FEATURE_SCHEMAS
+from goldilocks_batch.config.training import CalibrationSettings, ForestSettings, Target, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.features.table import column_names
 from goldilocks_batch.models.bounds import finalise
@@ -23,10 +24,8 @@ from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.trained_forest import read_model
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
-from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import train_model
-from goldilocks_batch.training.train import CalibrationSettings, TrainConfig, bounds_of
+from goldilocks_batch.training.train import bounds_of
 from tests.training_data import write_labelled
 
 CONFIG = TrainConfig(

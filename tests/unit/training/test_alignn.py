@@ -15,20 +15,20 @@ import torch
 import yaml
 
 from goldilocks_batch import predict
+from goldilocks_batch.config.training import (
+    FitSettings,
+    NetworkSettings,
+    Target,
+    TrainAlignnConfig,
+    load_train_alignn_config,
+)
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
 from goldilocks_batch.models.trained import read_trained
 from goldilocks_batch.models.trained_forest import read_model
 from goldilocks_batch.models.trained_networks import TrainedNetworks, read_networks_of
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.alignn import train_alignn
-from goldilocks_batch.training.alignn_config import (
-    NetworkSettings,
-    TrainAlignnConfig,
-    load_train_alignn_config,
-)
-from goldilocks_batch.training.alignn_fit import FitSettings
 from goldilocks_batch.training.elements import element_table
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import calibrate_model, evaluate_model
 from tests.training_data import labelled_rows, write_labelled
 
@@ -286,7 +286,7 @@ def test_the_written_options_are_the_defaults() -> None:
     [
         ("network: {quantiles: [0.5, 0.1]}", "ascend"),
         ("network: {quantiles: [0.1, 0.9]}", "0.5"),
-        ("feature_schema: comp_struct_soap_lattice.v1", "none for networks"),
+        ("feature_schema: comp_struct_soap_lattice.v1", "'comp_struct_lattice.v1'"),
         ("fit: {epoch: 3}", "did you mean 'epochs'"),
         ("single_site: never", "single_site"),
     ],

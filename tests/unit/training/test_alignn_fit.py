@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.training import FitSettings
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.models.alignn_graphs import Graph, build_graphs
 from goldilocks_batch.networks.alignn.architecture import Architecture
@@ -18,7 +19,7 @@ from goldilocks_batch.networks.checkpoint import Checkpoint
 from goldilocks_batch.networks.graphs.collate import collate
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.alignn_files import initial_weights
-from goldilocks_batch.training.alignn_fit import FitSettings, Fitted, Rows, fit_networks
+from goldilocks_batch.training.alignn_fit import Fitted, Rows, fit_networks
 from tests.random_networks import random_crystal
 
 SHAPE = Architecture(

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from goldilocks_batch.config.training import CalibrationSettings, ForestSettings, Target
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import FeatureSet
-from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.splits import holdout
-from goldilocks_batch.training.train import CONFIDENCES, CalibrationSettings, bounds_of, fit
+from goldilocks_batch.training.train import CONFIDENCES, bounds_of, fit
 
 FOREST = ForestSettings(n_estimators=30, max_features=0.2)
 SPLIT = CalibrationSettings(kind="split", share=0.4)

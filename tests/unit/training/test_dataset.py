@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.screening.batch import Batch
@@ -17,7 +18,6 @@ from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import Describer, FeatureSet, cached_features
-from goldilocks_batch.training.label_tables import Target
 from tests.training_data import labelled_rows, write_labelled
 
 KDIST = Target(column="k_dist")

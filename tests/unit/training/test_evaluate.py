@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.training.card import report
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.evaluate import evaluate, mesh_points
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.figures import CONSTANTS, wilson
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.plots import draw
 from tests.training_data import write_labelled
 

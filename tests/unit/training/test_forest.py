@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.training import ForestSettings
 from goldilocks_batch.models.forest import Forest
-from goldilocks_batch.training.forest import ForestSettings, forest_of, grow, spread_ties, train_forest
+from goldilocks_batch.training.forest import forest_of, grow, spread_ties, train_forest
 from tests.training_data import numbers
 
 SETTINGS = ForestSettings(n_estimators=12, min_samples_leaf=3, seed=5)

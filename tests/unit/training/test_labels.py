@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.read import load
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.labels import read_labels
 from tests.training_data import labelled_rows, write_labelled
 

@@ -11,23 +11,22 @@ import yaml
 
 from goldilocks_batch.artifacts.folder import packed
 from goldilocks_batch.artifacts.trained import shipped_model
+from goldilocks_batch.config.training import (
+    CalibrationSettings,
+    ForestSettings,
+    Target,
+    TrainConfig,
+    load_train_config,
+)
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
 from goldilocks_batch.models.trained_forest import read_model
 from goldilocks_batch.training.card import margin_table, report
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
-from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import Check, calibrate_model, evaluate_model, train_model
 from goldilocks_batch.training.seen import Seen
 from goldilocks_batch.training.starter import STARTER
-from goldilocks_batch.training.train import (
-    CalibrationSettings,
-    TrainConfig,
-    fit,
-    load_train_config,
-    trainer_about,
-)
+from goldilocks_batch.training.train import fit, trainer_about
 from tests.training_data import write_labelled
 
 TARGET = Target(column="k_dist")
@@ -200,7 +199,7 @@ def test_name_and_remarks_of_other_labels_are_refused(labels: Path, tmp_path: Pa
         ("forrest: {}", "unknown option 'forrest': did you mean 'forest'"),
         ("forest: {n_estimators: none}", "option 'forest.n_estimators' is 'none'"),
         ("test_share: 1.0", "test_share"),
-        ("feature_schema: comp", "known are comp_lattice.v1"),
+        ("feature_schema: comp", "should be 'comp_lattice.v1', "),
         ("- a", "expected a mapping"),
         ("a: [", "not valid YAML"),
     ],

@@ -14,17 +14,21 @@ import pytest
 from pymatgen.core.structure import Structure
 
 from goldilocks_batch.artifacts.folder import packed, sha256_of_bytes
+from goldilocks_batch.config.training import (
+    CalibrationSettings,
+    ForestSettings,
+    NetworkSettings,
+    Target,
+    TrainAlignnConfig,
+    TrainConfig,
+)
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.models.trained import read_trained
 from goldilocks_batch.training.alignn import train_alignn
-from goldilocks_batch.training.alignn_config import NetworkSettings, TrainAlignnConfig
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import FeatureSet
-from goldilocks_batch.training.forest import ForestSettings
-from goldilocks_batch.training.label_tables import Target
 from goldilocks_batch.training.recipes import calibrate_model, evaluate_model, train_model
 from goldilocks_batch.training.seen import Seen
-from goldilocks_batch.training.train import CalibrationSettings, TrainConfig
 from tests.training_data import labelled_rows, write_labelled
 
 TARGET = Target(column="k_dist")

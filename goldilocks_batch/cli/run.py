@@ -1,0 +1,49 @@
+"""``run``: screen structures."""
+
+from __future__ import annotations
+
+from goldilocks_batch.cli import options as opt
+from goldilocks_batch.cli.exits import guarded
+from goldilocks_batch.config.run import RunConfig
+
+__all__ = ["run"]
+
+
+@guarded
+@opt.of_run(
+    "inputs",
+    "output",
+    *opt.ASKED,
+    "allow_outside",
+    *opt.WORKERS,
+    "gpus",
+    "compact_above",
+    "overwrite",
+    "quiet",
+    file=True,
+)
+def run(settings: RunConfig, dry_run: opt.DryRun = False) -> None:
+    """Screen structures: bounds on kdist and k-point meshes for every one of them.
+
+    The same command resumes a run that was interrupted, and does nothing where all is done.
+
+    **Examples**
+
+    `goldilocks-batch run structures/ more.zip --model starter -o screening`
+
+    `goldilocks-batch run manifest.parquet --artifacts models/ --workers 8`
+
+    `goldilocks-batch run manifest.parquet --config slurm.yaml --jobs 20 --dry-run`
+    """
+    if dry_run:
+        from goldilocks_batch.cli.plan import print_plan
+
+        print_plan(settings)
+        return
+    from goldilocks_batch.cli.progress import observer_for
+    from goldilocks_batch.cli.summary import end_of_run
+    from goldilocks_batch.runs.run import run as run_config
+
+    with observer_for(settings.quiet) as observer:
+        summary = run_config(settings, observer=observer)
+    raise end_of_run(summary)

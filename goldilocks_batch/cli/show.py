@@ -1,0 +1,82 @@
+"""``show``: the result table of a run, for people."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from goldilocks_batch.cli import options as opt
+from goldilocks_batch.cli.exits import guarded
+
+__all__ = ["show"]
+
+#: Rows that are printed unless more are asked for.
+_ROWS = 100
+
+
+@guarded
+def show(
+    output: opt.Folder,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns to print, with commas between them. [default: id, formula, space group, sites, "
+            "kdist, mesh, irreducible k-points, flags]"
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only rows for which this holds, such as `kdist<0.15`, `status=failed` or "
+            "`flags=wide_interval`; may be repeated."
+        ),
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Column to sort by. [default: as the inputs]")] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="Largest first.")] = False,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Print so many rows; 0: all.")] = _ROWS,
+) -> None:
+    """Print the results of a run: a line for each structure.
+
+    **Examples**
+
+    `goldilocks-batch show screening`
+
+    `goldilocks-batch show screening --where status=failed --columns id,error_code,error_message`
+
+    `goldilocks-batch show screening --where 'kdist<0.15' --sort n_kpoints_irreducible --descending`
+    """
+    from goldilocks_batch.cli.tables import console, print_table
+    from goldilocks_batch.results.parts import read_results
+    from goldilocks_batch.results.record import record_of
+    from goldilocks_batch.results.selection import USUAL, selected
+
+    record_of(output)  # a run's folder, or an error that says that it is none
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    table, left_out = selected(
+        read_results(output), columns=names or USUAL, where=where or (), sort=sort, descending=descending,
+        rows=rows or None,
+    )  # fmt: skip
+    if names is None and not table["error_code"].null_count < table.num_rows:
+        table = table.drop_columns("error_code")
+    out = console()
+    numbers = [field.name for field in table.schema if _is_number(field.type)]
+    found = [[_text(value) for value in row.values()] for row in table.to_pylist()]
+    print_table(out, table.column_names, found, right=numbers)
+    if left_out:
+        typer.echo(f"{left_out:,} more rows: --rows 0 prints all", err=True)
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _text(value: object) -> str:
+    """A value as people write it: nothing for null, ``4×4×4`` for a mesh."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ("×" if value and isinstance(value[0], int) else ", ").join(map(str, value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
