@@ -8,10 +8,10 @@ import pickletools
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Refused", "Unpickler"]
+__all__ = ["RefusedError", "Unpickler"]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A pickle asks for what it has no need of; nothing of it has been run."""
 
 
@@ -25,7 +25,7 @@ class Unpickler(pickle.Unpickler):
         needed_by: for the reason of a refusal, who is content with these.
 
     Raises:
-        Refused: it uses another operation; or, from ``load``, it names something else.
+        RefusedError: it uses another operation; or, from ``load``, it names something else.
         ValueError: it is no pickle.
     """
 
@@ -38,7 +38,7 @@ class Unpickler(pickle.Unpickler):
     ) -> None:
         reason = _objection(program, operations, needed_by)
         if reason is not None:
-            raise Refused(reason)
+            raise RefusedError(reason)
         super().__init__(io.BytesIO(program))
         self._names = names
         self._needed_by = needed_by
@@ -46,7 +46,7 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in of a name."""
         if (module, name) not in self._names:
-            raise Refused(f"names {module}.{name}, which {self._needed_by} needs")
+            raise RefusedError(f"names {module}.{name}, which {self._needed_by} needs")
         return self._names[module, name]
 
 

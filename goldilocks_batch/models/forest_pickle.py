@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, ModelError
-from goldilocks_batch.core.safe_pickle import Refused, Unpickler
+from goldilocks_batch.core.safe_pickle import RefusedError, Unpickler
 from goldilocks_batch.models.forest import Forest
 
 __all__ = ["read_forest_pickle"]
@@ -141,7 +141,7 @@ def read_forest_pickle(path: Path) -> Forest:
         if not isinstance(regressor, _Regressor):
             raise pickle.UnpicklingError("it does not hold a RandomForestQuantileRegressor")
         return _assembled(regressor.state)
-    except Refused as refusal:
+    except RefusedError as refusal:
         message = f"{path} {refusal}; nothing of it was run"
         raise ModelError(ErrorCode.ARTIFACT_FORBIDDEN, message) from refusal
     except ModelError:

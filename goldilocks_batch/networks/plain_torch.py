@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.core.safe_pickle import Refused, Unpickler
+from goldilocks_batch.core.safe_pickle import RefusedError, Unpickler
 
 __all__ = ["NotPlain", "read_plain"]
 
@@ -149,7 +149,7 @@ def read_plain(path: Path) -> Any:
             return _Unpickler(archive, record).load()
     except NotPlain:
         raise
-    except Refused as refusal:
+    except RefusedError as refusal:
         raise NotPlain(f"it {refusal}") from refusal
     except Exception as error:  # a malformed pickle can make the unpickler raise nearly anything
         raise NotPlain(f"{type(error).__name__}: {error}") from error
