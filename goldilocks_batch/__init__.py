@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from goldilocks_batch.config.run import RunConfig, load_config
     from goldilocks_batch.core.errors import GoldilocksError
-    from goldilocks_batch.results.parts import read_results
+    from goldilocks_batch.results.folder import read_results
     from goldilocks_batch.runs.run import RunSummary, run
     from goldilocks_batch.screening.predict import predict
 
@@ -23,7 +23,7 @@ _HOMES = {
     "RunSummary": "runs.run",
     "load_config": "config.run",
     "predict": "screening.predict",
-    "read_results": "results.parts",
+    "read_results": "results.folder",
     "run": "runs.run",
 }
 

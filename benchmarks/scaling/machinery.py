@@ -29,6 +29,7 @@ from goldilocks_batch.execution.dask.local import LocalPool
 from goldilocks_batch.execution.dask.pool import SETTINGS, Pool
 from goldilocks_batch.execution.dask.tasks import Ration
 from goldilocks_batch.execution.slurm.security import issue_certificate
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
@@ -158,7 +159,7 @@ def measured(manifest: Path, output: Path, shard_size: int, layout: str) -> Figu
             DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes)) as executor,
             Client(executor.address, security=pool.security, set_as_default=False) as client,
         ):
-            assignment = Assignment(work, sources, output / "results", "fingerprint")
+            assignment = Assignment(work, sources, Parts(output / "results", "fingerprint"))
             client.wait_for_workers(1)
             watch.sample(processes, client)
             with _sampling(watch, processes, client):

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.scaling.stub import StubWork
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.results.compact import compact_parts
-from goldilocks_batch.results.parts import scan_parts, write_part
-from goldilocks_batch.results.report import total
+from goldilocks_batch.results.part import write_part
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.shards import Shard, cut_shards, remaining_shards
 from goldilocks_batch.runs.attempt import Assignment, screening_of
 from goldilocks_batch.runs.manifest import MANIFEST_SCHEMA
@@ -69,7 +68,7 @@ def plan_and_resume(manifest: Path, folder: Path, shard_size: int) -> None:
     with step("shards cut"):
         planned = cut_shards(sources.rows, shard_size, sources.boundaries)
     work = StubWork(screening_of(RunConfig(model="baseline")))
-    assignment = Assignment(work, sources, folder, _FINGERPRINT)
+    assignment = Assignment(work, sources, Parts(folder, _FINGERPRINT))
     with step(f"{len(planned):,} work orders made"):
         for shard in planned:
             assignment.job(shard)
@@ -77,24 +76,24 @@ def plan_and_resume(manifest: Path, folder: Path, shard_size: int) -> None:
     with step("(their parts simulated)"):
         _simulated_parts(assignment, planned)
     with step("footers read (resume)"):
-        parts, _ = scan_parts(folder, _FINGERPRINT)
+        found = assignment.parts.scan()
     with step("what remains, every other part missing"):
-        left = remaining_shards(planned, (part.shard for part in parts[::2]))
+        left = remaining_shards(planned, found.shards[::2])
     assert len(left) == len(planned) // 2  # noqa: S101
     with step("footers looked at again (end)"):
-        parts, _ = scan_parts(folder, _FINGERPRINT)
+        found = assignment.parts.scan()
     with step("totals"):
-        found = total(part.report for part in parts)
-    assert found.rows == sources.rows  # noqa: S101
+        report = found.report
+    assert report.rows == sources.rows  # noqa: S101
 
 
 def resume_after_compaction(folder: Path) -> None:
     """Print what compacting real parts takes, and what it leaves of the time to resume."""
     print("| step | processor s | wall s | memory afterwards MB |\n| --- | ---: | ---: | ---: |")
     with step("compaction"):
-        before, after = compact_parts(folder, _FINGERPRINT)
+        before, after = Parts(folder, _FINGERPRINT).compact()
     with step(f"footers read, {after} files in place of {before:,}"):
-        scan_parts(folder, _FINGERPRINT)
+        Parts(folder, _FINGERPRINT).scan()
 
 
 def _simulated_parts(assignment: Assignment[StubWork], planned: list[Shard]) -> None:
@@ -102,7 +101,7 @@ def _simulated_parts(assignment: Assignment[StubWork], planned: list[Shard]) -> 
 
     A copy differs in the row numbers of its footer, which is all that planning reads.
     """
-    pipeline = assignment.work.build()
+    pipeline, folder = assignment.work.build(), assignment.parts.folder
     templates: dict[tuple[int, ...], tuple[bytes, bytes]] = {}
     for shard in planned:
         mark = f"{shard.start}-{shard.stop}".encode()
@@ -110,8 +109,8 @@ def _simulated_parts(assignment: Assignment[StubWork], planned: list[Shard]) -> 
         if kind not in templates:
             references = [reference for piece in assignment.job(shard).pieces for reference in piece.read()]
             table, report = pipeline(references, shard.start)
-            part = write_part(assignment.folder, shard, table, report, assignment.fingerprint)
+            part = write_part(folder, shard, table, report, assignment.parts.fingerprint)
             templates[kind] = part.path.read_bytes(), mark
         content, old = templates[kind]
         name = f"part-{shard.start:010d}-{shard.stop:010d}.parquet"
-        (assignment.folder / name).write_bytes(content.replace(old, mark))
+        (folder / name).write_bytes(content.replace(old, mark))

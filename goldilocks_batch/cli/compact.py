@@ -17,7 +17,7 @@ def compact(output: opt.Folder) -> None:
     `goldilocks-batch compact screening`
     """
     from goldilocks_batch.cli.tables import console
-    from goldilocks_batch.results.compact import compact as compact_output
+    from goldilocks_batch.results.folder import RunFolder
 
-    before, after = compact_output(output)
+    before, after = RunFolder.of(output).compact()
     console().print(f"{before:,} result files before, {after:,} now")

@@ -47,14 +47,14 @@ def show(
     `goldilocks-batch show screening --where 'kdist<0.15' --sort n_kpoints_irreducible --descending`
     """
     from goldilocks_batch.cli.tables import console, print_table
-    from goldilocks_batch.results.parts import read_results
-    from goldilocks_batch.results.record import record_of
+    from goldilocks_batch.results.folder import RunFolder, read_results
     from goldilocks_batch.results.selection import USUAL, selected
 
-    record_of(output)  # a run's folder, or an error that says that it is none
+    expected = int(RunFolder.of(output).record.values["rows"])
+    results = read_results(output, partial=True)
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     table, left_out = selected(
-        read_results(output), columns=names or USUAL, where=where or (), sort=sort, descending=descending,
+        results, columns=names or USUAL, where=where or (), sort=sort, descending=descending,
         rows=rows or None,
     )  # fmt: skip
     if names is None and not table["error_code"].null_count < table.num_rows:
@@ -65,6 +65,8 @@ def show(
     print_table(out, table.column_names, found, right=numbers)
     if left_out:
         typer.echo(f"{left_out:,} more rows: --rows 0 prints all", err=True)
+    if results.num_rows < expected:
+        typer.echo(f"{results.num_rows:,} of {expected:,} rows are there: the run is not complete", err=True)
 
 
 def _is_number(kind: Any) -> bool:

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, Self, cast
 import pyarrow as pa
 
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError
-from goldilocks_batch.results.parts import write_part
+from goldilocks_batch.results.part import write_part
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.structures.sources.reference import Piece, Reference

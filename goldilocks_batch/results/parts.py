@@ -1,184 +1,210 @@
-"""Result parts: written beside and renamed, and counted only if their footer agrees with the plan."""
+"""The result files of a run: which of them count, joined to a table, compacted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
-from goldilocks_batch.core.files import atomic_path
-from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.part import Part, described, read_footer, read_part, write_part
+from goldilocks_batch.results.report import Report, total
 from goldilocks_batch.results.shards import Shard
 
-__all__ = ["Part", "atomic_path", "read_part", "read_results", "scan_parts", "sweep", "write_part"]
+__all__ = ["Parts", "Scan"]
 
-_FINGERPRINT = b"goldilocks.fingerprint"
-_ROWS = b"goldilocks.rows"
-_REPORT = b"goldilocks.report"
-#: Footers remembered, of a kilobyte or two each.
-_FOOTERS = 2**16
+#: Rows of a compacted file: some hundred MB in memory while it is written, some tens of MB on disk.
+_LARGE = 250_000
+#: Rows of its row groups: what a query by id has to read.
+_GROUP = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A finished result file, the rows it holds, and the report kept in its footer, as JSON."""
+class Scan:
+    """What was found in a folder of parts.
 
-    path: Path
-    shard: Shard
-    summary: str
+    Attributes:
+        parts: those that count, in the order of their rows, without overlaps.
+        untrusted: files that do not: damaged, of another run, or covered by a longer one.
+        foreign: those of them that are sound parts of another run.
+    """
+
+    parts: tuple[Part, ...]
+    untrusted: tuple[Path, ...]
+    foreign: tuple[Path, ...]
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The ranges of rows that are there."""
+        return [part.shard for part in self.parts]
+
+    @property
+    def rows(self) -> int:
+        """How many rows are there."""
+        return sum(map(len, self.shards))
 
     @property
     def report(self) -> Report:
-        """The report; decoded each time, for there may be tens of thousands of parts in memory."""
-        return Report.from_json(self.summary)
+        """Counts over all rows that are there."""
+        return total(part.report for part in self.parts)
 
 
-def write_part(
-    folder: Path,
-    shard: Shard,
-    table: pa.Table,
-    report: Report,
-    fingerprint: str,
-    *,
-    row_group_size: int | None = None,
-) -> Part:
-    """Write the rows of one shard as a part of the run with this fingerprint.
+class Parts:
+    """The result files of one run.
+
+    A footer is read once, as long as the file's size and time of change stay the same.
 
     Args:
-        folder: an existing folder.
-        shard: the rows' place; ``len(shard)`` must equal the table's rows.
-        table: the rows, in any order: that of the inputs is in the column ``row``.
-        report: what is to be told of them without reading them.
-        fingerprint: the run's identity, kept like the report in the file's footer.
-        row_group_size: rows of a row group, for a file of many rows.
-
-    Raises:
-        RunError: ROWS_LOST if the count does not agree; WRITE_FAILED if the file system refuses.
+        folder: where they are; made when it is needed.
+        fingerprint: of the run: files of others do not count.
+        schema: of the rows: files with other columns do not count; None accepts all.
     """
-    if table.num_rows != len(shard):
-        raise RunError(
-            ErrorCode.ROWS_LOST,
-            f"{table.num_rows} result rows for the {len(shard)} input rows {shard.start}-{shard.stop}",
-        )
-    summary = report.to_json()
-    footer = {
-        _FINGERPRINT: fingerprint.encode(),
-        _ROWS: f"{shard.start}-{shard.stop}".encode(),
-        _REPORT: summary.encode(),
-    }
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **footer})
-    final = folder / f"part-{shard.start:010d}-{shard.stop:010d}.parquet"
-    with atomic_path(final) as temporary:
-        pq.write_table(
-            table, temporary, compression="zstd", row_group_size=row_group_size, write_page_checksum=True
-        )
-    return Part(final, shard, summary)
+
+    def __init__(self, folder: Path, fingerprint: str, schema: pa.Schema | None = None) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self._columns = None if schema is None else described(schema)
+        self._known: dict[Path, tuple[tuple[int, int], Part | None]] = {}
+        self._schemas: list[tuple[pq.ParquetSchema, str]] = []  # those seen, described; one, as a rule
+
+    def scan(self) -> Scan:
+        """Look at the files that are there.
+
+        A file counts if its footer can be read and agrees with itself, names this run and a range of rows,
+        and holds as many rows as the range.  Where ranges overlap (a shard done whole by a worker taken for
+        dead, and in pieces by others) the longer one counts: the rows are the same.
+        """
+        good: list[Part] = []
+        untrusted: list[Path] = []
+        foreign: list[Path] = []
+        for path in sorted(self.folder.glob("part-*.parquet")):
+            part = self._sound(path)
+            if part is not None and part.fingerprint == self.fingerprint:
+                if self._columns in (None, part.columns):
+                    good.append(part)
+                    continue
+            elif part is not None:
+                foreign.append(path)
+            untrusted.append(path)
+        kept: list[Part] = []
+        for part in sorted(good, key=lambda p: (p.shard.start, -p.shard.stop)):
+            if kept and part.shard.start < kept[-1].shard.stop:
+                untrusted.append(part.path)
+            else:
+                kept.append(part)
+        return Scan(tuple(kept), tuple(untrusted), tuple(foreign))
+
+    def _sound(self, path: Path) -> Part | None:
+        try:
+            about = path.stat()
+            stamp = about.st_size, about.st_mtime_ns
+            if path not in self._known or self._known[path][0] != stamp:
+                self._known[path] = stamp, read_footer(path, self._description)
+        except (OSError, pa.ArrowException, KeyError, ValueError):
+            self._known.pop(path, None)
+            return None
+        return self._known[path][1]
+
+    def _description(self, schema: pq.ParquetSchema) -> str:
+        """Names and types of columns; schemas are compared, which is faster than describing each anew."""
+        for known, description in self._schemas:
+            if schema.equals(known):
+                return description
+        self._schemas.append((schema, described(schema.to_arrow_schema())))
+        return self._schemas[-1][1]
+
+    def sweep(self) -> Scan:
+        """Make the folder, and remove from it what does not count and what interrupted writers left behind.
+
+        Returns:
+            What was found, the files that have been removed among it.
+
+        Raises:
+            RunError: WRITE_FAILED, something of that name cannot be removed, as a folder.
+        """
+        try:
+            self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            found = self.scan()
+            for path in (*found.untrusted, *self.folder.glob(".part-*.tmp")):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            message = f"cannot use {self.folder} for results: {error}; remove what is in the way"
+            raise RunError(ErrorCode.WRITE_FAILED, message) from error
+        return found
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows that are there, in the order of the inputs.
+
+        Args:
+            columns: those wanted; all by default.
+
+        Raises:
+            RunError: ROWS_LOST, there are none, a file is damaged, or files have different columns.
+        """
+        parts = self.scan().parts
+        if not parts:
+            raise RunError(ErrorCode.ROWS_LOST, f"no results in {self.folder}")
+        table = _joined(parts, None if columns is None else [*columns, *({"row"} - {*columns})])
+        rows = table["row"].to_numpy()
+        if (rows[1:] < rows[:-1]).any():  # compacted files are in the order of the ids
+            table = table.take(pa.array(rows.argsort()))
+        return table if columns is None else table.select(columns)
+
+    def compact(self, above: int = 0) -> tuple[int, int]:
+        """Write few large files in place of many small ones; stopped at any moment, no row is lost or double.
+
+        A compacted file is a part like any other, of more rows, which lie in it in the order of their ids, so
+        that the row groups' statistics lead to an id.  It replaces its parts by the rule for overlaps.
+
+        Args:
+            above: do nothing if there are not more files than these.
+
+        Returns:
+            Number of files before and after.
+
+        Raises:
+            RunError: a file is damaged, or cannot be written.
+        """
+        parts = self.scan().parts
+        if len(parts) <= above:
+            return len(parts), len(parts)
+        after = 0
+        for group in _neighbours(parts):
+            after += 1
+            if len(group) == 1:
+                continue
+            table = _joined(group).sort_by("id")
+            shard = Shard(group[0].shard.start, group[-1].shard.stop)
+            report = total(part.report for part in group)
+            write_part(self.folder, shard, table, report, self.fingerprint, row_group_size=_GROUP)
+            for part in group:
+                part.path.unlink()
+        return len(parts), after
 
 
-def scan_parts(folder: Path, fingerprint: str) -> tuple[list[Part], list[Path]]:
-    """The parts of a run that can be trusted, without overlaps, and the files that cannot.
-
-    A file is trusted if its footer can be read, names this run and a range of rows, and holds as many
-    rows as the range.  Where ranges overlap (a shard done whole by a worker taken for dead, and in pieces
-    by others) the longer one is kept: the rows are the same.  Every footer is read once a process, as long
-    as the file does not change.
-    """
-    good: list[Part] = []
-    bad: list[Path] = []
-    for path in sorted(folder.glob("part-*.parquet")):
-        part = _trusted(path, fingerprint)
-        if part is None:
-            bad.append(path)
-        else:
-            good.append(part)
-    kept: list[Part] = []
-    for part in sorted(good, key=lambda p: (p.shard.start, -p.shard.stop)):
-        if kept and part.shard.start < kept[-1].shard.stop:
-            bad.append(part.path)
-        else:
-            kept.append(part)
-    return kept, bad
+def _joined(parts: Sequence[Part], columns: list[str] | None = None) -> pa.Table:
+    """The rows of several parts, in the order of the parts."""
+    for part in parts:
+        if part.columns != parts[0].columns:
+            raise RunError(
+                ErrorCode.ROWS_LOST,
+                f"{part.path} has other columns than {parts[0].path}: remove the one that is not of this run "
+                "and run the same command again",
+            )
+    return pa.concat_tables([read_part(part.path, columns) for part in parts])
 
 
-def _trusted(path: Path, fingerprint: str) -> Part | None:
-    try:
-        about = path.stat()
-        return _read_footer(path, fingerprint, about.st_size, about.st_mtime_ns)
-    except (OSError, pa.ArrowException, KeyError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=_FOOTERS)
-def _read_footer(path: Path, fingerprint: str, _size: int, _changed: int) -> Part | None:
-    # checks the magic bytes at both ends and the footer's length against the file's
-    metadata = pq.read_metadata(path)
-    footer = metadata.metadata or {}
-    if footer[_FINGERPRINT].decode() != fingerprint:
-        return None
-    start, stop = footer[_ROWS].decode().split("-")
-    part = Part(path, Shard(int(start), int(stop)), footer[_REPORT].decode())
-    return part if metadata.num_rows == len(part.shard) == part.report.rows else None
-
-
-def sweep(folder: Path, untrusted: list[Path]) -> None:
-    """Remove untrusted parts and what interrupted writers left behind."""
-    for path in [*untrusted, *folder.glob(".part-*.tmp")]:
-        path.unlink(missing_ok=True)
-
-
-def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """The rows of one part, without the footer, in the order they lie there.
-
-    Raises:
-        RunError: ROWS_LOST, what lies there is not what was written.
-    """
-    try:
-        # `read_table` would treat each as a dataset, at half as much time again
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(columns).replace_schema_metadata(None)
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(
-            ErrorCode.ROWS_LOST,
-            f"{path} is damaged ({error}): remove it and run the same command again to compute its rows anew",
-        ) from error
-
-
-def read_results(folder: str | Path, columns: list[str] | None = None) -> pa.Table:
-    """The result table of a finished run, in the order of the inputs.
-
-    Args:
-        folder: a run's output folder (the one with ``run.json``).
-        columns: the columns wanted; all by default.
-
-    Raises:
-        RunError: ROWS_LOST, there are none, or a file is damaged.
-    """
-    folder = Path(folder)
-    files = _outermost(sorted((folder / "results").glob("part-*.parquet")))
-    if not files:
-        raise RunError(ErrorCode.ROWS_LOST, f"no results in {folder / 'results'}")
-    needed = None if columns is None else [*columns, *({"row"} - {*columns})]
-    table = pa.concat_tables([read_part(path, needed) for path in files])
-    rows = table["row"].to_numpy()
-    if (rows[1:] < rows[:-1]).any():  # compacted files are in the order of the ids
-        table = table.take(pa.array(rows.argsort()))
-    return table if columns is None else table.select(columns)
-
-
-def _outermost(files: list[Path]) -> list[Path]:
-    """Leave out parts that a larger one covers: its compaction was stopped before they were removed."""
-    kept: list[tuple[int, int, Path]] = []
-    for path in files:
-        start, stop = (int(number) for number in path.stem.removeprefix("part-").split("-"))
-        kept.append((start, -stop, path))
-    outer: list[Path] = []
-    end = 0
-    for start, negative, path in sorted(kept):
-        if start >= end:
-            outer.append(path)
-            end = -negative
-    return outer
+def _neighbours(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Runs of parts that follow each other without a gap, of some ``_LARGE`` rows each."""
+    group: list[Part] = []
+    for part in parts:
+        rows = part.shard.stop - group[0].shard.start if group else 0
+        if group and (part.shard.start != group[-1].shard.stop or rows > _LARGE):
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.results.report import Report
 
-__all__ = ["RunRecord", "now", "record_of"]
+__all__ = ["RECORD", "RunRecord", "now"]
+
+#: Name of the file.
+RECORD = "run.json"
 
 
 def now() -> str:
@@ -19,16 +24,19 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def record_of(output: Path) -> RunRecord:
-    """The record of a run that has begun.
+class _Attempt(BaseModel):
+    started: Annotated[str, AfterValidator(datetime.fromisoformat)]
+    state: str
 
-    Raises:
-        RunError: it is not the folder of a run.
-    """
-    record = RunRecord(output)
-    if not record.read():
-        raise RunError(ErrorCode.RESUME_REFUSED, f"{output} holds no run.json: not the folder of a run")
-    return record
+
+class _Shape(BaseModel):
+    """What every version has written and others rely on."""
+
+    identity: dict[str, Any]
+    attempts: list[_Attempt] = Field(min_length=1)
+    fingerprint: str
+    state: str
+    rows: int = Field(ge=0)
 
 
 class RunRecord:
@@ -38,7 +46,7 @@ class RunRecord:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "run.json"
+        self.path = folder / RECORD
         self.values: dict[str, Any] = {}
 
     def read(self) -> bool:
@@ -51,11 +59,15 @@ class RunRecord:
             return False
         try:
             values = json.loads(self.path.read_text(encoding="utf-8"))
-            values["identity"], values["attempts"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            _Shape.model_validate(values)
+        except OSError as error:
+            raise RunError(ErrorCode.RESUME_REFUSED, f"{self.path} cannot be read: {error}") from error
+        except (ValueError, RecursionError) as error:
             raise RunError(
                 ErrorCode.RESUME_REFUSED,
-                f"{self.path} is not a run record ({error!r}); choose another --output, or --overwrite",
+                f"{self.path} is damaged, or no record of a run ({_complaint(error)}). If it is this run's, "
+                "remove it and run the same command again: the results that are there are kept. Else choose "
+                "another --output",
             ) from error
         self.values = values
         return True
@@ -81,3 +93,12 @@ class RunRecord:
     def _write(self) -> None:
         with atomic_path(self.path) as temporary:
             temporary.write_text(json.dumps(self.values, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _complaint(error: Exception) -> str:
+    """What is wrong with a record, in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"{place}: {first['msg']}" if place else first["msg"]
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

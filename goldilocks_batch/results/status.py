@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from goldilocks_batch.results.parts import Part, scan_parts
-from goldilocks_batch.results.record import record_of
-from goldilocks_batch.results.report import Report, total
+from goldilocks_batch.results.folder import RunFolder
+from goldilocks_batch.results.part import Part
+from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, missing_rows
 
 __all__ = ["Status", "status_of"]
@@ -66,10 +66,10 @@ def status_of(output: Path) -> Status:
     Raises:
         RunError: it is not the folder of a run.
     """
-    values = record_of(output).values
+    folder = RunFolder.of(output)
+    values, found = folder.record.values, folder.parts.scan()
     rows, state = int(values["rows"]), str(values["state"])
-    parts, untrusted = scan_parts(output / "results", str(values["fingerprint"]))
-    report, written = total(part.report for part in parts), _written(parts)
+    report, written = found.report, _written(found.parts)
     began = datetime.fromisoformat(values["attempts"][-1]["started"]).timestamp()
     rate, interval = _pace([part for part in written if part[0] >= began])
     newest = written[-1][0] if written else None
@@ -79,9 +79,9 @@ def status_of(output: Path) -> Status:
         state=state,
         rows=rows,
         report=report,
-        parts=len(parts),
-        untrusted=len(untrusted),
-        missing=tuple(missing_rows(rows, (part.shard for part in parts))),
+        parts=len(found.parts),
+        untrusted=len(found.untrusted),
+        missing=tuple(missing_rows(rows, found.shards)),
         rate=rate,
         newest=newest,
         silence=quiet if silent else None,
@@ -89,7 +89,7 @@ def status_of(output: Path) -> Status:
     )
 
 
-def _written(parts: list[Part]) -> list[tuple[float, int]]:
+def _written(parts: Sequence[Part]) -> list[tuple[float, int]]:
     """When each part was written and its rows, oldest first; parts removed meanwhile are left out."""
     return sorted((part.path.stat().st_mtime, len(part.shard)) for part in parts if part.path.exists())
 

@@ -6,6 +6,7 @@ from collections import deque
 from pathlib import Path
 
 from goldilocks_batch.artifacts.resolved import ResolvedModel
+from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobKind
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError, RunError
@@ -20,10 +21,9 @@ from goldilocks_batch.execution.slurm.site import (
     partitions,
     slurm,
 )
-from goldilocks_batch.results.lock import locked
-from goldilocks_batch.results.parts import scan_parts
-from goldilocks_batch.results.record import RunRecord, record_of
-from goldilocks_batch.results.report import Report, total
+from goldilocks_batch.results.folder import RunFolder
+from goldilocks_batch.results.record import RunRecord
+from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import remaining_shards
 from goldilocks_batch.runs.attempt import Assignment, begun, prepared
 from goldilocks_batch.runs.run import Observer, drain, outstanding
@@ -69,8 +69,7 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
                 job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
             state = "submitted" if queue else "completed"
         finally:
-            parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
-            record.end(state, total(part.report for part in parts))
+            record.end(state, assignment.parts.scan().report)
     return job, tasks
 
 
@@ -97,10 +96,14 @@ def recorded_config(output: Path) -> RunConfig:
     Raises:
         RunError: it is not the folder of a run.
     """
-    record = record_of(output)
-    inputs = [entry["path"] for entry in record.values["inputs"]]  # absolute
-    found = {**record.values["config"], "inputs": inputs, "output": output, "overwrite": False}
-    return RunConfig.model_validate(found)
+    record = RunFolder.of(output).record
+    try:
+        inputs = [entry["path"] for entry in record.values["inputs"]]  # absolute
+        found = {**record.values["config"], "inputs": inputs, "output": output, "overwrite": False}
+    except (KeyError, TypeError) as error:
+        message = f"{record.path} names no inputs or no configuration: give the command of the run again"
+        raise RunError(ErrorCode.RESUME_REFUSED, message) from error
+    return RunConfig.model_validate(checked(RunConfig, found))
 
 
 def recorded_model(record: RunRecord) -> ResolvedModel:
@@ -137,19 +140,18 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
         ModelError: a model file has changed since, or is not seen here.
         KeyboardInterrupt: the job has been told to end.
     """
-    with locked(output, shared=True, patience=_LEAVING):
+    with RunFolder(output).shared(_LEAVING):
         return _array_task(output, index, count, observer)
 
 
 def _array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
-    config, record = recorded_config(output), record_of(output)
+    config, record = recorded_config(output), RunFolder.of(output).record
     check_versions(record.values.get("shared_versions", {}).items())
     # the submission has checked the ids of the same digest, and found the model
     assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
     identity.check_resumable(record.values["identity"])
-    parts, _ = scan_parts(assignment.folder, assignment.fingerprint)
     planned = assignment.shards(_shard_size(config, assignment))
-    queue = deque(remaining_shards(planned[index::count], [part.shard for part in parts]))
+    queue = deque(remaining_shards(planned[index::count], assignment.parts.scan().shards))
     tally = Tally(observer)
     observer.started(sum(map(len, queue)), 0, None)
     with ProcessExecutor(array_kind(config).seats, config.task_timeout, config.memory_bytes) as executor:

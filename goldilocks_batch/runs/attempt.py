@@ -13,13 +13,14 @@ from goldilocks_batch.artifacts.registry import STARTER
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.versions import shared_versions, versions
 from goldilocks_batch.execution.executor import Lost
 from goldilocks_batch.execution.job import Job, Work
 from goldilocks_batch.models.convert import convert_forest
-from goldilocks_batch.results.lock import LOCK, locked
-from goldilocks_batch.results.parts import write_part
+from goldilocks_batch.results.folder import RunFolder
+from goldilocks_batch.results.part import write_part
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.record import RunRecord
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import RESULT_SCHEMA_ID
@@ -28,10 +29,6 @@ from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
 __all__ = ["Assignment", "begun", "found_model", "prepared", "screening_of"]
-
-#: What a run makes in its folder.
-_OWN = ("run.json", "results", "logs", LOCK, ".private")
-
 
 W = TypeVar("W", bound=Work)
 
@@ -43,15 +40,13 @@ class Assignment(Generic[W]):
     Attributes:
         work: what to do with each row.
         sources: the rows.
-        folder: where the parts are written.
-        fingerprint: the identity that makes a part in that folder trusted.
+        parts: the result files, those that are there and those to be written.
         inputs: paths that every worker must see.
     """
 
     work: W
     sources: SourceSet
-    folder: Path
-    fingerprint: str
+    parts: Parts
     inputs: tuple[Path, ...] = ()
 
     def shards(self, size: int) -> list[Shard]:
@@ -61,15 +56,15 @@ class Assignment(Generic[W]):
     def job(self, shard: Shard) -> Job:
         """The work order for some rows."""
         pieces = self.sources.pieces(shard.start, shard.stop)
-        folder = self.folder.absolute()
-        return Job(self.work, shard, pieces, folder, self.fingerprint, (folder, *self.inputs))
+        folder = self.parts.folder.absolute()
+        return Job(self.work, shard, pieces, folder, self.parts.fingerprint, (folder, *self.inputs))
 
     def give_up(self, lost: Lost) -> Report:
         """Write the failed rows of structures that no worker survived."""
         job = self.job(lost.shard)
         references = [reference for piece in job.pieces for reference in piece.read()]
         table, report = self.work.failed(references, lost.shard.start, lost.code, lost.message)
-        write_part(self.folder, lost.shard, table, report, self.fingerprint)
+        write_part(self.parts.folder, lost.shard, table, report, self.parts.fingerprint)
         return report
 
 
@@ -134,8 +129,7 @@ def prepared(
         }
     )
     paths = tuple(Path(str(entry["path"])) for entry in described)
-    folder = config.output / "results"
-    return Assignment(work, sources, folder, identity.fingerprint, paths), identity
+    return Assignment(work, sources, RunFolder(config.output).parts_of(identity), paths), identity
 
 
 @contextlib.contextmanager
@@ -158,10 +152,9 @@ def begun(
     assignment, identity = prepared(config)
     model = assignment.work.model
     clear()
-    _ready(config.output, config.overwrite)
-    with locked(config.output, patience=patience):
-        record = _opened_record(config.output, identity, config.overwrite)
-        record.begin(
+    folder = RunFolder(config.output)
+    with folder.opened(identity, overwrite=config.overwrite, patience=patience):
+        folder.record.begin(
             fingerprint=identity.fingerprint,
             identity=dict(identity.parts),
             config=_findable(config, model).model_dump(mode="json"),
@@ -172,7 +165,7 @@ def begun(
             versions=versions(),
             shared_versions=dict(shared_versions()),
         )
-        yield assignment, record
+        yield assignment, folder.record
 
 
 def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
@@ -187,50 +180,6 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
     return config.updated(**changes)
 
 
-def _opened_record(folder: Path, identity: Identity, overwrite: bool) -> RunRecord:
-    """The folder's record, empty or of this same run; another's results are discarded only if so wished."""
-    record = RunRecord(folder)
-    try:
-        if record.read():
-            identity.check_resumable(record.values["identity"])
-    except RunError:
-        if not (overwrite or _came_to_nothing(folder, record)):
-            raise
-        _discard(folder)
-        record = RunRecord(folder)
-    return record
-
-
-def _came_to_nothing(folder: Path, record: RunRecord) -> bool:
-    """Whether a run was begun there that has left no result, and that nobody may be about to take up."""
-    state = record.values.get("state", "unknown")
-    return state not in ("submitted", "unknown") and not any((folder / "results").glob("part-*.parquet"))
-
-
-def _discard(folder: Path) -> None:
-    """Remove a run's results and record, and nothing else that may lie in the folder."""
-    for path in (folder / "results").glob("part-*.parquet"):
-        path.unlink()
-    (folder / "run.json").unlink(missing_ok=True)
-
-
 def _identity_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Of an input's description, what makes it the same input: its content, not where it lies."""
     return {key: entry[key] for key in ("rows", "digest")}
-
-
-def _ready(folder: Path, overwrite: bool) -> None:
-    """Make the folder, or refuse one that is not a run's."""
-    try:
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            folder.chmod(folder.stat().st_mode & ~0o007)  # unpublished structures are nobody else's business
-        foreign = [path.name for path in folder.iterdir() if path.name not in _OWN]
-        if foreign and not (folder / "run.json").exists() and not overwrite:
-            raise RunError(
-                ErrorCode.OUTPUT_EXISTS,
-                f"{folder} holds {', '.join(sorted(foreign)[:3])} and no run.json; choose an empty "
-                "or new folder, or name it once more with --overwrite to write beside what is there",
-            )
-    except OSError as error:
-        raise RunError(ErrorCode.WRITE_FAILED, f"cannot use {folder} as output: {error}") from error

@@ -12,8 +12,6 @@ from goldilocks_batch.config.slurm import JobKind
 from goldilocks_batch.core.errors import ConfigError, RunError
 from goldilocks_batch.execution.slurm.scripts import array_script
 from goldilocks_batch.execution.slurm.site import check_kind, check_tasks, largest_array, partitions
-from goldilocks_batch.results.parts import scan_parts
-from goldilocks_batch.results.report import total
 from goldilocks_batch.results.shards import remaining_shards
 from goldilocks_batch.runs.array import array_kind
 from goldilocks_batch.runs.attempt import prepared
@@ -57,12 +55,12 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
         ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
     """
     lacking: list[Entry] = []
-    assignment, identity = prepared(config, lambda choice: find_model(choice, lacking=lacking.append))
-    parts, _ = scan_parts(config.output / "results", identity.fingerprint)
+    assignment, _ = prepared(config, lambda choice: find_model(choice, lacking=lacking.append))
+    found = assignment.parts.scan()
     kind = assignment.work.model.kind
     size = shard_size(config, kind, assignment.sources.rows, array=array)
-    left = remaining_shards(assignment.shards(size), (part.shard for part in parts))
-    done = total(part.report for part in parts)
+    left = remaining_shards(assignment.shards(size), found.shards)
+    done = found.report
     typical = typical_seconds(config, kind, array=array)
     rate = sum(done.seconds.values()) / done.rows if done.rows else typical
     fetches = tuple(dict.fromkeys(f"{entry.repository}/{entry.path}" for entry in lacking))

@@ -15,7 +15,8 @@ from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.core.versions import versions
-from goldilocks_batch.results.parts import Part, scan_parts
+from goldilocks_batch.results.part import Part, read_part
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.schema import failure_schema
 from goldilocks_batch.results.shards import Identity
 from goldilocks_batch.runs.run import Assignment, Observer, Silent, carry_out
@@ -65,10 +66,10 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
         {"inputs": digests, "model": work.identity(), "version": versions()["goldilocks-batch"]}
     )
     folder = output.with_name(output.name + ".parts")
-    assignment = Assignment(work, sources, folder, identity.fingerprint)
+    assignment = Assignment(work, sources, Parts(folder, identity.fingerprint))
     if carry_out(assignment, config, ModelKind.FOREST, observer) == "interrupted":
         raise KeyboardInterrupt
-    parts, _ = scan_parts(folder, identity.fingerprint)
+    parts = assignment.parts.scan().parts
     summary = _merged(parts, output)
     for part in parts:
         part.path.unlink()
@@ -89,7 +90,7 @@ def _merged(parts: Sequence[Part], output: Path) -> FeatureSummary:
         pq.ParquetWriter(temporary, features, compression="zstd") as writer,
     ):
         for part in parts:
-            table = pq.read_table(part.path).replace_schema_metadata(None)
+            table = read_part(part.path)
             failed = table["error_code"].is_valid()
             failures.append(table.filter(failed).select(failure_schema().names))
             good = table.filter(failed.to_numpy() == np.False_).select(wanted)

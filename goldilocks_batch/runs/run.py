@@ -14,9 +14,7 @@ from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.executor import Done, Executor
-from goldilocks_batch.results.compact import compact_parts
-from goldilocks_batch.results.parts import scan_parts, sweep
-from goldilocks_batch.results.report import Report, total
+from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, remaining_shards
 from goldilocks_batch.runs.attempt import Assignment, W, begun
 from goldilocks_batch.runs.retry import Waiting
@@ -112,22 +110,22 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
     """
     observer = observer or Silent()
     with begun(config) as (assignment, record):
-        folder, fingerprint = config.output, assignment.fingerprint
-        before = _total(folder / "results", fingerprint)
+        parts = assignment.parts
+        before = parts.scan().rows
         began = time.monotonic()
         state = "failed"
         try:
             state = carry_out(assignment, config, assignment.work.model.kind, observer)
             if state == "completed":
-                _compact_many(folder / "results", fingerprint, config.compact_above)
+                parts.compact(config.compact_above)
         finally:
             seconds = time.monotonic() - began
-            report = _total(folder / "results", fingerprint)
-            computed = report.rows - before.rows
+            report = parts.scan().report
+            computed = report.rows - before
             record.end(state, report, rows=computed, seconds=round(seconds, 3))
     return RunSummary(
         state,
-        folder,
+        config.output,
         report,
         assignment.sources.rows,
         computed,
@@ -136,12 +134,6 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         config.confidence,
         assignment.work.remarks,
     )
-
-
-def _compact_many(folder: Path, fingerprint: str, above: int) -> None:
-    parts, _ = scan_parts(folder, fingerprint)
-    if len(parts) > above:
-        compact_parts(folder, fingerprint)
 
 
 def carry_out(assignment: Assignment[W], config: RunConfig, kind: ModelKind, observer: Observer) -> str:
@@ -187,13 +179,10 @@ def outstanding(
     assignment: Assignment[W], shard_size: int, say: Callable[[str], None] = say_nothing
 ) -> deque[Shard]:
     """The shards that are to be done; the folder is made, and what cannot be trusted there is removed."""
-    folder = assignment.folder
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    parts, bad = scan_parts(folder, assignment.fingerprint)
-    sweep(folder, bad)
-    if bad:
-        say(f"{len(bad)} result files are damaged or of another run; their rows are computed again")
-    return deque(remaining_shards(assignment.shards(shard_size), (part.shard for part in parts)))
+    found = assignment.parts.sweep()
+    if bad := len(found.untrusted):
+        say(f"{bad} result files are damaged or of another run; their rows are computed again")
+    return deque(remaining_shards(assignment.shards(shard_size), found.shards))
 
 
 def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> str:
@@ -202,15 +191,13 @@ def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor,
     Raises:
         RunError: rows are missing although every shard has been done.
     """
-    folder, rows = assignment.folder, assignment.sources.rows
+    rows = assignment.sources.rows
     observer.started(rows, rows - sum(map(len, queue)), executor.dashboard)
     try:
         drain(queue, assignment, executor, observer)
     except KeyboardInterrupt:
         return "interrupted"
-    parts, bad = scan_parts(folder, assignment.fingerprint)
-    sweep(folder, bad)
-    found = sum(len(part.shard) for part in parts)
+    found = assignment.parts.sweep().rows
     if found != rows:
         raise RunError(
             ErrorCode.ROWS_LOST,
@@ -236,11 +223,6 @@ def drain(queue: deque[Shard], assignment: Assignment[W], executor: Executor, ob
             observer.advanced(outcome.report)
         elif not waiting.take_back(outcome):
             observer.advanced(assignment.give_up(outcome))
-
-
-def _total(folder: Path, fingerprint: str) -> Report:
-    parts, _ = scan_parts(folder, fingerprint)
-    return total(part.report for part in parts)
 
 
 def executor_for(

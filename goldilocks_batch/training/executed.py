@@ -14,6 +14,7 @@ from goldilocks_batch.artifacts.find import find_network
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.run import Assignment, Observer, carry_out
 from goldilocks_batch.structures.sources.memory import MemorySource
@@ -79,7 +80,7 @@ class ClusterFeatures:
             KeyboardInterrupt: on interruption, with the parts kept.
         """
         sources = SourceSet((MemorySource(tuple(references)),))
-        assignment = Assignment(Describing(features), sources, folder, features.digest)
+        assignment = Assignment(Describing(features), sources, Parts(folder, features.digest))
         if carry_out(assignment, self.config, ModelKind.FOREST, self.observer) == "interrupted":
             raise KeyboardInterrupt
 

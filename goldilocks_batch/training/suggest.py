@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.models.trained import read_trained
-from goldilocks_batch.results.parts import read_results
+from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.results.record import RunRecord
 from goldilocks_batch.runs.manifest import MANIFEST_SCHEMA
 from goldilocks_batch.structures.crystal import Crystal

@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.attempt import Assignment, screening_of
 from goldilocks_batch.screening.pipeline import Screener, Screening
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
-from tests.integration.runs import config
+from tests.integration.runs import FINGERPRINT, config
 
 Crime = Literal["crash", "hang", "eat", "poison", "ravage"]
 
@@ -82,7 +83,7 @@ def logged(
     results = folder / "run" / "results"
     results.mkdir(parents=True)
     work = Sabotaged(screening_of(settings), crimes, folder / "log", pause)
-    return Assignment(work, open_sources(settings.inputs), results, "fingerprint")
+    return Assignment(work, open_sources(settings.inputs), Parts(results, FINGERPRINT))
 
 
 def commit(crime: Crime | None) -> None:

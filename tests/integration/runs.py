@@ -8,8 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from goldilocks_batch import RunConfig
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
+
+#: Of runs that tests carry out themselves.
+FINGERPRINT = "fingerprint"
 
 
 class Recorder:
@@ -44,6 +50,11 @@ def command(
         program = ["tests.integration.logged_run", str(log), str(pause)]
     arguments = [sys.executable, "-m", *program, "run", str(manifest), "-o", str(output)]
     return [*arguments, "--model", "baseline", "--shard-size", "10", "--workers", "2", *options]
+
+
+def rows_of(output: Path) -> pa.Table:
+    """The result rows of a run that a test has carried out itself, without a record."""
+    return Parts(output / "results", FINGERPRINT).table()
 
 
 def finish(arguments: list[str]) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch.core.errors import ErrorCode
-from goldilocks_batch.results.parts import read_results
+from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.results.schema import COLUMNS, FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]

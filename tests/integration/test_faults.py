@@ -18,15 +18,18 @@ import pytest
 
 from goldilocks_batch import RunConfig, read_results
 from goldilocks_batch.execution.select import dask_executor
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Crime, Sabotaged
 from tests.integration.runs import (
+    FINGERPRINT,
     Recorder,
     command,
     config,
     finish,
+    rows_of,
     shards_begun,
     structures_begun,
     wait_for_parts,
@@ -61,7 +64,7 @@ def sabotaged(
     sources = open_sources(settings.inputs)
     recorder = Recorder()
     with dask_executor(settings) as executor:
-        assignment = Assignment(work, sources, settings.output / "results", "fingerprint")
+        assignment = Assignment(work, sources, Parts(settings.output / "results", FINGERPRINT))
         assert process(assignment, executor, settings.shard_size or 64, recorder) == "completed"
     return recorder, shards_begun(log)
 
@@ -72,7 +75,7 @@ def test_a_culprit_fails_alone(crime: Crime, manifest: Path, undisturbed: Path, 
     size, limits = SHARDS[crime]
     settings = config(manifest, tmp_path / "run", shard_size=size, **limits)
     recorder, begun = sabotaged(settings, {ids[137]: crime}, tmp_path / "log")
-    found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
+    found, expected = rows_of(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     culprit = found.pop(137)
     expected.pop(137)
     assert found == expected
@@ -93,7 +96,7 @@ def test_several_culprits_in_one_shard(manifest: Path, undisturbed: Path, tmp_pa
     twice = sum(count for _, count in begun) - ROWS
     FIGURES.info("four: %d halvings, %d structures begun twice", len(recorder.warnings), twice)
     assert twice <= len(crimes) * 2 * 8
-    found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
+    found, expected = rows_of(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     lost = {row["id"]: row["error_code"] for row in found if row["stage"] == "worker"}
     assert lost == {name: CODES[crime] for name, crime in crimes.items()}
     assert [row for row in found if row["id"] not in crimes] == [
@@ -132,7 +135,7 @@ def test_processes_killed_at_twenty_random_moments(manifest: Path, undisturbed: 
         done.set()
         killer.join()
     assert len(killed) == 20
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     assert len(recorder.warnings) <= 20
     twice = sum(count for _, count in begun) - ROWS
     FIGURES.info("20 kills: %d halvings, %d structures begun twice", len(recorder.warnings), twice)

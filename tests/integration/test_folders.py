@@ -95,7 +95,7 @@ def test_collect_finds_files_that_were_named_from_another_folder(examples: Path,
     started.mkdir()
     elsewhere.mkdir()
     shutil.copytree(examples, started / "structures")
-    shipped = ROOT / "goldilocks_batch" / "training" / "shipped" / "starter"
+    shipped = ROOT / "goldilocks_batch" / "artifacts" / "shipped" / "starter"
     shutil.copytree(shipped, started / "model")
     done = goldilocks("run", "structures", "--model", "model", "-o", "run", cwd=started)
     assert done.returncode in (0, 1), done.stderr

@@ -24,12 +24,22 @@ from goldilocks_batch.execution.dask.joined import JoinedPool
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
 from goldilocks_batch.execution.dask.tasks import Ration
 from goldilocks_batch.execution.executor import Done
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import logged
-from tests.integration.runs import Recorder, command, config, finish, structures_begun, wait_for_parts
+from tests.integration.runs import (
+    FINGERPRINT,
+    Recorder,
+    command,
+    config,
+    finish,
+    rows_of,
+    structures_begun,
+    wait_for_parts,
+)
 from tests.integration.site import Site, TendedPool, hiding
 
 pytestmark = pytest.mark.slow
@@ -75,7 +85,9 @@ def test_a_scheduler_that_goes_while_it_is_asked_for_an_answer_is_reported_as_go
     settings = config(manifest, tmp_path / "run")
     results = tmp_path / "run" / "results"
     results.mkdir(parents=True)
-    assignment = Assignment(screening_of(settings), open_sources(settings.inputs), results, "fingerprint")
+    assignment = Assignment(
+        screening_of(settings), open_sources(settings.inputs), Parts(results, FINGERPRINT)
+    )
     site.add_worker()
     asked: list[Future] = []
     fetch = Future.result
@@ -111,7 +123,7 @@ def test_workers_leave_with_nothing_in_hand(
     begun = structures_begun(tmp_path / "log")
     assert begun == 600
     assert recorder.warnings == []
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
 
 
 @pytest.mark.nightly
@@ -141,7 +153,7 @@ def test_workers_killed_at_twenty_random_moments(
             done.set()
             killer.join()
     assert len(killed) == 20
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     begun = structures_begun(tmp_path / "log")
     FIGURES.info(
         "20 workers killed: %d shards set aside, %d begun twice", len(recorder.warnings), begun - 600
@@ -155,7 +167,7 @@ def test_an_answer_lost_with_its_worker_is_given_again(
 ) -> None:
     monkeypatch.setattr(dask_executor, "_LOOK_EVERY", 2.0)
     assignment = logged(manifest, tmp_path)
-    results = assignment.folder
+    results = assignment.parts.folder
     site.add_worker()
     pool = TendedPool(site)
     with DaskExecutor(pool, Ration(60.0, None)) as executor:

@@ -15,7 +15,7 @@ from goldilocks_batch.execution.dask.pool import SETTINGS
 from goldilocks_batch.execution.dask.tasks import Ration
 from goldilocks_batch.runs.run import process
 from tests.integration.culprits import logged
-from tests.integration.runs import Recorder, structures_begun
+from tests.integration.runs import Recorder, rows_of, structures_begun
 from tests.integration.site import Site, TendedPool
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -45,7 +45,7 @@ def test_a_structure_that_takes_workers_along_fails_alone(
         pool = TendedPool(site)
         with DaskExecutor(pool, Ration(60.0, None)) as executor:
             assert process(assignment, executor, SHARD, recorder) == "completed"
-    found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
+    found, expected = rows_of(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     culprit = found.pop(CULPRIT)
     expected.pop(CULPRIT)
     assert found == expected

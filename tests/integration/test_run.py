@@ -191,6 +191,36 @@ def test_an_output_folder_with_other_things_in_it_is_refused(manifest: Path, tmp
     assert caught.value.code == ErrorCode.OUTPUT_EXISTS
 
 
+def test_the_same_folder_twice_with_the_output_in_it(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(examples, tmp_path / "in")
+    monkeypatch.chdir(tmp_path / "in")
+    here = RunConfig.model_validate({"inputs": [Path()], "model": "baseline", "executor": "serial"})
+    first = run(here)
+    assert first.output.absolute().parent == tmp_path / "in"
+    again = run(here)
+    assert (again.rows, again.computed, again.state) == (first.rows, 0, "completed")
+
+
+def test_a_run_whose_record_is_damaged_goes_on_once_that_is_removed(
+    undisturbed: Path, manifest: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(undisturbed, output)
+    (output / "run.json").write_text((output / "run.json").read_text()[:-100])
+    with pytest.raises(RunError, match="remove it and run the same command again") as caught:
+        run(config(manifest, output=output))
+    assert caught.value.code == ErrorCode.RESUME_REFUSED
+    (output / "run.json").unlink()
+    summary = run(config(manifest, output=output))
+    assert (summary.computed, summary.report.rows) == (0, 600)
+    (output / "run.json").unlink()
+    with pytest.raises(RunError, match="results of a different run"):
+        run(config(manifest, output=output, confidence=0.9))
+    assert run(config(manifest, output=output)).computed == 0
+
+
 def test_two_runs_do_not_share_a_folder(manifest: Path, tmp_path: Path) -> None:
     import fcntl
 

@@ -21,7 +21,7 @@ import yaml
 
 from goldilocks_batch.config.training import Target
 from goldilocks_batch.models.trained_forest import read_model
-from goldilocks_batch.results.parts import read_results
+from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.train import bounds_of

@@ -15,7 +15,8 @@ import pytest
 from goldilocks_batch import RunConfig, read_results, run
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.execution.select import dask_executor
-from goldilocks_batch.results.record import record_of
+from goldilocks_batch.results.folder import RunFolder
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, Silent, process
@@ -23,6 +24,7 @@ from goldilocks_batch.screening.pipeline import Prepared, Screener, Screening
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Crime, commit
+from tests.integration.runs import FINGERPRINT, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +101,7 @@ def screened(
     results = folder / "run" / "results"
     results.mkdir(parents=True)
     with dask_executor(config, splits=True, say=TOLD.append) as executor:
-        assignment = Assignment(work, open_sources(config.inputs), results, "fingerprint")
+        assignment = Assignment(work, open_sources(config.inputs), Parts(results, FINGERPRINT))
         assert process(assignment, executor, config.shard_size or 32, Silent()) == "completed"
     return [line.split(";") for line in (folder / "log").read_text().splitlines()]
 
@@ -109,7 +111,7 @@ def test_each_half_has_its_own_processes(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     log = screened(manifest, tmp_path, gpus=2)
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     first, second = ({tuple(line[1:]) for line in log if line[0] == half} for half in ("prepare", "finish"))
     assert not {pid for pid, *_ in first} & {pid for pid, *_ in second}
     assert len(first) <= 2
@@ -123,7 +125,7 @@ def test_without_a_gpu_the_worker_for_one_uses_the_cpu(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     log = screened(manifest, tmp_path, gpus=1)
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     assert {line[2] for line in log} == {""}
     assert len({line[1] for line in log if line[0] == "finish"}) == 1
     assert TOLD == ["1 GPUs asked for, 0 seen here: processes without one use a core"]
@@ -135,7 +137,7 @@ def test_a_culprit_in_either_half_fails_alone(
 ) -> None:
     culprit = pq.read_table(manifest)["id"].to_pylist()[70]
     screened(manifest, tmp_path, ((half, culprit, "crash"),), gpus=1)
-    found, expected = read_results(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
+    found, expected = rows_of(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     assert found.pop(70)["error_code"] == "WORKER_CRASH"
     expected.pop(70)
     assert found == expected
@@ -160,5 +162,5 @@ def test_networks_give_the_same_on_two_kinds_of_workers(shared: Path, tmp_path: 
         tables.append(read_results(tmp_path / name))
     assert tables[0].equals(tables[1])
     assert set(tables[0]["status"].to_pylist()) == {"ok"}
-    counts = record_of(tmp_path / "kinds").values["counts"]
+    counts = RunFolder.of(tmp_path / "kinds").record.values["counts"]
     assert counts["devices"] == {"cpu": 60}

@@ -29,12 +29,12 @@ from goldilocks_batch.execution.dask import executor as executor_module
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.select import dask_executor
 from goldilocks_batch.execution.slurm import pool as slurm_pool
-from goldilocks_batch.results.parts import scan_parts
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Sabotaged
-from tests.integration.runs import Recorder
+from tests.integration.runs import FINGERPRINT, Recorder, rows_of
 from tests.slurm.single_node import Slurm, wait_for_parts
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("slurm")]
@@ -158,15 +158,15 @@ def test_a_walltime_shorter_than_the_work(
     (tmp_path / "run" / "results").mkdir(parents=True)
     work = Sabotaged(screening_of(config), (), tmp_path / "log", pause=6.0)
     sources = open_sources(config.inputs)
-    assignment = Assignment(work, sources, tmp_path / "run" / "results", "fingerprint")
+    assignment = Assignment(work, sources, Parts(tmp_path / "run" / "results", FINGERPRINT))
     recorder = Recorder()
     with dask_executor(config) as executor:
         assert process(assignment, executor, 40, recorder) == "completed"
-    parts, bad = scan_parts(tmp_path / "run" / "results", "fingerprint")
-    assert sum(len(part.shard) for part in parts) == 2000
-    assert not bad
+    found = assignment.parts.scan()
+    assert found.rows == 2000
+    assert not found.untrusted
     assert recorder.warnings == []
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     begun = sum(int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines())
     assert begun == 2000, "a worker left with work in hand"
     assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) >= 4, "a job did more than its time"
@@ -347,7 +347,7 @@ def paused_run(
     results = folder / "run" / "results"
     results.mkdir(parents=True)
     work = Sabotaged(screening_of(config), (), folder / "log", pause=pause)
-    assignment = Assignment(work, open_sources(config.inputs), results, "fingerprint")
+    assignment = Assignment(work, open_sources(config.inputs), Parts(results, FINGERPRINT))
     recorder = Recorder()
 
     def when_under_way() -> None:
@@ -385,7 +385,7 @@ def test_a_controller_that_is_away_for_a_while(
         slurm.start_controller()
 
     recorder, begun = paused_run(manifest, tmp_path, monkeypatch, 1.5, disturb)
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     assert [text for text in recorder.warnings if "Workers go on" in text]
     assert not [text for text in recorder.warnings if SPLIT in text]
     assert len(list((tmp_path / "run" / "logs").glob("worker-*.log"))) == 3, "the lost job was not replaced"
@@ -404,7 +404,7 @@ def test_jobs_refused_in_the_middle_of_a_run(
         slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
 
     recorder, begun = paused_run(manifest, tmp_path, monkeypatch, 1.5, disturb)
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     assert [text for text in recorder.warnings if "SLURM took no job" in text]
     FIGURES.info("jobs refused, a worker lost: %d structures begun twice", begun - 2000)
     assert begun - 2000 <= 80
@@ -436,7 +436,7 @@ def test_jobs_refused_while_their_number_adapts(
     assert begun == 2000
     assert [text for text in recorder.warnings if "SLURM took no job" in text]
     assert "Traceback" not in capfd.readouterr().err
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     slurm.wait_until_empty(60)
 
 
@@ -457,5 +457,5 @@ def test_the_number_of_jobs_adapts(
     )
     assert running == [2]
     assert begun == 2000
-    assert read_results(tmp_path / "run").equals(read_results(undisturbed))
+    assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     slurm.wait_until_empty(60)

@@ -28,6 +28,10 @@ __all__ = [
 MAX_BYTES = 64 * 2**20
 """The largest file or archive member that is read as one structure, bytes."""
 
+RECORD = "run.json"
+#: A run's record tells what it is in so many bytes.
+_BEGINNING = 4096
+
 ENDINGS: dict[str, Format] = {
     ".cif": Format.CIF,
     ".vasp": Format.POSCAR,
@@ -215,8 +219,20 @@ def _walk(
             name = f"{prefix}{entry.name}"
             if entry.is_dir():
                 yield from _walk(root, f"{name}/", (*above, here), census)
+            elif entry.name == RECORD and _is_record(Path(entry.path)):
+                census.ignored["(records of runs)"] += 1
             elif census.knows(name):
                 yield (name, *_size_and_time(entry))
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a ``run.json`` is what a run of this package keeps in its output folder, and no structure."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError:
+        return False
+    return all(f'"{key}":'.encode() in beginning for key in ("state", "started", "fingerprint"))
 
 
 def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
-from goldilocks_batch.results.compact import compact
+from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.lock import LOCK, locked
-from goldilocks_batch.results.record import RunRecord
+from tests.unit.results.run_folders import record
 
 
 def test_tasks_share_a_folder_and_runs_do_not(tmp_path: Path) -> None:
@@ -49,10 +49,10 @@ def test_a_lock_goes_with_its_process_and_can_be_waited_for(tmp_path: Path) -> N
 
 
 def test_what_is_being_written_is_not_compacted(tmp_path: Path) -> None:
-    record = RunRecord(tmp_path)
-    record.begin(fingerprint="f", identity={}, rows=0)
+    record(tmp_path, 0)
+    folder = RunFolder.of(tmp_path)
     with locked(tmp_path, shared=True), pytest.raises(RunError, match="are writing"):
-        compact(tmp_path)
+        folder.compact()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

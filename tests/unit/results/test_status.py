@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from goldilocks_batch.results.parts import write_part
+from goldilocks_batch.results.part import write_part
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.results.status import Status, status_of
