@@ -39,7 +39,7 @@ def _made(name: str) -> str:
 def table(headings: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [headings, ["---"] * len(headings), *rows]
-    escaped = [[re.sub(r"([|<])", r"\\\1", cell).replace("\n", " ") for cell in line] for line in lines]
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
 
 
@@ -97,7 +97,7 @@ def _rows(name: str, field: FieldInfo, seen: dict[object, str]) -> Iterator[list
         (k for k in _parts(field.annotation) if isinstance(k, type) and issubclass(k, BaseModel)), None
     )
     if nested is None:
-        yield [f"`{name}`", _takes(field), f"`{_value(default)}`", text]
+        yield [f"`{name}`", _takes(field), _default(field), text]
     elif (first := seen.setdefault(nested, name)) != name:
         yield [f"`{name}`", f"the same options as `{first}`", "" if default else "`null`", text]
     else:
@@ -137,6 +137,14 @@ def _word(kind: Any) -> str:
         return "mapping"
     words = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", Path: "path"}
     return words.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _default(field: FieldInfo) -> str:
+    """The default of an option, and what it means where it does not tell."""
+    from goldilocks_batch.config.flags import flag_of
+
+    value, flag = field.get_default(call_default_factory=True), flag_of(field)
+    return f"`{_value(value)}`" + (f": {flag.default}" if flag is not None and flag.default else "")
 
 
 def _value(value: object) -> str:

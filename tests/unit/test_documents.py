@@ -139,7 +139,8 @@ def test_the_reference_has_every_option() -> None:
     text = page("options")
     names = [*RunConfig.model_fields, *(f"slurm.cpu.{name}" for name in JobKind.model_fields)]
     assert [name for name in names if f"| `{name}` |" not in text] == []
-    assert "| `confidence` | number > 0.5, \\< 1 | `0.95` |" in text
+    assert "| `confidence` | number > 0.5, < 1 | `0.95` |" in text
+    assert "| `workers` | integer ≥ 1, or `null` | `null`: one per core |" in text
 
 
 def test_a_page_that_asks_for_what_is_not_made_is_refused() -> None:
