@@ -27,7 +27,7 @@ endif
 
 example: env
 	$(BIN)/goldilocks-batch run examples/structures --model starter --output example-run --overwrite
-	$(BIN)/python examples/show_results.py example-run
+	$(BIN)/goldilocks-batch show example-run
 
 lint: env
 	$(BIN)/ruff check .
@@ -63,7 +63,9 @@ pictures: env
 
 # The wheel and the source distribution in dist/, each installed in an environment of its own that runs the example.
 package: env
-	$(BIN)/pytest -m package tests/package
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	GOLDILOCKS_DIST=dist TORCH_CPU=$(TORCH_CPU) $(BIN)/pytest tests/package
 
 benchmark: env
 	$(BIN)/python benchmarks/forest_features.py

@@ -18,7 +18,7 @@ import os
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_variable] = "1"  # before the libraries are loaded: one core for everybody
-os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")  # the published graphs' rounding, see README.md
+os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")  # rounding as published, see benchmarks/README.md
 
 import argparse
 import statistics

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scale stub manifest.parquet -o DIR --shard-size 250 --layout slurm
 
-Each command prints its figures; ``docs/clusters.md`` quotes them.
+Each command prints its figures; ``docs/explanation/scale.md`` quotes them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The reference, generated from the code when MkDocs builds the site.
+"""What pages of the reference say of the code, taken from the code when MkDocs builds them.
 
-A hook of ``mkdocs.yml``: what the code says of commands, options, columns, flags, codes, models and public
-names becomes pages under ``reference/``, so that no list is written by hand.  ``pages()`` gives their text.
+A hook of ``mkdocs.yml``: a line ``<!-- generated: flags -->`` in a page becomes the table of flags, and so on
+for commands, options, columns, codes, models and public names, so that no list is written by hand.
 """
 
 from __future__ import annotations
@@ -11,43 +11,29 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "https://github.com/goldilocks-batch/goldilocks-batch/blob/main"
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages to the site."""
-    from mkdocs.structure.files import File
+def on_page_markdown(markdown: str, **_context: object) -> str:
+    """The page with everything generated put in; MkDocs calls this for each page.
 
-    for name, text in pages().items():
-        files.append(File.generated(config, name, content=text))
-    return files
+    Raises:
+        KeyError: a page asks for something that is not in ``GENERATED``.
+    """
+    return re.sub(r"<!-- generated: (.+?) -->", lambda found: _made(found[1]).strip("\n"), markdown)
 
 
-def pages() -> dict[str, str]:
-    """Every generated page: its path below ``docs/``, and its Markdown."""
-    return {
-        "reference/commands.md": commands(),
-        "reference/options.md": options(),
-        "reference/columns.md": columns(),
-        "reference/errors.md": errors(),
-        "reference/models.md": models(),
-        "reference/api.md": api(),
-        "reference/benchmarks.md": document("benchmarks/README.md"),
-        "reference/contributing.md": document("CONTRIBUTING.md"),
-        "reference/changelog.md": document("CHANGELOG.md"),
-    }
+def _made(name: str) -> str:
+    kind, _, path = name.partition(" ")
+    return document(path) if kind == "document" else GENERATED[name]()
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
@@ -64,13 +50,8 @@ def commands() -> str:
     from goldilocks_batch.cli.app import app
 
     call = [sys.executable, "-m", "typer", "goldilocks_batch.cli.app", "utils", "docs"]
-    done = subprocess.run(  # noqa: S603 - this interpreter, on this package
-        [*call, "--name", "goldilocks-batch", "--title", "Commands"],
-        capture_output=True,
-        check=True,
-        cwd=ROOT,
-        encoding="utf-8",
-    )
+    call += ["--name", "goldilocks-batch", "--title", "Commands"]
+    done = subprocess.run(call, capture_output=True, check=True, cwd=ROOT, encoding="utf-8")  # noqa: S603
     text = done.stdout
     for path in _hidden(get_command(app), "goldilocks-batch"):
         text = re.sub(rf"^##+ `{re.escape(path)}`\n.*?(?=^##+ |\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -79,6 +60,7 @@ def commands() -> str:
 
 
 def _hidden(command: Any, path: str) -> Iterator[str]:
+    """The full names of hidden commands."""
     for name, child in getattr(command, "commands", {}).items():
         if child.hidden:
             yield f"{path} {name}"
@@ -86,43 +68,42 @@ def _hidden(command: Any, path: str) -> Iterator[str]:
             yield from _hidden(child, f"{path} {name}")
 
 
-def options() -> str:
-    """Every option that a configuration file takes, by the command that reads it."""
+def run_options(*, scientific: bool) -> str:
+    """Options of a run that decide its numbers, or the others."""
     from goldilocks_batch.config.run import SCIENTIFIC, RunConfig
+
+    return options(RunConfig, [name for name in RunConfig.model_fields if (name in SCIENTIFIC) == scientific])
+
+
+def training_options(*, networks: bool) -> str:
+    """Options of ``train alignn``, or of ``train rf``."""
     from goldilocks_batch.config.training import TrainAlignnConfig, TrainConfig
 
-    text = (
-        "# Options of configuration files\n\nA YAML file of options goes to a command by `--config`; most have a flag of the "
-        "same name, with hyphens, and flags override the file. Unknown options are refused. Paths are relative to the "
-        "working directory.\n\n"
-    )
-    text += "## `run`, `array`, `featurize`\n\nScientific options decide the numbers: a run resumes only if none has changed.\n\n"
-    text += "### Scientific options\n\n" + _fields(RunConfig, lambda name: name in SCIENTIFIC)
-    text += "\n### Execution options\n\n" + _fields(RunConfig, lambda name: name not in SCIENTIFIC)
-    text += "\n" + _examples()
-    text += "\n## `train rf`\n\n" + _fields(TrainConfig)
-    text += "\n## `train alignn`\n\n" + _fields(TrainAlignnConfig)
-    return text
+    kind: type[BaseModel] = TrainAlignnConfig if networks else TrainConfig
+    return options(kind, list(kind.model_fields))
 
 
-def _fields(kind: type[BaseModel], wanted: Any = lambda name: True) -> str:
-    rows = [row for name, field in kind.model_fields.items() if wanted(name) for row in _rows(name, field)]
+def options(kind: type[BaseModel], names: list[str]) -> str:
+    """A table of options: what each takes, its default, what it is."""
+    seen: dict[object, str] = {}
+    rows = [row for name in names for row in _rows(name, kind.model_fields[name], seen)]
     return table(["option", "takes", "default", "what it is"], rows)
 
 
-def _rows(name: str, field: FieldInfo) -> Iterator[list[str]]:
-    nested = next((kind for kind in _parts(field.annotation) if _is_model(kind)), None)
-    default = field.get_default(call_default_factory=True)
+def _rows(name: str, field: FieldInfo, seen: dict[object, str]) -> Iterator[list[str]]:
+    """The row of an option; those of its own options follow where it has any, once for each kind."""
+    default, text = field.get_default(call_default_factory=True), field.description or ""
+    nested = next(
+        (k for k in _parts(field.annotation) if isinstance(k, type) and issubclass(k, BaseModel)), None
+    )
     if nested is None:
-        yield [f"`{name}`", _takes(field), f"`{_value(default)}`", field.description or ""]
-        return
-    yield [f"`{name}`", "options", "" if default is not None else "`null`", field.description or ""]
-    for inner, inside in nested.model_fields.items():
-        yield from _rows(f"{name}.{inner}", inside)
-
-
-def _is_model(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+        yield [f"`{name}`", _takes(field), _default(field), text]
+    elif (first := seen.setdefault(nested, name)) != name:
+        yield [f"`{name}`", f"the same options as `{first}`", "" if default else "`null`", text]
+    else:
+        yield [f"`{name}`", "options", "" if default else "`null`", text]
+        for inner, inside in nested.model_fields.items():
+            yield from _rows(f"{name}.{inner}", inside, seen)
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
@@ -135,26 +116,35 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 
 
 def _takes(field: FieldInfo) -> str:
-    words = [_word(part) for part in _parts(field.annotation)]
+    """What an option takes, in a user's words."""
+    parts = [part for part in _parts(field.annotation) if part is not type(None)]
     limits = [
         f"{sign} {value:g}"
         for item in field.metadata
         for key, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
         if isinstance(value := getattr(item, key, None), int | float)
     ]
-    return " ".join([" or ".join(dict.fromkeys(words)), ", ".join(limits)]).strip()
+    text = " ".join([" or ".join(dict.fromkeys(map(_word, parts))), ", ".join(limits)]).strip()
+    return f"{text}, or `null`" if type(None) in _parts(field.annotation) else text
 
 
 def _word(kind: Any) -> str:
-    """A type in a user's words."""
     if get_origin(kind) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) in (tuple, list):
         return f"list of {_word(_parts(get_args(kind)[0])[0])}"
     if get_origin(kind) is dict:
         return "mapping"
-    known = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", Path: "path"}
-    return {**known, type(None): "`null`"}.get(kind, getattr(kind, "__name__", str(kind)))
+    words = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", Path: "path"}
+    return words.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _default(field: FieldInfo) -> str:
+    """The default of an option, and what it means where it does not tell."""
+    from goldilocks_batch.config.flags import flag_of
+
+    value, flag = field.get_default(call_default_factory=True), flag_of(field)
+    return f"`{_value(value)}`" + (f": {flag.default}" if flag is not None and flag.default else "")
 
 
 def _value(value: object) -> str:
@@ -165,116 +155,133 @@ def _value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
-    return "{}" if value == {} else str(value)
+    return str(value)
 
 
-def _examples() -> str:
-    from importlib.resources import files
+def examples() -> str:
+    """The example configurations, folded."""
+    from goldilocks_batch.config.bundled import examples as bundled
 
-    text = "### Examples\n\n"
-    for entry in sorted(
-        files("goldilocks_batch.config").joinpath("examples").iterdir(), key=lambda e: e.name
-    ):
-        if entry.name.endswith(".yaml"):
-            body = entry.read_text(encoding="utf-8").strip()
-            text += f'??? example "{entry.name}"\n\n'
-            text += (
-                "\n".join(f"    {line}".rstrip() for line in ("```yaml", *body.splitlines(), "```")) + "\n\n"
-            )
-    return text
+    return "\n".join(
+        f'??? example "{name}"\n\n' + "".join(f"    {line}\n" for line in ("```", *text.splitlines(), "```"))
+        for name, text in bundled().items()
+    )
+
+
+def schema() -> str:
+    """The name of the result table's schema."""
+    from goldilocks_batch.results.schema import RESULT_SCHEMA_ID
+
+    return f"`{RESULT_SCHEMA_ID}`"
 
 
 def columns() -> str:
-    """The result table's columns, and the flags that a row can carry."""
-    from goldilocks_batch.results.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
+    """The result table's columns."""
+    from goldilocks_batch.results.schema import COLUMNS
 
     rows = [[f"`{c.name}`", f"`{c.type}`", c.unit, c.text] for c in COLUMNS]
-    flags = [[f"`{name}`", text] for name, text in FLAGS.items()]
-    return (
-        f"# Columns and flags\n\nOne row for every structure, schema `{RESULT_SCHEMA_ID}`. The Parquet files hold the unit "
-        "and the meaning of every column in its metadata.\n\n"
-        f"{table(['column', 'type', 'unit', 'meaning'], rows)}\n## Flags\n\nRemarks on a row, in its column `flags`.\n\n"
-        f"{table(['flag', 'meaning'], flags)}"
-    )
+    return table(["column", "type", "unit", "meaning"], rows)
 
 
-def errors() -> str:
-    """Every error code with its meaning, and the exit codes."""
+def flags() -> str:
+    """The flags that a row can carry."""
+    from goldilocks_batch.results.schema import FLAGS
+
+    return table(["flag", "meaning"], [[f"`{name}`", text] for name, text in FLAGS.items()])
+
+
+def errors(ends: str) -> str:
+    """Error codes of a row, or of a command."""
     from goldilocks_batch.core.errors import ErrorCode
 
-    def rows(ends: str) -> list[list[str]]:
-        return [[f"`{code.value}`", code.meaning] for code in ErrorCode if code.ends == ends]
-
-    return (
-        "# Error codes\n\nCodes are stable: none is ever renamed or used for something else. The message beside a code says "
-        "what was found, what was expected and what to do.\n\n"
-        "## Of one structure\n\nIn the column `error_code` of its row. The run goes on and ends with exit code 1.\n\n"
-        f"{table(['code', 'meaning'], rows('row'))}\n"
-        "## Of a command\n\nNothing runs, or what runs ends in order, with exit code 2.\n\n"
-        f"{table(['code', 'meaning'], rows('command'))}"
-    )
+    rows = [[f"`{code.value}`", code.meaning] for code in ErrorCode if code.ends == ends]
+    return table(["code", "meaning"], rows)
 
 
 def models() -> str:
-    """The registry: models, what they mean, and their files."""
+    """The models of the registry."""
     from goldilocks_batch.artifacts.registry import load_registry
 
-    registry = load_registry()
-    text = "# Models and their files\n\nWhat the package's registry holds; `goldilocks-batch models show NAME` prints it.\n\n"
-    for name, model in registry.models.items():
-        text += f"## {name}\n\n{model.title}.\n\n"
+    text = ""
+    for name, model in load_registry().models.items():
         known = {
-            "features": f"`{model.feature_schema}`" if model.feature_schema else "",
-            "domain": model.domain,
-            "corrections come from": model.correction_origin if model.correction_origin != "none" else "",
-            "licence": model.licence,
-            "citation": model.citation,
+            "Features": f"`{model.feature_schema}`" if model.feature_schema else "",
+            "Domain": model.domain,
+            "Corrections": model.correction_origin if model.correction_origin != "none" else "",
+            "Licence": model.licence,
+            "Citation": model.citation,
         }
-        text += "".join(f"- {key}: {value}\n" for key, value in known.items() if value) + "\n"
-        levels = [
+        rows = [
             [
                 level,
                 _number(entry.kdist),
                 _number(entry.correction),
-                ", ".join(f"`{f}`" for f in entry.files.values()),
+                " ".join(f"`{f}`" for f in entry.files.values()),
             ]
             for level, entry in model.levels.items()
         ]
-        text += table(["confidence", "constant kdist, 1/Å", "correction, 1/Å", "files"], levels) + "\n"
+        text += f"## {name}\n\n{model.title}.\n\n"
+        text += "".join(f"- {key}: {value}\n" for key, value in known.items() if value)
         text += "".join(f"- {remark}\n" for remark in model.remarks) + "\n"
-    rows = [
-        [
-            f"`{name}`",
-            f"`{entry.repository}`, `{entry.path}`",
-            f"`{entry.revision}`" if entry.revision else "",
-            digest,
-        ]
-        for name, entry in (*registry.files.items(), *registry.folders.items())
-        for digest in [f"`{entry.sha256[:16]}…`" if isinstance(entry.sha256, str) else ""]
-    ]
-    return text + "## Files\n\n" + table(["name", "where", "revision", "sha256"], rows)
+        text += table(["confidence", "constant kdist, 1/Å", "correction, 1/Å", "files"], rows) + "\n"
+    return text
 
 
 def _number(value: float | None) -> str:
     return f"{value:g}" if value else ""
 
 
-def api() -> str:
-    """The public names of the package, each with its docstring."""
+def model_files() -> str:
+    """The files that the registry names, and what pins them."""
+    from goldilocks_batch.artifacts.registry import FileEntry, load_registry
+
+    registry = load_registry()
+    rows = []
+    for name, entry in (*registry.files.items(), *registry.folders.items()):
+        digest = f"`{entry.sha256[:16]}…`" if isinstance(entry, FileEntry) and entry.sha256 else ""
+        pinned = f"`{entry.revision[:12]}…`" if entry.revision else ""
+        rows.append([f"`{name}`", f"`{entry.repository}`, `{entry.path}`", pinned, digest])
+    return table(["name", "where", "revision", "sha256"], rows)
+
+
+def cards() -> str:
+    """The cards of the models that come with the package."""
+    paths = sorted((ROOT / "goldilocks_batch" / "artifacts" / "shipped").glob("*/card.md"))
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    return "\n".join(re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in texts)
+
+
+def public_names() -> str:
+    """An entry for every public class and function of the package, which mkdocstrings fills."""
     import goldilocks_batch
 
-    text = "# Python\n\nThe public names of `goldilocks_batch`; all else may change. [How to](../how-to/python.md).\n\n"
-    for name in sorted(goldilocks_batch.__all__, key=str.lower):
-        value = getattr(goldilocks_batch, name)
-        if inspect.isclass(value) or inspect.isfunction(value):
-            text += f"::: {value.__module__}.{value.__qualname__}\n\n"
-    return text + "::: goldilocks_batch.core.errors.ErrorCode\n    options:\n      members: [meaning, ends]\n"
+    values = [getattr(goldilocks_batch, name) for name in sorted(goldilocks_batch.__all__, key=str.lower)]
+    described = [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
+    return "\n".join(f"::: {value.__module__}.{value.__qualname__}\n" for value in described)
 
 
 def document(path: str) -> str:
-    """A document of the repository as a page; its links to other files lead to the source."""
-    folder = Path(path).parent
-    text = (ROOT / path).read_text(encoding="utf-8")
+    """A document of the repository; its links to other files lead to the source."""
+    folder, text = Path(path).parent, (ROOT / path).read_text(encoding="utf-8")
     return re.sub(
         r"\]\((?!https?:|#)([^)]+)\)", lambda link: f"]({SOURCE}/{(folder / link[1]).as_posix()})", text
     )
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "cards": cards,
+    "columns": columns,
+    "command errors": lambda: errors("command"),
+    "commands": commands,
+    "examples": examples,
+    "execution options": lambda: run_options(scientific=False),
+    "flags": flags,
+    "model files": model_files,
+    "models": models,
+    "public names": public_names,
+    "row errors": lambda: errors("row"),
+    "schema": schema,
+    "scientific options": lambda: run_options(scientific=True),
+    "train alignn": lambda: training_options(networks=True),
+    "train rf": lambda: training_options(networks=False),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from goldilocks_batch.artifacts.conversions import Converter, read_conversion, r
 from goldilocks_batch.artifacts.hub import is_offline
 from goldilocks_batch.artifacts.pull import places_for
 from goldilocks_batch.artifacts.registry import Entry, load_registry
-from goldilocks_batch.artifacts.resolve import resolve_files
+from goldilocks_batch.artifacts.resolve import resolve_files, unpinned
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel
 from goldilocks_batch.artifacts.trained import resolve_trained, trained_folder
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
 __all__ = ["find_model", "find_network"]
+
+_log = logging.getLogger(__name__)
 
 
 def find_model(
@@ -49,7 +52,11 @@ def find_model(
     if folder is not None:
         _refuse_conversion(folder)
         return resolve_trained(folder, choice.confidence, registry, places)
-    return resolve_published(registry, choice.model, choice.confidence, places, convert=convert)
+    model = resolve_published(registry, choice.model, choice.confidence, places, convert=convert)
+    if lacking is None:
+        for remark in unpinned(model.files):
+            _log.warning(remark)
+    return model
 
 
 def find_network(choice: ModelChoice) -> tuple[ResolvedFile, ...]:

@@ -41,6 +41,5 @@ def example(
         return
     for known, text in bundled.examples().items():
         remarks = [line.lstrip("# ") for line in text.splitlines() if line.startswith("# ")]
-        typer.echo(
-            f"{known:<14} {next(line for line in remarks if not line.startswith('goldilocks-batch '))}"
-        )
+        what = next(line for line in remarks if not line.startswith("goldilocks-batch "))
+        typer.echo(f"{known:<14} {what}")

@@ -14,7 +14,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.results.schema import COLUMNS, FLAGS
 
@@ -194,11 +193,6 @@ def test_schema_names_every_column_and_flag() -> None:
     shown = command("schema").stdout
     assert all(column.name in shown for column in COLUMNS)
     assert all(flag in shown for flag in FLAGS)
-
-
-def test_every_error_code_is_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [code for code in ErrorCode if f"`{code}`" not in text] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

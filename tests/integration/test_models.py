@@ -325,7 +325,7 @@ def test_models_that_have_all_they_need(hub: Hub, tmp_path: Path) -> None:
     (own / "forest.safetensors").write_bytes(b"other")
     altered = command(hub, tmp_path, "models", "verify", own)
     assert altered.returncode == 1
-    assert "forest.safetensors is not the file" in altered.stderr
+    assert "forest.safetensors has 5 bytes" in altered.stderr
     for arguments in (["list"], ["verify"], ["show", "rf"]):
         refused = command(hub, tmp_path, "models", *arguments, "--artifacts", tmp_path / "nowhere")
         assert refused.returncode == 2
