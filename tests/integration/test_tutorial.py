@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from goldilocks_batch.results.parts import read_results
+from goldilocks_batch.results.folder import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
