@@ -27,7 +27,7 @@ endif
 
 example: env
 	$(BIN)/goldilocks-batch run examples/structures --model starter --output example-run --overwrite
-	$(BIN)/python examples/show_results.py example-run
+	$(BIN)/goldilocks-batch show example-run
 
 lint: env
 	$(BIN)/ruff check .

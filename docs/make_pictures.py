@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,10 +25,10 @@ SHOWN = (
 
 def main() -> None:
     """Screen the example, and draw some rows of its table."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    from show_results import table
-
     from goldilocks_batch import read_results
+    from goldilocks_batch.cli.show import cells, numbers
+    from goldilocks_batch.cli.tables import drawn
+    from goldilocks_batch.results.selection import USUAL
 
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "screening"
@@ -35,9 +36,10 @@ def main() -> None:
         command = [sys.executable, "-m", "goldilocks_batch.cli.app", "run", str(structures), "--model", MODEL]
         subprocess.run([*command, "-o", str(output), "--quiet"], check=True)  # noqa: S603 - this package
         results = read_results(output)
-    rows = [row for row in results.to_pylist() if row["id"] in SHOWN]
+    shown = pa.array([name in SHOWN for name in results["id"].to_pylist()])
+    table = results.filter(shown).select([name for name in USUAL if name != "error_code"])
     console = Console(record=True, width=110, file=io.StringIO())
-    console.print(table(rows))
+    console.print(drawn(table.column_names, cells(table), right=numbers(table)))
     PICTURE.write_text(console.export_svg(title="goldilocks-batch run examples/structures"), encoding="utf-8")
 
 
