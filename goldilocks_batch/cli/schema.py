@@ -38,7 +38,7 @@ def schema(
     out = console()
     print_table(out, ("column", "type", "unit", "meaning"), columns, title=RESULT_SCHEMA_ID)
     out.print()
-    print_table(out, ("flag", "meaning"), FLAGS.items(), title="flags")
+    print_table(out, ("", ""), FLAGS.items(), title="flags")
 
 
 def _short(kind: Any) -> str:

@@ -9,7 +9,7 @@ import typer
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import guarded
 
-__all__ = ["show"]
+__all__ = ["cells", "numbers", "show"]
 
 #: Rows that are printed unless more are asked for.
 _ROWS = 100
@@ -59,20 +59,24 @@ def show(
     )  # fmt: skip
     if names is None and not table["error_code"].null_count < table.num_rows:
         table = table.drop_columns("error_code")
-    out = console()
-    numbers = [field.name for field in table.schema if _is_number(field.type)]
-    found = [[_text(value) for value in row.values()] for row in table.to_pylist()]
-    print_table(out, table.column_names, found, right=numbers)
+    print_table(console(), table.column_names, cells(table), right=numbers(table))
     if left_out:
         typer.echo(f"{left_out:,} more rows: --rows 0 prints all", err=True)
     if results.num_rows < expected:
         typer.echo(f"{results.num_rows:,} of {expected:,} rows are there: the run is not complete", err=True)
 
 
-def _is_number(kind: Any) -> bool:
+def cells(table: Any) -> list[list[str]]:
+    """The texts of a table's rows."""
+    return [[_text(value) for value in row.values()] for row in table.to_pylist()]
+
+
+def numbers(table: Any) -> list[str]:
+    """The columns of a table that hold numbers."""
     import pyarrow as pa
 
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    kinds = (pa.types.is_integer, pa.types.is_floating)
+    return [field.name for field in table.schema if any(is_kind(field.type) for is_kind in kinds)]
 
 
 def _text(value: object) -> str:

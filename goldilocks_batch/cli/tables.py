@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["console", "duration", "print_table", "rounded"]
+__all__ = ["console", "drawn", "duration", "print_table", "rounded"]
 
 #: Columns of a pipe, which has none: no row of a table is ever broken there.
 _ENDLESS = 100_000
@@ -52,23 +53,46 @@ def print_table(
         title: printed above.
         right: headings of the columns that hold numbers.
     """
-    table = Table(box=None, show_header=any(headings), pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    found = [[Text(text) for text in row] for row in rows]
-    for row in found:
-        table.add_row(*row)
+    found = [list(row) for row in rows]
     if title:
         out.print(title, style="italic" if out.is_terminal else None)
+    if not out.is_terminal:
+        _print_plain(out, headings, found, right)
+        return
+    table = drawn(headings, found, right=right)
     if Measurement.get(out, out.options.update(max_width=_ENDLESS), table).minimum <= out.width:
         out.print(table)
         return
     wide = max(map(len, headings))
     for row in found:
         for heading, text in zip(headings, row, strict=True):
-            if text.plain:
-                out.print(f"{heading:<{wide}}  {text.plain}")
+            if text:
+                out.print(f"{heading:<{wide}}  {text}" if wide else text)
         out.print()
+
+
+def drawn(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
+    """The table that :func:`print_table` prints on a terminal."""
+    table = Table(box=None, show_header=any(headings), pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_plain(
+    out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
+) -> None:
+    """A line for each row, however long, and no space at its end."""
+    lines = [list(headings), *rows] if any(headings) else list(rows)
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = []
+        for heading, width, text in zip(headings, widths, line, strict=True):
+            pad = " " * (width - cell_len(text))
+            cells.append(pad + text if heading in right else text + pad)
+        out.print("  ".join(cells).rstrip())
 
 
 def duration(seconds: float) -> str:

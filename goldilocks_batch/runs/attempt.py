@@ -86,10 +86,16 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
 
     Raises:
         ConfigError, ModelError: as :func:`~goldilocks_batch.artifacts.find.find_model`; or the model has no
-            such bound as ``grid`` asks for.
+            such bound as ``grid`` asks for, or an option has no effect on it.
     """
+    model = find(config.choice)
+    if config.gpus and not model.kind.has_networks:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"gpus {config.gpus} is for networks, and model '{model.name}' has none; leave it out",
+        )
     return Screening.of(
-        find(config.choice),
+        model,
         grid=config.grid,
         equal_axes=config.equal_axes,
         max_sites=config.max_sites,

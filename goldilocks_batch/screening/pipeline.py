@@ -73,8 +73,9 @@ class Screening:
             precision: of their matrix products on a GPU.
 
         Raises:
-            ConfigError: the model has no such bound as ``grid`` asks for.
+            ConfigError: the model has no such bound as ``grid`` asks for, or an option has no effect on it.
         """
+        _refuse_unused(model, single_site, device, precision)
         if not model.kind.has_interval and grid != "lower":
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
@@ -221,6 +222,24 @@ class Screener:
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]
         return Answers(alive[good], bounds.values[good], spread)
+
+
+def _refuse_unused(
+    model: ResolvedModel, single_site: SingleSite, device: Device, precision: Precision
+) -> None:
+    """Refuse what was asked for and would change nothing."""
+    networks, name = model.kind.has_networks, f"model '{model.name}'"
+    without, unused = f"is for networks, and {name} has none", ""
+    if precision != "float32" and not (networks and device != "cpu"):
+        unused = f"precision {precision} {'is for GPUs, and device is cpu' if networks else without}"
+    elif device == "cuda" and not networks:
+        unused = f"device cuda {without}"
+    elif single_site != "skip" and not networks:
+        unused = f"single_site {single_site} {without}"
+    elif single_site != "skip" and model.kind.describes_itself:
+        unused = f"single_site {single_site} has no effect: {name} does what it was trained with"
+    if unused:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{unused}; leave it out")
 
 
 def _predicted(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> RawBounds:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
+
+import pyarrow as pa
 
 from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
@@ -13,19 +15,20 @@ from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.text import nearest
 from goldilocks_batch.models.convert import convert_forest
 from goldilocks_batch.screening.pipeline import Screening
-from goldilocks_batch.structures.sources.memory import reference_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from goldilocks_batch.structures.sources.memory import references_of
 
 __all__ = ["predict"]
 
 Word = TypeVar("Word", bound=str)
 
+#: Structures between two calls of ``progress``.
+_STEP = 50
+
 
 def predict(
-    structures: Iterable[Any],
+    structures: Any,
     *,
+    ids: str | Sequence[str] | None = None,
     model: str = "rf",
     confidence: float = 0.95,
     grid: Grid = "lower",
@@ -37,6 +40,7 @@ def predict(
     registry: str | Path | None = None,
     device: Device = "auto",
     precision: Precision = "float32",
+    progress: Callable[[int, int], None] | None = None,
 ) -> pa.Table:
     """Bounds on kdist and k-point meshes for structures in memory, in this process.
 
@@ -44,10 +48,11 @@ def predict(
     For more than some thousands of structures write them to a manifest and ``run`` it.
 
     Args:
-        structures: pymatgen ``Structure``, ASE ``Atoms`` or
-            :class:`~goldilocks_batch.structures.crystal.Crystal` objects, mixed as you like.
+        structures: one, or many, mixed as you like, of pymatgen's ``Structure``, ASE's ``Atoms`` and
+            :class:`~goldilocks_batch.structures.crystal.Crystal`.
+        ids: what to call them; their places, from 0, by default.
         model: a name in the registry, or the folder of a trained model.
-        confidence: one-sided, a level that the model has.
+        confidence: one-sided; 0.95, 0.90 or 0.85 of published models, any between 0.5 and 1 of others.
         grid: which kdist the recommended mesh is made from.
         equal_axes: equal counts along axes of equal length.
         single_site: what graph networks do with a cell of one atom.
@@ -57,13 +62,15 @@ def predict(
         registry: a registry file in place of the package's.
         device: where networks run.
         precision: of networks' matrix products on a GPU.
+        progress: called with the number of structures that are done, and that of all.
 
     Returns:
-        A table in the result schema, one row for every structure in order; ids are the positions.  A
-        structure without a prediction has a row that says why.
+        A table in the result schema, one row for every structure in order.  A structure without a prediction
+        has a row that says why.
 
     Raises:
-        ConfigError: an unknown value, or an object that is no structure.
+        ConfigError: an option has an unknown value or no effect on this model, or an object is no structure.
+        InputError: DUPLICATE_ID, an id occurs twice.
         ModelError: the model is unknown, or its files are missing, altered or not acceptable.
     """
     choice = ModelChoice(model, confidence, _path(artifacts), _path(registry), offline)
@@ -76,9 +83,16 @@ def predict(
         device=_one_of("device", device, Device),
         precision=_one_of("precision", precision, Precision),
     )
-    references = [reference_of(index, structure) for index, structure in enumerate(structures)]
-    table, _ = work.build()(references, 0)
-    return table
+    references = references_of(structures, ids)
+    screener = work.build()
+    if progress is None:
+        return screener(references, 0)[0]
+    progress(0, len(references))
+    tables = [screener([], 0)[0]]  # there may be none
+    for start in range(0, len(references), _STEP):
+        tables.append(screener(references[start : start + _STEP], start)[0])
+        progress(min(start + _STEP, len(references)), len(references))
+    return pa.concat_tables(tables)
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -86,7 +86,7 @@ def test_local_cluster_gives_the_same_table(undisturbed: Path, manifest: Path, t
     assert summary.state == "completed"
     assert read_results(tmp_path / "run").equals(read_results(undisturbed))
     assert sum(report.rows for report in recorder.reports) == 600
-    assert recorder.dashboard is None or recorder.dashboard.startswith("http://127.0.0.1")
+    assert recorder.dashboard is None  # it answers every user of the machine
 
 
 def test_shard_size_does_not_change_the_table(undisturbed: Path, manifest: Path, tmp_path: Path) -> None:

@@ -11,14 +11,11 @@ import dask
 from distributed import Scheduler, SpecCluster, Worker
 
 from goldilocks_batch.core.machine import cores
-from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
+from goldilocks_batch.execution.dask.pool import LOOPBACK, SETTINGS, dashboard_options, local_dashboard
 from goldilocks_batch.execution.dask.private import name_after_loopback
 from goldilocks_batch.execution.supervisor import dismiss
 
 __all__ = ["LocalPool"]
-
-#: Dask opens a port for HTTP whether a dashboard is wanted or not: on loopback, then.
-_LOOPBACK = "127.0.0.1:0"
 
 
 class LocalPool:
@@ -29,7 +26,7 @@ class LocalPool:
     Args:
         seats: number of child processes without a GPU; None for one per core that this process may use,
             less one a GPU process.
-        dashboard: address to bind the dashboard to; None for no dashboard.
+        dashboard: address to bind the dashboard to, if bokeh is installed; None for no dashboard.
         gpus: number of child processes that see a GPU each; the others see none.
     """
 
@@ -44,11 +41,7 @@ class LocalPool:
         workers = {"cpu": self._worker(seats, "CPU")}
         if gpus:
             workers["gpu"] = self._worker(gpus, "GPU")
-        options = {
-            "protocol": "inproc://",
-            "dashboard": dashboard is not None,
-            "dashboard_address": dashboard or _LOOPBACK,
-        }
+        options = {"protocol": "inproc://", **dashboard_options(dashboard)}
         name_after_loopback()
         with dask.config.set(SETTINGS):
             self.target = SpecCluster(
@@ -56,7 +49,7 @@ class LocalPool:
                 scheduler={"cls": Scheduler, "options": options},
                 silence_logs=logging.CRITICAL,
             )
-        self.dashboard = local_dashboard(self.target, dashboard)
+        self.dashboard = local_dashboard(self.target, options)
 
     def _worker(self, seats: int, resource: str) -> dict[str, Any]:
         options = {
@@ -65,7 +58,7 @@ class LocalPool:
             "protocol": "inproc://",
             "memory_limit": 0,
             "dashboard": False,
-            "dashboard_address": _LOOPBACK,
+            "dashboard_address": LOOPBACK,
             "local_directory": self._scratch,
             "silence_logs": logging.CRITICAL,
         }

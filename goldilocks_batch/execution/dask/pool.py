@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from goldilocks_batch.execution.dask.private import http_address
 
-__all__ = ["SETTINGS", "Pool", "local_dashboard"]
+__all__ = ["LOOPBACK", "SETTINGS", "Pool", "dashboard_options", "local_dashboard"]
+
+_log = logging.getLogger(__name__)
+
+#: Dask opens a port for HTTP whether a dashboard is wanted or not: on loopback, then.
+LOOPBACK = "127.0.0.1:0"
 
 SETTINGS = {
     # workers only supervise: one that is lost has lost its job or its node, which is hardly a structure's
@@ -53,9 +61,27 @@ class Pool(Protocol):
         """Let the workers go."""
 
 
-def local_dashboard(cluster: Any, wanted: str | None) -> str | None:
-    """Where the dashboard of a cluster whose scheduler runs in this process can be seen."""
-    if wanted is None:
+def dashboard_options(wanted: str | None) -> dict[str, object]:
+    """A scheduler's options about its dashboard.
+
+    Args:
+        wanted: the address to bind it to; None for no dashboard.  Without bokeh there is none either, which
+            is logged as a warning.
+    """
+    there = wanted is not None and find_spec("bokeh") is not None
+    if wanted is not None and not there:
+        _log.warning("no dashboard: it needs bokeh; pip install 'goldilocks-batch[dashboard]'")
+    return {"dashboard": there, "dashboard_address": wanted if there else LOOPBACK}
+
+
+def local_dashboard(cluster: Any, options: Mapping[str, object]) -> str | None:
+    """Where the dashboard of a cluster whose scheduler runs in this process can be seen; None without one.
+
+    Args:
+        cluster: started.
+        options: from :func:`dashboard_options`.
+    """
+    if not options["dashboard"]:
         return None
     address, port = http_address(cluster)
     return f"http://{address}:{port}/status"

@@ -18,7 +18,7 @@ from goldilocks_batch.config.slurm import JobKind, seconds_of
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
-from goldilocks_batch.execution.dask.pool import SETTINGS, local_dashboard
+from goldilocks_batch.execution.dask.pool import SETTINGS, dashboard_options, local_dashboard
 from goldilocks_batch.execution.dask.private import job_keywords, reach_specification
 from goldilocks_batch.execution.slurm.pilots import PilotJob, job_options, private_folder
 from goldilocks_batch.execution.slurm.scripts import lifetime, run_name
@@ -61,8 +61,9 @@ class SlurmPool:
         self._logs.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._private = private_folder(config)
         self.security = issue_certificate(self._private)
-        self.target = self._cluster(config, next(iter(kinds.values())))
-        self.dashboard = local_dashboard(self.target, config.dashboard)
+        options = dashboard_options(config.dashboard)
+        self.target = self._cluster(config, next(iter(kinds.values())), options)
+        self.dashboard = local_dashboard(self.target, options)
         leave = {name: Leave(*lifetime(seconds_of(kind.walltime))[:2]) for name, kind in kinds.items()}
         self.plugins = (Leaving({**leave, "": next(iter(leave.values()))}),)
         self.two_kinds = len({kind.gpus > 0 for kind in kinds.values()}) == 2
@@ -88,17 +89,14 @@ class SlurmPool:
             self.close()
             raise
 
-    def _cluster(self, config: RunConfig, kind: JobKind) -> SLURMCluster:
+    def _cluster(self, config: RunConfig, kind: JobKind, dashboard: dict[str, object]) -> SLURMCluster:
         # for good: the time is looked up whenever a worker is lost
         dask.config.set(SETTINGS | {"distributed.deploy.lost-worker-timeout": "2s"})
         return SLURMCluster(
             job_cls=PilotJob,
             security=self.security,
             interface=config.slurm.interface,
-            scheduler_options={
-                "dashboard": config.dashboard is not None,
-                "dashboard_address": config.dashboard or "127.0.0.1:0",
-            },
+            scheduler_options=dashboard,
             silence_logs=logging.CRITICAL,
             name=self._name,
             **job_options(config, kind),

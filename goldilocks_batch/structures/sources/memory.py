@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, StructureError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, StructureError
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.parsers import from_pymatgen
 from goldilocks_batch.structures.sources.reference import ArraysPayload, FailedPayload, Payload, Reference
@@ -18,7 +19,7 @@ from goldilocks_batch.structures.sources.reference import ArraysPayload, FailedP
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-__all__ = ["MemorySource", "reference_of"]
+__all__ = ["MemorySource", "reference_of", "references_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,41 @@ class MemorySource:
     def describe(self) -> dict[str, object]:
         """For a record."""
         return {"path": "memory", "kind": "memory", "rows": self.rows, "digest": self.digest}
+
+
+def references_of(structures: Any, ids: str | Sequence[str] | None = None) -> list[Reference]:
+    """References to structures in memory.
+
+    Args:
+        structures: one, or many, mixed, of pymatgen's ``Structure``, ASE's ``Atoms`` and `Crystal`.
+        ids: what to call them; their places, from 0, by default.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, one is none of these, or there are not as many ids.
+        InputError: DUPLICATE_ID, an id occurs twice.
+    """
+    found = [structures] if _is_one(structures) else list(structures)
+    references = [reference_of(index, structure) for index, structure in enumerate(found)]
+    if ids is None:
+        return references
+    names = [ids] if isinstance(ids, str) else [str(name) for name in ids]
+    if len(names) != len(found):
+        message = f"{len(names)} ids for {len(found)} structures; each structure takes one"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(ErrorCode.DUPLICATE_ID, f"the id '{twice}' occurs more than once; ids must differ")
+    return [replace(reference, id=name) for reference, name in zip(references, names, strict=True)]
+
+
+def _is_one(structures: Any) -> bool:
+    """Whether it is a structure, or anything else that is no series of them.
+
+    Structures of pymatgen and ASE are series too, of their sites.
+    """
+    if hasattr(structures, "frac_coords") or hasattr(structures, "get_atomic_numbers"):
+        return True
+    return not isinstance(structures, Iterable) or isinstance(structures, str | bytes)
 
 
 def reference_of(index: int, structure: Any) -> Reference:

@@ -178,12 +178,13 @@ def test_a_cell_of_one_atom_is_treated_as_in_training(labels: Path, original: Pa
     expanded = SMALL.model_copy(update={"single_site": "supercell"})
     train_alignn(labels, expanded, tmp_path / "model", device="cpu")
     crystal = Crystal(2.9 * np.eye(3), np.zeros((1, 3)), np.array([29]))
-    # whatever is asked of the published networks
-    for asked in ("skip", "supercell"):
-        table = predict([crystal], model=str(tmp_path / "model"), confidence=0.75, single_site=asked)
-        assert "single_site_supercell" in table["flags"].to_pylist()[0]
-        table = predict([crystal], model=str(original), confidence=0.75, single_site=asked)
-        assert "single_site" in table["flags"].to_pylist()[0]
+    table = predict(crystal, model=str(tmp_path / "model"), confidence=0.75)
+    assert "single_site_supercell" in table["flags"].to_pylist()[0]
+    table = predict(crystal, model=str(original), confidence=0.75)
+    assert "single_site" in table["flags"].to_pylist()[0]
+    # only the published networks can be asked for it
+    with pytest.raises(ConfigError, match="does what it was trained with"):
+        predict(crystal, model=str(original), confidence=0.75, single_site="supercell")
 
 
 def test_it_is_calibrated_anew_and_evaluated(original: Path, labels: Path, tmp_path: Path) -> None:

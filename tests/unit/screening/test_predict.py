@@ -1,0 +1,97 @@
+"""Structures in memory, from Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+
+import goldilocks_batch
+from goldilocks_batch import GoldilocksError, predict
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError
+from goldilocks_batch.structures.crystal import Crystal
+
+CRYSTAL = Crystal(4.0 * np.eye(3), np.zeros((1, 3)), np.array([29]))
+ATOMS = bulk("Cu")
+STRUCTURE = Structure(Lattice.cubic(4.2), ["Mg", "O"], np.array([[0.0] * 3, [0.5] * 3]))
+
+
+@pytest.mark.parametrize("structure", [CRYSTAL, ATOMS, STRUCTURE], ids=["Crystal", "Atoms", "Structure"])
+def test_one_structure_needs_no_list(structure: Any) -> None:
+    alone, listed = predict(structure, model="baseline"), predict([structure], model="baseline")
+    assert alone.num_rows == 1
+    assert alone.equals(listed)
+
+
+def test_many_may_come_one_by_one() -> None:
+    table = predict((one for one in (CRYSTAL, ATOMS, STRUCTURE)), model="baseline")
+    assert table["id"].to_pylist() == ["0", "1", "2"]
+
+
+def test_ids_are_those_given() -> None:
+    assert predict(STRUCTURE, model="baseline", ids="MgO")["id"].to_pylist() == ["MgO"]
+    table = predict([CRYSTAL, ATOMS], model="baseline", ids=["sc", "fcc"])
+    assert table["id"].to_pylist() == ["sc", "fcc"]
+    assert table["formula"].to_pylist() == ["Cu", "Cu"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "kind", "code"),
+    [
+        (["a"], ConfigError, ErrorCode.CONFIG_INVALID),
+        ("ab", ConfigError, ErrorCode.CONFIG_INVALID),
+        (["a", "a"], InputError, ErrorCode.DUPLICATE_ID),
+    ],
+)
+def test_ids_that_do_not_fit_are_refused(
+    ids: str | list[str], kind: type[GoldilocksError], code: ErrorCode
+) -> None:
+    with pytest.raises(kind) as caught:
+        predict([CRYSTAL, ATOMS], model="baseline", ids=ids)
+    assert caught.value.code == code
+
+
+def test_progress_is_told_and_changes_nothing() -> None:
+    steps: list[tuple[int, int]] = []
+    many = [CRYSTAL, ATOMS, STRUCTURE] * 40
+    table = predict(many, model="baseline", progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(0, 120), (50, 120), (100, 120), (120, 120)]
+    assert table.equals(predict(many, model="baseline"))
+    assert predict([], model="baseline", progress=lambda _done, _total: None).num_rows == 0
+
+
+@pytest.mark.parametrize("thing", ["POSCAR", b"POSCAR", 3, None, [CRYSTAL, "POSCAR"]])
+def test_what_is_no_structure_is_named(thing: Any) -> None:
+    with pytest.raises(ConfigError, match="expected a pymatgen Structure, ASE Atoms or a Crystal"):
+        predict(thing, model="baseline")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"precision": "bf16"}, "precision bf16 is for networks, and model 'baseline' has none"),
+        ({"device": "cuda"}, "device cuda is for networks"),
+        ({"single_site": "supercell"}, "single_site supercell is for networks"),
+        ({"grid": "median"}, "has a lower bound only"),
+        ({"grid": "medain"}, "did you mean 'median'"),
+    ],
+)
+def test_options_without_effect_are_refused(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        predict(CRYSTAL, model="baseline", **options)
+
+
+def test_what_was_never_an_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="workers"):
+        predict(CRYSTAL, model="baseline", workers=2)  # type: ignore[call-arg]
+
+
+def test_the_package_shows_its_names() -> None:
+    assert dir(goldilocks_batch) == sorted([*goldilocks_batch.__all__, "__version__"])
+    assert goldilocks_batch.__version__[0].isdigit()
+    with pytest.raises(AttributeError, match="forecast"):
+        goldilocks_batch.forecast  # noqa: B018
