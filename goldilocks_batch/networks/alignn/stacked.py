@@ -118,10 +118,10 @@ class TorchEnsemble:
         kind = self._index(batch.kind[0])
         if not skip_alignn and len(module.alignn_layers):
             angle = module.angle_embedding(module.angle_rbf(self._tensor(batch.cosine)))
-            for level, layer in enumerate(cast("list[AlignnLayer]", module.alignn_layers)):
-                y = self._line_layer(layer.edge_update, level, y, angle, batch)
+            for level, both in enumerate(cast("list[AlignnLayer]", module.alignn_layers)):
+                y = self._line_layer(both.edge_update, level, y, angle, batch)
                 kind = self._index(batch.kind[level + 1])
-                x = layer.node_update(x, edges, y, kind)
+                x = both.node_update(x, edges, y, kind)
         for layer in module.gcn_layers:
             x = layer(x, edges, y, kind)
         structure = np.repeat(np.arange(len(batch)), np.diff(batch.bonds.first_atom))
