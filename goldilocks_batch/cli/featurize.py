@@ -11,7 +11,15 @@ __all__ = ["featurize"]
 
 @guarded
 @opt.of_run(
-    "inputs", *opt.FILES, "max_sites", "allow_outside", *opt.WORKERS, "quiet", file=True, required=True
+    "inputs",
+    *opt.FILES,
+    "max_sites",
+    "allow_missing_hydrogens",
+    "allow_outside",
+    *opt.WORKERS,
+    "quiet",
+    file=True,
+    required=True,
 )
 def featurize(settings: RunConfig, output: opt.OutputFile) -> None:
     """Write the 483 features of the forest, one named column each, and a table of failures beside them.

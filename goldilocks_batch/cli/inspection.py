@@ -42,7 +42,7 @@ def print_inspection(config: RunConfig) -> bool:
     table, _ = screener(references, 0)
     row = table.to_pylist()[0]
     batch = Batch(references)
-    batch.load(config.max_sites)
+    batch.load(config.max_sites, allow_missing_hydrogens=config.allow_missing_hydrogens)
 
     out = console()
     out.print(f"{row['id']}  ({row['source']})")

@@ -36,6 +36,7 @@ ASKED = (
     "equal_axes",
     "single_site",
     "max_sites",
+    "allow_missing_hydrogens",
     "device",
     "precision",
     *FILES,

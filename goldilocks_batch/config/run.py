@@ -69,6 +69,9 @@ class RunConfig(Options):
     max_sites: Annotated[int, Flag(MODEL)] = Field(
         1000, ge=1, description="refuse cells with more sites than this, as supplied"
     )
+    allow_missing_hydrogens: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
+        False, description="go on, flagged, where a file says that there are hydrogens without positions"
+    )
     allow_outside: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
         False, description="let a manifest name files outside its own folder"
     )
@@ -206,7 +209,16 @@ class RunConfig(Options):
 
 
 #: Options that enter a run's identity (model and registry do so by the digests of the model's files).
-SCIENTIFIC = ("confidence", "grid", "equal_axes", "single_site", "precision", "max_sites", "allow_outside")
+SCIENTIFIC = (
+    "confidence",
+    "grid",
+    "equal_axes",
+    "single_site",
+    "precision",
+    "max_sites",
+    "allow_outside",
+    "allow_missing_hydrogens",
+)
 
 
 def load_config(path: str | Path | None = None, **overrides: object) -> RunConfig:

@@ -98,15 +98,24 @@ class ErrorCode(StrEnum):
     NO_STRUCTURE = "NO_STRUCTURE", "the structure's text holds no structure"
     SEVERAL_STRUCTURES = "SEVERAL_STRUCTURES", "the structure's text holds several structures"
     NULL_VALUE = "NULL_VALUE", "a manifest's column is null in the structure's row"
+    SYMMETRY_UNKNOWN = "SYMMETRY_UNKNOWN", "the file's space group is in no table"
+    SYMMETRY_AMBIGUOUS = "SYMMETRY_AMBIGUOUS", "the file leaves origin or axes of its space group open"
+    SYMMETRY_CONTRADICTORY = (
+        "SYMMETRY_CONTRADICTORY",
+        "operations, space group and cell in the file contradict each other",
+    )
+    CONTENT_MISMATCH = "CONTENT_MISMATCH", "atoms are not what the file's own formula, counts or names say"
+    HYDROGENS_MISSING = "HYDROGENS_MISSING", "the file says that there are hydrogens without positions"
     # checking one structure
     PARTIAL_OCCUPANCY = "PARTIAL_OCCUPANCY", "a site is partly occupied, or shared by several species"
+    OCCUPANCY_INVALID = "OCCUPANCY_INVALID", "an occupancy is above one or below zero"
     SPECIES_UNKNOWN = "SPECIES_UNKNOWN", "a dummy atom, or no element's symbol"
     SHAPE_MISMATCH = "SHAPE_MISMATCH", "arrays of the structure do not fit each other"
     LATTICE_ZERO = "LATTICE_ZERO", "a lattice vector or the cell's volume is zero"
     LATTICE_COLLAPSED = "LATTICE_COLLAPSED", "the cell is flat, or nearly so"
-    LATTICE_LEFT_HANDED = "LATTICE_LEFT_HANDED", "the lattice vectors are left-handed"
+    LATTICE_LEFT_HANDED = "LATTICE_LEFT_HANDED", "the lattice vectors are left-handed (now they are turned)"
     NOT_FINITE = "NOT_FINITE", "a number is NaN or infinite"
-    ATOMS_OVERLAP = "ATOMS_OVERLAP", "two atoms are on one spot"
+    ATOMS_OVERLAP = "ATOMS_OVERLAP", "two atoms are on one spot, closer than 0.5 Å"
     TOO_MANY_SITES = "TOO_MANY_SITES", "the cell has more sites than `--max-sites`"
     PRIMITIVE_FAILED = "PRIMITIVE_FAILED", "no primitive cell was found"
     # features, graphs, prediction

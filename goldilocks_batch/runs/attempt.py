@@ -102,6 +102,7 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
         single_site=config.single_site,
         device=config.device,
         precision=config.precision,
+        allow_missing_hydrogens=config.allow_missing_hydrogens,
     )
 
 

@@ -60,7 +60,11 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
     """
     observer = observer or Silent()
     sources = open_sources(config.inputs, allow_outside=config.allow_outside)
-    work = Featurization(find_network(config.choice), config.max_sites)
+    work = Featurization(
+        find_network(config.choice),
+        config.max_sites,
+        allow_missing_hydrogens=config.allow_missing_hydrogens,
+    )
     digests = [str(entry["digest"]) for entry in sources.describe()]
     identity = Identity(
         {"inputs": digests, "model": work.identity(), "version": versions()["goldilocks-batch"]}

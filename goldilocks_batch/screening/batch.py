@@ -21,8 +21,10 @@ from goldilocks_batch.core.errors import (
     StructureError,
 )
 from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.outcome import ReadOptions
+from goldilocks_batch.structures.plausible import remarks
 from goldilocks_batch.structures.primitive import primitive_cell
-from goldilocks_batch.structures.read import load
+from goldilocks_batch.structures.read import read
 from goldilocks_batch.structures.sources.reference import Format, Reference, TextPayload
 from goldilocks_batch.structures.symmetry import Symmetry, find_symmetry
 
@@ -110,14 +112,26 @@ class Batch:
             error.stage = stage
         self.failures[index] = error
 
-    def load(self, max_sites: int) -> None:
-        """Read and check every structure, and find its primitive cell and symmetry."""
-        self._each(Stage.CHECK, self.supplied, lambda i: load(self.references[i], max_sites=max_sites))
+    def load(self, max_sites: int, *, allow_missing_hydrogens: bool = False) -> None:
+        """Read and check every structure, and find its primitive cell and symmetry.
+
+        Args:
+            max_sites: the largest cell accepted, in sites as supplied.
+            allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
+        """
+        options = ReadOptions(max_sites, allow_missing_hydrogens=allow_missing_hydrogens)
+        self._each(Stage.CHECK, self.supplied, lambda i: self._read(i, options))
         self._each(Stage.PRIMITIVE, self.primitive, lambda i: primitive_cell(_known(self.supplied[i])))
         self._each(Stage.SYMMETRY, self.symmetry, lambda i: find_symmetry(_known(self.primitive[i])))
         for index in self.alive:
             if not _known(self.supplied[index]).pbc.all():
                 self.flags[index].append("low_dimensional")
+
+    def _read(self, index: int, options: ReadOptions) -> Crystal:
+        """The structure as supplied; what its file and its atoms give rise to is flagged."""
+        found = read(self.references[index], options)
+        self.flags[index] += [*found.flags, *remarks(found.crystal)]
+        return found.crystal
 
     def _each(self, stage: Stage, results: list[Result | None], work: Callable[[int], Result]) -> None:
         """Do something with every structure alive; what it raises fails that structure alone."""

@@ -70,11 +70,13 @@ class Featurization:
         files: the metallicity network's.
         max_sites: the largest cell accepted.
         blocks: the feature blocks wanted.
+        allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
     """
 
     files: tuple[ResolvedFile, ...]
     max_sites: int
     blocks: tuple[str, ...] = ("composition", "structure", "soap", "lattice", "metallicity")
+    allow_missing_hydrogens: bool = False
 
     def identity(self) -> dict[str, object]:
         """What makes the features the same."""
@@ -113,7 +115,7 @@ class Featurizing:
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
         """One row for every reference: what is known of it, and its features."""
         batch = Batch(references)
-        batch.load(self._work.max_sites)
+        batch.load(self._work.max_sites, allow_missing_hydrogens=self._work.allow_missing_hydrogens)
         features = featurize_batch(batch, self.featurizer)
         return _feature_table(batch, self.featurizer.columns, features, first_row)
 

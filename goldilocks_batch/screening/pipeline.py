@@ -40,6 +40,7 @@ class Screening:
         single_site: what graph networks do with a cell of one atom.
         device: where networks run.
         precision: of their matrix products on a GPU.
+        allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
     """
 
     model: ResolvedModel
@@ -48,6 +49,7 @@ class Screening:
     single_site: SingleSite = "skip"
     device: str = "cpu"
     precision: Precision = "float32"
+    allow_missing_hydrogens: bool = False
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Screening:
         single_site: SingleSite = "skip",
         device: Device = "auto",
         precision: Precision = "float32",
+        allow_missing_hydrogens: bool = False,
     ) -> Self:
         """Predict with a model.
 
@@ -71,6 +74,7 @@ class Screening:
             single_site: what graph networks do with a cell of one atom.
             device: where networks run.
             precision: of their matrix products on a GPU.
+            allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
 
         Raises:
             ConfigError: the model has no such bound as ``grid`` asks for, or an option has no effect on it.
@@ -86,7 +90,7 @@ class Screening:
         if published is not None:
             constants += (("constant", published),)
         meshes = MeshOptions(grid, equal_axes, constants)
-        return cls(model, max_sites, meshes, single_site, device, precision)
+        return cls(model, max_sites, meshes, single_site, device, precision, allow_missing_hydrogens)
 
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
@@ -175,7 +179,7 @@ class Screener:
     def prepare(self, references: Sequence[Reference]) -> Prepared:
         """All that comes before the model's answer, and needs no GPU."""
         batch = Batch(references)
-        batch.load(self._work.max_sites)
+        batch.load(self._work.max_sites, allow_missing_hydrogens=self._work.allow_missing_hydrogens)
         features = self.features_of(batch)
         with batch.timed(Stage.GRAPH.value):
             graphs = self._model.prepare(batch.crystals(batch.alive))

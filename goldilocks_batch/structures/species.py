@@ -14,10 +14,22 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.crystal import SYMBOLS
 
-__all__ = ["NUMBERS", "atomic_number", "atomic_numbers", "define_species"]
+__all__ = [
+    "NUMBERS",
+    "OCCUPANCY_TOLERANCE",
+    "UNREMARKED_OCCUPANCY",
+    "atomic_number",
+    "atomic_numbers",
+    "define_species",
+]
 
 NUMBERS: dict[str, int] = {symbol: z for z, symbol in enumerate(SYMBOLS) if z > 0} | {"D": 1, "T": 1}
 """Atomic number of every element symbol; deuterium and tritium are hydrogen."""
+
+OCCUPANCY_TOLERANCE = 1e-3 * (1 + 1e-9)
+"""An occupancy this near to one is one; further away it is disorder."""
+UNREMARKED_OCCUPANCY = 1e-6
+"""An occupancy this near to one is one but for rounding, and not flagged."""
 
 # a symbol, then perhaps a charge (3+, +3, 2-, +, 0+) and pymatgen's properties (",spin=5")
 _SPECIES = re.compile(r"\s*([A-Z][a-z]?)(?:[0-9.]*[+-][0-9.]*)?(?:,[\w.=+-]*)*\s*")
@@ -39,13 +51,16 @@ def atomic_number(species: str) -> int:
 
 
 def atomic_numbers(
-    species: Sequence[str] | NDArray[np.integer], definitions: str | None = None
+    species: Sequence[str] | NDArray[np.integer],
+    definitions: str | None = None,
+    flags: list[str] | None = None,
 ) -> NDArray[np.int64]:
     """Return the atomic numbers of sites given by names or numbers.
 
     Args:
         species: one name a site, or atomic numbers ``(n_sites,)``.
         definitions: OPTIMADE's list of species as JSON, if the names refer to it.
+        flags: remarks are added to it.
 
     Raises:
         StructureError: a name or number is no element, or stands for partial occupancy.
@@ -58,7 +73,7 @@ def atomic_numbers(
             )
             raise StructureError(ErrorCode.SPECIES_UNKNOWN, message, stage=Stage.CHECK)
         return numbers
-    known = define_species(definitions, set(species)) if definitions is not None else {}
+    known = define_species(definitions, set(species), flags) if definitions is not None else {}
     if not known:
         return np.array([atomic_number(name) for name in species], dtype=np.int64)
     return np.array(
@@ -76,12 +91,13 @@ def _definitions(text: str) -> tuple[dict[str, Any], ...]:
         raise StructureError(ErrorCode.PARSE_FAILED, message, stage=Stage.READ) from error
 
 
-def define_species(definitions: str, used: set[str]) -> dict[str, int]:
+def define_species(definitions: str, used: set[str], flags: list[str] | None = None) -> dict[str, int]:
     """Return the atomic number of every species of an OPTIMADE list that is in use.
 
     Args:
         definitions: the list as JSON: names, ``chemical_symbols`` and ``concentration``.
         used: the names that the sites use; others are not judged.
+        flags: remarks are added to it.
 
     Raises:
         StructureError: a species is a mixture, holds vacancies or attached atoms, or is no element.
@@ -96,14 +112,27 @@ def define_species(definitions: str, used: set[str]) -> dict[str, int]:
         if not (isinstance(symbols, list) and isinstance(shares, list)):
             message = f"species {name!r} has no lists of chemical_symbols and concentration"
             raise StructureError(ErrorCode.PARSE_FAILED, message, stage=Stage.READ)
-        if len(symbols) > 1 or not isinstance(shares[0], int | float) or abs(shares[0] - 1.0) > 1e-6:
+        present = [(s, share) for s, share in zip(symbols, shares, strict=False) if share != 0]
+        only = present[0][1] if len(present) == 1 else None
+        if not isinstance(only, int | float) or abs(only - 1.0) > OCCUPANCY_TOLERANCE:
             mixture = ", ".join(f"{s} {c}" for s, c in zip(symbols, shares, strict=False))
             message = (
                 f"species {name!r} is a mixture ({mixture}); only fully occupied sites of one element work"
             )
             raise StructureError(ErrorCode.PARTIAL_OCCUPANCY, message, stage=Stage.CHECK)
-        if any(entry.get("nattached") or ()):
-            message = f"species {name!r} has attached atoms without positions"
-            raise StructureError(ErrorCode.SPECIES_UNKNOWN, message, stage=Stage.CHECK)
-        numbers[name] = atomic_number(str(symbols[0]))
+        if abs(only - 1.0) > UNREMARKED_OCCUPANCY and flags is not None:
+            flags.append("occupancy_rounded")
+        _expect_nothing_attached(name, entry)
+        numbers[name] = atomic_number(str(present[0][0]))
     return numbers
+
+
+def _expect_nothing_attached(name: str, entry: dict[str, Any]) -> None:
+    if not any(entry.get("nattached") or ()):
+        return
+    attached = entry.get("attached")
+    hydrogens = isinstance(attached, list) and bool(attached) and set(attached) <= {"H", "D"}
+    code = ErrorCode.HYDROGENS_MISSING if hydrogens else ErrorCode.SPECIES_UNKNOWN
+    what = "hydrogens" if hydrogens else "atoms"
+    message = f"species {name!r} has attached {what} without positions; add them as sites"
+    raise StructureError(code, message, stage=Stage.CHECK)

@@ -16,6 +16,7 @@ from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.sources.files import (
     MAX_BYTES,
     FormatCensus,
+    decoded,
     digest_of_file,
     format_of,
     id_of,
@@ -82,7 +83,7 @@ class ArchivePiece:
             return failed(
                 structure_id, source, ErrorCode.FORMAT_UNKNOWN, f"member {name} has no known format"
             )
-        return Reference(structure_id, source, TextPayload(file_format, data.decode("utf-8", "replace")))
+        return Reference(structure_id, source, TextPayload(file_format, decoded(data)))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 from collections import Counter
@@ -15,6 +16,7 @@ from goldilocks_batch.structures.sources.reference import FilePayload, Format, R
 __all__ = [
     "FilesSource",
     "FormatCensus",
+    "decoded",
     "digest_of_file",
     "format_of",
     "id_of",
@@ -65,7 +67,7 @@ def safe_text(name: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a structure file; bytes that are not UTF-8 become U+FFFD.
+    """Return the text of a structure file, as :func:`decoded`.
 
     Raises:
         StructureError: the file is missing, unreadable, or larger than :data:`MAX_BYTES`.
@@ -83,7 +85,19 @@ def read_text(path: Path) -> str:
     if len(data) > MAX_BYTES:
         message = f"{name} is larger than {MAX_BYTES} bytes, the limit for one structure"
         raise StructureError(ErrorCode.FILE_UNREADABLE, message, stage=Stage.READ)
-    return data.decode("utf-8", "replace")
+    return decoded(data)
+
+
+def decoded(data: bytes) -> str:
+    """Return the text of a file: UTF-16 where a byte-order mark or zero bytes say so, else UTF-8.
+
+    Bytes that are none become U+FFFD; a byte-order mark is left out.
+    """
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return data.decode("utf-16", "replace")
+    if len(data) > 3 and data[:4].count(0) == 2 and not len(data) % 2:
+        return data.decode("utf-16-le" if data[1] == 0 else "utf-16-be", "replace")
+    return data.decode("utf-8-sig", "replace")
 
 
 def reference_to_file(structure_id: str, path: Path) -> Reference:

@@ -103,7 +103,7 @@ BAD: dict[str, tuple[Reference, ErrorCode]] = {
     ),
     "cif with one name twice": (text(CIF + CIF, Format.CIF), ErrorCode.SEVERAL_STRUCTURES),
     "cif partial": (text(CIF.replace("0.5 1\n", "0.5 0.7\n"), Format.CIF), ErrorCode.PARTIAL_OCCUPANCY),
-    "cif mixed": (text(CIF + "K K1 0 0 0 0.2\n", Format.CIF), ErrorCode.ATOMS_OVERLAP),
+    "cif mixed": (text(CIF + "K K1 0 0 0 0.2\n", Format.CIF), ErrorCode.PARTIAL_OCCUPANCY),
     "cif disorder group": (
         text(
             CIF.replace("_occupancy", "_disorder_group")
@@ -125,7 +125,7 @@ BAD: dict[str, tuple[Reference, ErrorCode]] = {
     "cif atoms on one spot": (text(CIF + "Cl Cl2 0.5 0.5 0.5 1\n", Format.CIF), ErrorCode.ATOMS_OVERLAP),
     "cif hidden hydrogen": (
         text(CIF.replace("_occupancy", "_attached_hydrogens"), Format.CIF),
-        ErrorCode.SPECIES_UNKNOWN,
+        ErrorCode.HYDROGENS_MISSING,
     ),
     "poscar empty": (text("", Format.POSCAR), ErrorCode.PARSE_FAILED),
     "poscar cut": (text(POSCAR[:-15], Format.POSCAR), ErrorCode.PARSE_FAILED),
@@ -133,10 +133,6 @@ BAD: dict[str, tuple[Reference, ErrorCode]] = {
     "poscar dummy": (text(POSCAR.replace("Cs Cl", "Cs X"), Format.POSCAR), ErrorCode.SPECIES_UNKNOWN),
     "poscar unknown": (text(POSCAR.replace("Cs Cl", "Cs 4u"), Format.POSCAR), ErrorCode.SPECIES_UNKNOWN),
     "poscar zero": (text(POSCAR.replace("0 4 0", "0 0 0"), Format.POSCAR), ErrorCode.LATTICE_ZERO),
-    "poscar left": (
-        text(POSCAR.replace("4 0 0\n0 4 0", "0 4 0\n4 0 0"), Format.POSCAR),
-        ErrorCode.LATTICE_LEFT_HANDED,
-    ),
     "xyz frames": (text(XYZ + XYZ, Format.XYZ), ErrorCode.SEVERAL_STRUCTURES),
     "xyz molecule": (text("1\nwater\nO 0 0 0\n", Format.XYZ), ErrorCode.LATTICE_ZERO),
     "xyz cut": (text(XYZ[:-8], Format.XYZ), ErrorCode.PARSE_FAILED),
@@ -183,7 +179,6 @@ BAD: dict[str, tuple[Reference, ErrorCode]] = {
         arrays(lattice=0.9 * np.eye(3), positions=np.zeros((2, 3))),
         ErrorCode.LATTICE_COLLAPSED,
     ),
-    "left-handed": (arrays(lattice=np.diag([4, 4, -4])), ErrorCode.LATTICE_LEFT_HANDED),
     "nan lattice": (arrays(lattice=np.full((3, 3), math.nan)), ErrorCode.NOT_FINITE),
     "infinite position": (arrays(positions=[[0, 0, 0], [math.inf, 0, 0]]), ErrorCode.NOT_FINITE),
     "one spot": (arrays(positions=[[0, 0, 0], [0.05, 0, 0]]), ErrorCode.ATOMS_OVERLAP),
