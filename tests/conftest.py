@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from goldilocks_batch.core.kernel_cache import kernel_folder
+
 settings.register_profile(
     "default",
     deadline=None,  # first calls compile
@@ -21,6 +23,9 @@ settings.load_profile("default")
 
 # started in the background, a shell has this process ignore SIGINT, and its children inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Kernels are compiled once for all tests, and not in every cache that a test makes.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_folder()))
 
 #: No test reads or writes the user's own model files, or asks a host outside this machine.
 _CACHE = tempfile.mkdtemp(prefix="goldilocks-cache-")

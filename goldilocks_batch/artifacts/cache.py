@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +24,6 @@ __all__ = [
     "Locked",
     "LockedFolder",
     "Pins",
-    "cache_folder",
     "changed_pins",
     "exclusive",
     "read_pins",
@@ -57,18 +54,6 @@ class Pins(RecordPart):
     lock_version: Literal[1] = 1
     files: dict[str, Locked] = Field(default_factory=dict)
     folders: dict[str, LockedFolder] = Field(default_factory=dict)
-
-
-def cache_folder() -> Path:
-    """Where the project keeps model files: ``GOLDILOCKS_CACHE``, or the user's cache folder."""
-    named = os.environ.get("GOLDILOCKS_CACHE")
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "goldilocks-batch"
 
 
 def read_pins(repository: Path) -> Pins:

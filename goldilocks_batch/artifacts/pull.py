@@ -12,7 +12,6 @@ from goldilocks_batch.artifacts.cache import (
     LOCK_FILE,
     Locked,
     LockedFolder,
-    cache_folder,
     changed_pins,
     exclusive,
     read_pins,
@@ -22,6 +21,7 @@ from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import Entry, FileEntry, FolderEntry
 from goldilocks_batch.artifacts.resolved import sha256_of
 from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
+from goldilocks_batch.core.places import cache_folder
 
 __all__ = ["Fetcher", "places_for"]
 

@@ -188,6 +188,6 @@ def convert(
 
 
 def _cache() -> Path:
-    from goldilocks_batch.artifacts.cache import cache_folder
+    from goldilocks_batch.core.places import cache_folder
 
     return cache_folder()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
 
-__all__ = ["check_versions", "shared_versions", "versions"]
+__all__ = ["check_versions", "shared_versions", "source_digest", "source_of", "versions"]
 
+_PACKAGE = Path(__file__).resolve().parents[1]
 _PACKAGES = (
     "goldilocks-batch",
     "dask",
@@ -50,6 +53,21 @@ def shared_versions() -> tuple[tuple[str, str], ...]:
     """
     found = {name: _installed(name) for name in _SHARED}
     return ("python", ".".join(platform.python_version_tuple()[:2])), *found.items()
+
+
+def source_digest(modules: Iterable[Path]) -> str:
+    """Sha256 over the names and the text of modules of this package, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(modules):
+        text = path.read_bytes()
+        digest.update(f"{path.relative_to(_PACKAGE).as_posix()} {len(text)}\n".encode() + text)
+    return digest.hexdigest()
+
+
+@lru_cache
+def source_of(*rooms: str) -> str:
+    """The :func:`source_digest` of all modules of some rooms of this package."""
+    return source_digest(path for room in rooms for path in (_PACKAGE / room).rglob("*.py"))
 
 
 def check_versions(theirs: Iterable[tuple[str, str]]) -> None:

@@ -8,15 +8,15 @@ few columns count whose Gaussians do not vanish.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.networks._simd import FASTMATH, sigmoid32, softplus32
 
 __all__ = ["convolve"]
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def convolve(
     x: NDArray[np.float32],
     projected: NDArray[np.float32],

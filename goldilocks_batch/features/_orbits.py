@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.symmetry import Symmetry
 
@@ -37,7 +37,7 @@ def distinct_atoms(
     return centers, counts.astype(np.float64)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _image(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
@@ -64,7 +64,7 @@ def _image(
     return -1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _holds(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
@@ -94,7 +94,7 @@ def _holds(
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _orbits(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["BLOCK", "N_GAUSSIANS", "average_power", "neighbours_within"]
 
@@ -31,7 +32,7 @@ _LN2_LOW = 1.90821492927058770002e-10
 _ROUND = 6755399441055744.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def neighbours_within(
     triangular: NDArray[np.float64], frac: NDArray[np.float64], center: int, radius: float
 ) -> NDArray[np.float64]:
@@ -89,7 +90,7 @@ def neighbours_within(
     return out[:, :count]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@kernel(error_model="numpy", fastmath={"contract"})
 def _harmonics(
     xyz: NDArray[np.float64],
     n: int,
@@ -129,7 +130,7 @@ def _harmonics(
                     new[i] = up * z[i] * old[i] - down * r2[i] * older[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@kernel(error_model="numpy", fastmath={"contract"})
 def _gaussians(
     r2: NDArray[np.float64],
     n: int,
@@ -162,7 +163,7 @@ def _gaussians(
             row[i] *= scratch[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@kernel(error_model="numpy", fastmath={"contract", "reassoc"})
 def _accumulate(
     rows: NDArray[np.float64], gauss: NDArray[np.float64], n: int, l_max: int, sums: NDArray[np.float64]
 ) -> None:
@@ -194,7 +195,7 @@ def _accumulate(
             total[7] += s7
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@kernel(error_model="numpy", fastmath={"contract"})
 def average_power(
     triangular: NDArray[np.float64],
     frac: NDArray[np.float64],

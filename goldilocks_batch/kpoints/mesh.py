@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["irreducible_count", "irreducible_counts", "mesh", "reciprocal_lengths", "rotations_in_cell"]
 
@@ -151,7 +152,7 @@ def irreducible_counts(
     return counts
 
 
-@numba.njit(cache=True)
+@kernel()
 def _on_k(rotations: NDArray[np.int64]) -> NDArray[np.int64]:
     """Inverse transposes: for an integer matrix of determinant ±1 its cofactors, ± signed."""
     on_k = np.empty_like(rotations)
@@ -166,7 +167,7 @@ def _on_k(rotations: NDArray[np.int64]) -> NDArray[np.int64]:
     return on_k
 
 
-@numba.njit(cache=True)
+@kernel()
 def _fitting(divisions: NDArray[np.int64], on_k: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which operations map the whole mesh on itself."""
     fitting = np.ones(len(on_k), dtype=np.bool_)
@@ -178,7 +179,7 @@ def _fitting(divisions: NDArray[np.int64], on_k: NDArray[np.int64]) -> NDArray[n
     return fitting
 
 
-@numba.njit(cache=True)
+@kernel()
 def _mean_of_fixed_points(divisions: NDArray[np.int64], on_k: NDArray[np.int64]) -> int:
     """Burnside's mean over operations that fit; they and their negatives (time reversal) both count."""
     wide = np.zeros((3, 6), dtype=np.int64)
@@ -195,7 +196,7 @@ def _mean_of_fixed_points(divisions: NDArray[np.int64], on_k: NDArray[np.int64])
     return fixed // (2 * len(on_k))
 
 
-@numba.njit(cache=True)
+@kernel()
 def _largest_minor_divisor(wide: NDArray[np.int64]) -> int:
     """Greatest common divisor of the 20 minors of a 3×6 matrix."""
     divisor = 0
@@ -213,7 +214,7 @@ def _largest_minor_divisor(wide: NDArray[np.int64]) -> int:
     return divisor
 
 
-@numba.njit(cache=True)
+@kernel()
 def _gcd(a: int, b: int) -> int:
     a, b = abs(a), abs(b)
     while b:
@@ -221,7 +222,7 @@ def _gcd(a: int, b: int) -> int:
     return a
 
 
-@numba.njit(cache=True)
+@kernel()
 def _smallest_of_their_orbits(divisions: NDArray[np.int64], on_k: NDArray[np.int64]) -> int:
     """Number of mesh points that no operation takes to a mesh point of lower index."""
     n_1, n_2, n_3 = divisions
@@ -238,7 +239,7 @@ def _smallest_of_their_orbits(divisions: NDArray[np.int64], on_k: NDArray[np.int
     return count
 
 
-@numba.njit(cache=True)
+@kernel()
 def _reaches_below(
     own: int,
     x: int,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["ENTRIES", "predict_rows"]
 
@@ -15,7 +16,7 @@ _BLOCK = 4096
 ENTRIES = 2**22
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def predict_rows(  # type: ignore[no-untyped-def]
     x, feature, threshold, left, right, roots, starts, rows, weights, y_train, quantiles
 ):
@@ -43,7 +44,7 @@ def predict_rows(  # type: ignore[no-untyped-def]
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _leaves_of(x, feature, threshold, left, right, roots):  # type: ignore[no-untyped-def]
     """``(n_trees, n)`` the leaf of every row in every tree."""
     leaves = np.empty((len(roots), len(x)), dtype=np.int32)
@@ -56,7 +57,7 @@ def _leaves_of(x, feature, threshold, left, right, roots):  # type: ignore[no-un
     return leaves
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _ends_of(leaves, starts):  # type: ignore[no-untyped-def]
     """``(n,)`` where the training rows that share a leaf with each row end when they are laid in a line."""
     n_trees, n = leaves.shape
@@ -68,7 +69,7 @@ def _ends_of(leaves, starts):  # type: ignore[no-untyped-def]
     return np.cumsum(ends)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _entries_of(leaves, ends, starts, rows, weights):  # type: ignore[no-untyped-def]
     """Training rows and weights in the leaves of each row, trees in order; row i's end at ``ends[i]``."""
     n_trees, n = leaves.shape
@@ -86,7 +87,7 @@ def _entries_of(leaves, ends, starts, rows, weights):  # type: ignore[no-untyped
     return found, weight
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _read_rows(  # type: ignore[no-untyped-def]
     ends, found, weight, total_by_row, y_train, quantiles, result
 ):
@@ -107,7 +108,7 @@ def _read_rows(  # type: ignore[no-untyped-def]
         begin = ends[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _read_quantiles(ordered, weight, y_train, quantiles, result):  # type: ignore[no-untyped-def]
     """Quantiles of the targets of the rows ``ordered``, weighted by ``weight``."""
     total = np.float32(0)

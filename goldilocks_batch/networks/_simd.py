@@ -9,7 +9,8 @@ largest relative error on the interval: 8e-8 for exp on ``|r| ≤ ln 2 / 2``, 3e
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["FASTMATH", "exp32", "sigmoid32", "silu32", "softplus32"]
 
@@ -29,7 +30,7 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _SHIFT = np.int32(23)
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def exp32(x: np.float32) -> np.float32:
     """``exp(x)``, with x held between -87 and 87."""
     x = _LOW if x < _LOW else x
@@ -42,19 +43,19 @@ def exp32(x: np.float32) -> np.float32:
     return np.int32(bits).view(np.float32)
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def sigmoid32(x: np.float32) -> np.float32:
     """``1 / (1 + exp(-x))``."""
     return np.float32(_ONE / (_ONE + exp32(-x)))
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def silu32(x: np.float32) -> np.float32:
     """``x / (1 + exp(-x))``."""
     return np.float32(x / (_ONE + exp32(-x)))
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def softplus32(x: np.float32) -> np.float32:
     """``log(1 + exp(x))``."""
     u = exp32(-abs(x))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["WINDOW", "RadialBasis", "near_gaussians"]
 
@@ -49,7 +50,7 @@ class RadialBasis:
         return near
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def near_gaussians(
     values: NDArray[np.float64], centers: NDArray[np.float32], gamma: float, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

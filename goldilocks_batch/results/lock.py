@@ -14,6 +14,8 @@ from goldilocks_batch.core.errors import ErrorCode, RunError
 __all__ = ["LOCK", "locked"]
 
 LOCK = ".lock"
+#: Seconds between two attempts to take a lock that others hold.
+_TRY_EVERY = 1.0
 
 
 @contextlib.contextmanager
@@ -51,6 +53,6 @@ def _take(descriptor: int, folder: Path, kind: int, deadline: float) -> None:
                     f"another run, or the tasks of a job array, are writing to {folder}: wait for them to "
                     "end, or cancel them",
                 ) from error
-            time.sleep(1.0)
+            time.sleep(_TRY_EVERY)
         except OSError:
             return  # some shared file systems have no locks; parts are written atomically all the same

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.compiled import announce
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.executor import Done, Executor
@@ -158,6 +159,8 @@ def carry_out(assignment: Assignment[W], config: RunConfig, kind: ModelKind, obs
     if not queue:
         observer.started(assignment.sources.rows, assignment.sources.rows, None)
         return "completed"
+    if config.executor != "serial" and config.cluster is None:  # this process says itself what it compiles
+        announce()
     splits = assignment.work.splits
     with executor_for(config, shards=len(queue), splits=splits, say=observer.warned) as executor:
         return work_off(queue, assignment, executor, observer)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["clear_operations"]
 
@@ -56,12 +57,12 @@ def clear_operations(
     return None if count < 1 else (rotations[:count], translations[:count] % 1.0, first)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _angle(product: float, one: float, other: float) -> float:
     return math.acos(min(1.0, max(-1.0, product / (one * other))))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _images_of_cell(
     lattice: NDArray[np.float64], wide: float, wide_angle: float
 ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
@@ -107,7 +108,7 @@ def _images_of_cell(
     return count, bases, misfits
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _misfit(
     basis: NDArray[np.float64], metric: NDArray[np.float64], lengths: NDArray[np.float64], wide_angle: float
 ) -> float:
@@ -124,7 +125,7 @@ def _misfit(
     return worst if abs(abs(np.linalg.det(basis)) - 1.0) < 0.5 else -1.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _nearest(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
@@ -149,7 +150,7 @@ def _nearest(
     return -1, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _overlap(
     lattice: NDArray[np.float64], frac: NDArray[np.float64], codes: NDArray[np.int64], wide: float
 ) -> bool:
@@ -160,7 +161,7 @@ def _overlap(
     return False
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _operations(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
@@ -210,7 +211,7 @@ def _operations(
     return count, rotations, translations, first
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _worst_misfit2(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 from goldilocks_batch.structures.outcome import Reading
@@ -158,7 +158,7 @@ def _refuse(code: ErrorCode, message: str) -> None:
     raise StructureError(code, message, stage=Stage.CHECK)
 
 
-@njit(cache=True)
+@kernel()
 def overlapping_pair(
     lattice: NDArray[np.float64], frac: NDArray[np.float64], pbc: NDArray[np.bool_], limit: float
 ) -> tuple[int, int, float]:
@@ -177,7 +177,7 @@ def overlapping_pair(
     return touching_pair(lattice, frac, pbc, np.full(len(frac), limit / 2))
 
 
-@njit(cache=True)
+@kernel()
 def touching_pair(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.structures.checks import touching_pair
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
@@ -60,7 +60,7 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array(covalent_radii[: len(SYMBOLS)], dtype=np.float64), volumes
 
 
-@njit(cache=True)
+@kernel()
 def _contacts_and_gaps(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],

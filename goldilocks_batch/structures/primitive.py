@@ -13,9 +13,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
@@ -71,7 +71,7 @@ def _lengths(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     return lengths
 
 
-@njit(cache=True)
+@kernel()
 def _common_translations(
     frac: NDArray[np.float64], limits: NDArray[np.int64], tolerance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ def _common_translations(
     return common
 
 
-@njit(cache=True)
+@kernel()
 def _is_translation(
     x: float, y: float, z: float, translations: NDArray[np.float64], tolerance: NDArray[np.float64]
 ) -> bool:
@@ -124,7 +124,7 @@ def _is_translation(
     return False
 
 
-@njit(cache=True)
+@kernel()
 def _first_sublattice(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
@@ -176,7 +176,7 @@ def _first_sublattice(
     return False, matrix
 
 
-@njit(cache=True)
+@kernel()
 def _same_site(
     frac: NDArray[np.float64],
     mapped: NDArray[np.float64],
@@ -198,7 +198,7 @@ def _same_site(
     return apart
 
 
-@njit(cache=True)
+@kernel()
 def _groups_sites(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
@@ -247,7 +247,7 @@ def _smaller_cell(
     return Crystal(lattice, mean, numbers[kept], crystal.pbc)
 
 
-@njit(cache=True)
+@kernel()
 def _average(
     frac: NDArray[np.float64],
     mapped: NDArray[np.float64],

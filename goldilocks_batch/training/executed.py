@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from goldilocks_batch.artifacts.cache import cache_folder
 from goldilocks_batch.artifacts.find import find_network
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.core.places import cache_folder
 from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.runs.run import Assignment, Observer, carry_out

@@ -20,7 +20,7 @@ from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS
 from goldilocks_batch.artifacts.resolved import ResolvedFile
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError, Stage
 from goldilocks_batch.core.files import atomic_path
-from goldilocks_batch.core.versions import versions
+from goldilocks_batch.core.versions import source_of, versions
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.features.table import column_names, n_columns
@@ -67,7 +67,7 @@ class FeatureSet:
 
     @property
     def digest(self) -> str:
-        """Sha256 of all that decides the numbers: blocks, parameters, network, versions."""
+        """Sha256 of all that decides the numbers: blocks, parameters, network, versions, source."""
         found = versions()
         about = {
             "blocks": self.blocks,
@@ -75,6 +75,7 @@ class FeatureSet:
             "network": [(file.role, file.sha256) for file in self.files],
             "max_sites": self.max_sites,
             "versions": {name: found[name] for name in ("goldilocks-batch", "dscribe", "matminer", "spglib")},
+            "source": source_of("structures", "networks", "features"),
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 

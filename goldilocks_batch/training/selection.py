@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["Suggestions", "Whitening", "suggest"]
 
@@ -92,7 +93,7 @@ def suggest(
     return Suggestions(rows, width[rows], distance[rows], score)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _nearest(points, others):  # type: ignore[no-untyped-def]
     """Distance of each of ``(m, d)`` points to the nearest of ``(n, d)`` others."""
     found = np.empty(len(points))
@@ -109,7 +110,7 @@ def _nearest(points, others):  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _nearest_other(points):  # type: ignore[no-untyped-def]
     """Distance of each of ``(n, d)`` points to the nearest of the others that is not the same point."""
     found = np.zeros(len(points))
@@ -125,7 +126,7 @@ def _nearest_other(points):  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _greedy(points, distance, width, count):  # type: ignore[no-untyped-def]
     """Take the largest ``width * distance``, then let it count as seen, again and again."""
     remaining = distance.copy()

@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.networks._simd import FASTMATH, silu32
 
 __all__ = ["LAYER_NORM_EPSILON", "GraphArrays", "LayerArrays", "forward", "normalise_rows"]
@@ -65,7 +65,7 @@ class LayerArrays(NamedTuple):
     edge_weight: NDArray[np.float32]
 
 
-@njit(cache=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
+@kernel(fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
 def _mean_and_scale(row: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
     """Mean of a row and the inverse of its standard deviation."""
     width = np.float32(len(row))
@@ -79,7 +79,7 @@ def _mean_and_scale(row: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
     return mean, np.float32(1.0) / np.sqrt(square / width + _EPSILON)
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def _normalise_onto(
     total: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32], x: NDArray[np.float32]
 ) -> None:
@@ -89,7 +89,7 @@ def _normalise_onto(
         x[c] += silu32((total[c] - mean) * scale * weight[c] + bias[c])
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def normalise_rows(
     rows: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -100,7 +100,7 @@ def normalise_rows(
     return out
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def _angle_gates(table: NDArray[np.float32], cosine: NDArray[np.float32]) -> NDArray[np.float32]:
     """The angles' part of the gates, ``(n_angle_kinds, width)``; `table` as in `LayerArrays`."""
     n_cells, width = len(table), table.shape[2]
@@ -114,7 +114,7 @@ def _angle_gates(table: NDArray[np.float32], cosine: NDArray[np.float32]) -> NDA
     return out
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def _convolve_line(
     y: NDArray[np.float32],
     projected: NDArray[np.float32],
@@ -158,7 +158,7 @@ def _convolve_line(
     return out
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@kernel(fastmath=FASTMATH, error_model="numpy")
 def _convolve_atoms(
     x: NDArray[np.float32],
     projected: NDArray[np.float32],
@@ -187,7 +187,7 @@ def _convolve_atoms(
         _normalise_onto(total, norm[0], norm[1], x[t])
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@kernel(fastmath=FASTMATH)
 def _project(
     rows: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -201,7 +201,7 @@ def _project(
     return projected
 
 
-@njit(cache=True)
+@kernel()
 def forward(
     x: NDArray[np.float32], y: NDArray[np.float32], graph: GraphArrays, layers: LayerArrays, skip_alignn: bool
 ) -> None:

@@ -20,8 +20,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
 
 __all__ = ["CUTOFF", "TOLERANCE", "nearest"]
 
@@ -31,7 +32,7 @@ CUTOFF = 10.0
 TOLERANCE = 1e-8
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _cartesian(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cartesian coordinates, summed from the first axis to the third, Å."""
     out = np.empty_like(frac)
@@ -41,7 +42,7 @@ def _cartesian(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArr
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _wrapped(
     lattice: NDArray[np.float64], cart: NDArray[np.float64], pbc: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
@@ -73,7 +74,7 @@ def _wrapped(
     return frac, cell, _cartesian(lattice, frac)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _lower_triangular(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     """The lattice turned so that a lies along x and b in the xy plane, Å."""
     out = np.zeros((3, 3))
@@ -86,7 +87,7 @@ def _lower_triangular(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _range(offset: float, length: float, reach: float, periodic: bool) -> tuple[int, int]:
     """First and last n with ``|offset + n·length| ≤ reach``; 0 alone along an axis that is not periodic."""
     if not periodic:
@@ -94,7 +95,7 @@ def _range(offset: float, length: float, reach: float, periodic: bool) -> tuple[
     return math.ceil((-reach - offset) / length), math.floor((reach - offset) / length)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _before(d: float, rank: NDArray[np.int64], other_d: float, other_rank: NDArray[np.int64]) -> bool:
     """Whether a neighbour comes before another: by distance, cube, then the later image first."""
     if d != other_d:
@@ -107,7 +108,7 @@ def _before(d: float, rank: NDArray[np.int64], other_d: float, other_rank: NDArr
     return False
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _insert(
     count: int,
     d: float,
@@ -135,7 +136,7 @@ def _insert(
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _visit(
     count: int,
     limit: float,
@@ -172,7 +173,7 @@ def _visit(
     return after
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _search(
     center: int,
     radius: float,
@@ -232,7 +233,7 @@ def _search(
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def nearest(
     lattice: NDArray[np.float64], supplied: NDArray[np.float64], pbc: NDArray[np.bool_], kept: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:

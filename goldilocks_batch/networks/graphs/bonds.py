@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.networks.graphs.neighbours import Bonds, find_bonds
 from goldilocks_batch.structures.crystal import Crystal
 
@@ -70,7 +70,7 @@ def graph_of_bonds(numbers: NDArray[np.int64], bonds: Bonds) -> CrystalGraph:
     return CrystalGraph(numbers, into, source, distance, *line)
 
 
-@njit(cache=True)
+@kernel()
 def sort_by_key(keys: NDArray[np.int64], n_keys: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Stable counting sort: where each key's run starts, ``(n_keys + 1,)``, and the order, ``(n,)``."""
     starts = np.zeros(n_keys + 1, dtype=np.int64)
@@ -86,7 +86,7 @@ def sort_by_key(keys: NDArray[np.int64], n_keys: int) -> tuple[NDArray[np.int64]
     return starts, order
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _line_graph(
     into: NDArray[np.int64],
     source: NDArray[np.int64],

@@ -22,9 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.networks.graphs.bonds import CrystalGraph
 
 __all__ = ["RESOLUTION", "BondClasses", "bond_classes"]
@@ -66,7 +66,7 @@ def bond_classes(graph: CrystalGraph, depth: int) -> BondClasses:
     return BondClasses(kind, tuple(example), angle_kind, graph.cosine[first_angle])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _mixed(key: np.uint64) -> np.uint64:
     """A 64-bit number in which every bit depends on every bit of the key (SplitMix64's finaliser)."""
     key = key + _STEP
@@ -75,7 +75,7 @@ def _mixed(key: np.uint64) -> np.uint64:
     return key ^ (key >> np.uint64(31))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _rounded(values: NDArray[np.floating]) -> NDArray[np.uint64]:
     """Mixed keys of values rounded to `RESOLUTION`."""
     keys = np.empty(len(values), dtype=np.uint64)
@@ -84,7 +84,7 @@ def _rounded(values: NDArray[np.floating]) -> NDArray[np.uint64]:
     return keys
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _incoming(
     kind: NDArray[np.int32],
     line_into: NDArray[np.int64],
@@ -102,7 +102,7 @@ def _incoming(
     return keys
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _numbered(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Number equal keys alike, in order of appearance: ``(n,)``, and where each number first occurs."""
     size = 16

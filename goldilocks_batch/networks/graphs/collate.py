@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.networks.graphs.bonds import CrystalGraph, sort_by_key
 from goldilocks_batch.networks.graphs.classes import BondClasses
 from goldilocks_batch.networks.graphs.neighbours import Bonds
@@ -140,7 +140,7 @@ def _shifted(arrays: Sequence[NDArray[Integer]], shifts: NDArray[np.int64]) -> N
     )
 
 
-@njit(cache=True)
+@kernel()
 def pool(x: NDArray[np.float32], first_atom: NDArray[np.int64]) -> NDArray[np.float32]:
     """``(n_structures, width)`` means over each structure's atoms."""
     out = np.zeros((len(first_atom) - 1, x.shape[1]), dtype=np.float32)

@@ -11,9 +11,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.structures.cif.cell import cell_parameters, lattice_from_parameters
 from goldilocks_batch.structures.cif.contents import Contents, parse_formula
 from goldilocks_batch.structures.cif.document import Block, read_block
@@ -104,7 +104,7 @@ def _order(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(sorted(range(len(numbers)), key=keys.__getitem__), dtype=np.int64)
 
 
-@njit(cache=True)
+@kernel()
 def _by_rank(numbers: NDArray[np.int64], ranks: NDArray[np.float64]) -> tuple[NDArray[np.int64], bool]:
     """Return the stable order of the elements' ranks, and whether all have one."""
     ranked = ranks[numbers]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.cif.operations import Operations
 from goldilocks_batch.structures.outcome import refuse
@@ -129,7 +129,7 @@ def _completed(
     return site, nothing, 0.0, len(operations)
 
 
-@njit(cache=True)
+@kernel()
 def _as_listed(
     frac: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
@@ -137,7 +137,7 @@ def _as_listed(
     return frac - np.floor(frac), np.arange(len(frac)), np.ones(len(frac), dtype=np.int64)
 
 
-@njit(cache=True)
+@kernel()
 def _images(
     frac: NDArray[np.float64],
     rotations: NDArray[np.float64],

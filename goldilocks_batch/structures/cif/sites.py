@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.cif.contents import Formula
 from goldilocks_batch.structures.cif.document import FRACT_TAGS, NOT_GIVEN, Table
@@ -197,7 +197,7 @@ def _coordinate(text: str, tag: str, label: str) -> float:
         refuse(ErrorCode.PARSE_FAILED, f"{tag} is {text[:40]!r} for site {label[:40]}, a number is expected")
 
 
-@njit(cache=True)
+@kernel()
 def _complete_thirds(frac: NDArray[np.float64]) -> bool:
     """Set what is meant to be 1/3 or 2/3 to it, in place; whether all numbers are finite."""
     for third in (1 / 3, 2 / 3):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.results import lock
 from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.lock import LOCK, locked
 from tests.unit.results.run_folders import record
@@ -34,7 +35,10 @@ def _hold(folder: Path, ready: multiprocessing.synchronize.Event) -> None:
         time.sleep(60)
 
 
-def test_a_lock_goes_with_its_process_and_can_be_waited_for(tmp_path: Path) -> None:
+def test_a_lock_goes_with_its_process_and_can_be_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_TRY_EVERY", 0.01)
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     holder = context.Process(target=_hold, args=(tmp_path, ready))
