@@ -29,7 +29,7 @@ def main() -> None:
     """Screen the example, and draw some rows of its table."""
     from goldilocks_batch import read_results
     from goldilocks_batch.cli.show import cells, numbers
-    from goldilocks_batch.cli.tables import drawn
+    from goldilocks_batch.cli.tables import print_table
     from goldilocks_batch.results.selection import USUAL
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -40,11 +40,10 @@ def main() -> None:
         results = read_results(output)
     shown = pa.array([name in SHOWN for name in results["id"].to_pylist()])
     table = results.filter(shown).select([name for name in USUAL if name != "error_code"])
-    drawing = drawn(table.column_names, cells(table), right=numbers(table))
-    console = Console(record=True, width=110, file=io.StringIO())
+    console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True, highlight=False)
     for line in (f"run examples/structures --model {MODEL} -o screening", "show screening"):
         console.print(Text(f"$ goldilocks-batch {line}"), style="dim")
-    console.print(drawing)
+    print_table(console, table.column_names, cells(table), right=numbers(table))
     svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="goldilocks-batch"), flags=re.DOTALL)
     svg = svg.replace("Fira Code", "ui-monospace, Menlo, Consolas")  # a reader's own font: nothing is fetched
     PICTURE.write_text(svg, encoding="utf-8")

@@ -84,10 +84,6 @@ class Watch:
         self.figures.shards += 1
         self._rows += report.rows
 
-    def warned(self, message: str) -> None:
-        """There should be no reason to."""
-        print(message, file=sys.stderr)
-
     def sample(self, processes: dict[str, int], client: Client) -> None:
         """Memory of every process now, and processor time up to now."""
         tasks = client.run_on_scheduler(_known_tasks)

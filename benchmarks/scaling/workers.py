@@ -44,10 +44,6 @@ class Clock:
         """A part is there."""
         self.parts.append((time.monotonic(), report.rows, sum(report.seconds.values())))
 
-    def warned(self, message: str) -> None:
-        """There should be no reason to."""
-        print(message, file=sys.stderr)
-
     def steady(self, workers: int) -> tuple[float, float]:
         """Of the time between every worker's first part and the first worker's end, rates of two kinds.
 

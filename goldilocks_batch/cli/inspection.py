@@ -98,7 +98,7 @@ def _print_features(out: Console, screener: Screener, batch: Batch) -> None:
         numbers = (str(BLOCKS[block]), f"{part.min():.4g}", f"{part.max():.4g}", str(np.count_nonzero(part)))
         rows.append((block, *numbers, top))
     out.print()
-    print_table(out, headings, rows, title="features", right=headings[1:-1])
+    print_table(out, headings, rows, title="features", right=headings[1:-1], broken=headings[-1:])
 
 
 def _print_prediction(out: Console, row: dict[str, Any], work: Screening) -> None:

@@ -23,7 +23,9 @@ def print_statuses(statuses: Iterable[Status], folders: Sequence[Path]) -> None:
         size = f"{status.size / 1e6:,.1f}" if status.size else ""
         where = ", ".join(map(str, status.folders))
         rows.append((status.model, status.kind, ", ".join(status.levels), status.state, size, where))
-    print_table(out, ("model", "kind", "level", "state", "MB", "where"), rows, right=("MB",))
+    print_table(
+        out, ("model", "kind", "level", "state", "MB", "where"), rows, right=("MB",), broken=("where",)
+    )
     out.print(f"looked in: {', '.join(map(str, folders))}", soft_wrap=True)
 
 
@@ -109,7 +111,8 @@ def _print_conversion(folder: Path, record: ConvertedRecord) -> None:
 
 
 def _fields(out: Console, fields: dict[str, str]) -> None:
-    print_table(out, ("", ""), [(name, text) for name, text in fields.items() if text])
+    rows = [(name, text) for name, text in fields.items() if text]
+    print_table(out, ("name", "text"), rows, header=False)
 
 
 def _print_entry(out: Console, entry: Entry) -> None:

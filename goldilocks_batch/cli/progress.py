@@ -34,7 +34,7 @@ _ROOM_FOR_A_BAR = 90
 
 @contextlib.contextmanager
 def observer_for(quiet: bool, doing: str = "screening", unit: str = "rows") -> Iterator[Observer]:
-    """A progress bar on a terminal, a line every ten seconds elsewhere, only warnings when quiet.
+    """A progress bar on a terminal, a line every ten seconds elsewhere, nothing when quiet.
 
     Args:
         quiet: no progress.
@@ -105,9 +105,6 @@ class _Bar:
         if self._tally.done >= self._tally.rows:
             self.progress.stop()
 
-    def warned(self, message: str) -> None:
-        self.progress.console.print(f"warning: {message}", highlight=False, style="yellow")
-
 
 class _Lines:
     """Plain progress lines on standard error."""
@@ -128,9 +125,6 @@ class _Lines:
         if self._every is not None and time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
             _say(self._tally.line())
-
-    def warned(self, message: str) -> None:
-        _say(f"warning: {message}")
 
 
 class _Tally:

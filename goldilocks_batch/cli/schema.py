@@ -11,6 +11,10 @@ from goldilocks_batch.cli.exits import guarded
 __all__ = ["schema"]
 
 
+#: Columns of a terminal from which all fits in a table.
+_WIDE = 110
+
+
 @guarded
 def schema(
     as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, for programs.")] = False,
@@ -25,6 +29,8 @@ def schema(
     """
     import json
 
+    from rich.padding import Padding
+
     from goldilocks_batch.cli.tables import console, print_table
     from goldilocks_batch.results.schema import COLUMNS, FLAGS, RESULT_SCHEMA_ID
 
@@ -36,9 +42,15 @@ def schema(
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     out = console()
-    print_table(out, ("column", "type", "unit", "meaning"), columns, title=RESULT_SCHEMA_ID)
+    if not out.is_terminal or out.width >= _WIDE:
+        print_table(out, ("column", "type", "unit", "meaning"), columns, title=RESULT_SCHEMA_ID)
+    else:
+        out.print(RESULT_SCHEMA_ID, style="italic")
+        for name, kind, unit, text in columns:
+            out.print(f"{name}  {kind}  {unit}".rstrip(), style="bold")
+            out.print(Padding(text, (0, 0, 0, 4)))
     out.print()
-    print_table(out, ("", ""), FLAGS.items(), title="flags")
+    print_table(out, ("flag", "meaning"), FLAGS.items(), title="flags", header=False)
 
 
 def _short(kind: Any) -> str:

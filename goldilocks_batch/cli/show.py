@@ -21,7 +21,7 @@ def show(
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Columns to print, with commas between them. [default: id, formula, space group, sites, "
+            help="Columns to print, with commas between them. [default: id, formula, space group, "
             "kdist, mesh, irreducible k-points, flags]"
         ),
     ] = None,
@@ -59,7 +59,7 @@ def show(
     )  # fmt: skip
     if names is None and not table["error_code"].null_count < table.num_rows:
         table = table.drop_columns("error_code")
-    print_table(console(), table.column_names, cells(table), right=numbers(table))
+    print_table(console(), table.column_names, cells(table), right=numbers(table), broken=("id", "flags"))
     if left_out:
         typer.echo(f"{left_out:,} more rows: --rows 0 prints all", err=True)
     if results.num_rows < expected:

@@ -75,9 +75,8 @@ def print_failures(out: Console, counts: Mapping[str, int]) -> None:
 
 def _print_counts(out: Console, counts: Mapping[str, int], meanings: Mapping[str, str]) -> None:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    rows = [(f"{count:>8,}", name, meanings.get(name, "")) for name, count in ordered]
-    if rows:
-        print_table(out, ("", "", ""), rows)
+    rows = [(f"{count:,}", name, meanings.get(name, "")) for name, count in ordered]
+    print_table(out, ("rows", "name", "meaning"), rows, header=False, right=("rows",), indent=4)
 
 
 def _print_kpoints(out: Console, report: Report, summary: RunSummary) -> None:

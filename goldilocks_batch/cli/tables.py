@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
-__all__ = ["console", "drawn", "duration", "print_table", "rounded"]
+__all__ = ["console", "duration", "print_table", "rounded"]
 
 #: Columns of a pipe, which has none: no row of a table is ever broken there.
 _ENDLESS = 100_000
+_GAP = "  "
+#: Columns that a text takes at least which may be broken anywhere.
+_SHORTEST = 12
 
 
 class _Lines(Console):
@@ -42,57 +43,75 @@ def print_table(
     rows: Iterable[Sequence[str]],
     *,
     title: str = "",
+    header: bool = True,
+    indent: int = 0,
     right: Sequence[str] = (),
+    broken: Sequence[str] = (),
 ) -> None:
-    """Print a table; where it is too wide, its texts are folded, and at last its rows are printed as lists.
+    """Print a table; where it is too wide, its texts are wrapped, and at last its rows are printed as lists.
 
     Args:
         out: from :func:`console`.
-        headings: of the columns, all empty for none.
+        headings: of the columns.
         rows: their texts.
         title: printed above.
+        header: print the headings.
+        indent: columns left free on the left.
         right: headings of the columns that hold numbers.
+        broken: headings of columns whose texts may be broken anywhere, such as paths; others are broken
+            between words.
     """
     found = [list(row) for row in rows]
     if title:
         out.print(title, style="italic" if out.is_terminal else None)
-    if not out.is_terminal:
-        _print_plain(out, headings, found, right)
+    # headings are broken between the words of a name
+    shown = [heading.replace("_", " ") if out.is_terminal else heading for heading in headings]
+    lines = [shown, *found] if header else found
+    widths = _widths(lines, out.width - indent, [heading in broken for heading in headings])
+    if widths is None:
+        _print_lists(out, headings if header else [""] * len(headings), found)
         return
-    table = drawn(headings, found, right=right)
-    if Measurement.get(out, out.options.update(max_width=_ENDLESS), table).minimum <= out.width:
-        out.print(table)
-        return
+    for number, line in enumerate(lines):
+        style = "bold" if line is shown and number == 0 else None
+        cells = [
+            textwrap.wrap(text, width, break_long_words=heading in broken, break_on_hyphens=False)
+            for heading, width, text in zip(headings, widths, line, strict=True)
+        ]
+        for parts in zip_longest(*cells, fillvalue=""):
+            padded = [
+                part.rjust(width) if heading in right else part.ljust(width)
+                for heading, width, part in zip(headings, widths, parts, strict=True)
+            ]
+            out.print((" " * indent + _GAP.join(padded)).rstrip(), style=style if out.is_terminal else None)
+
+
+def _widths(lines: Sequence[Sequence[str]], room: int, broken: Sequence[bool]) -> list[int] | None:
+    """Widths of the columns: those of the texts, or less where texts can be wrapped; None without room."""
+    if not lines:
+        return []
+    columns = list(zip(*lines, strict=True))
+    wanted = [max(1, *map(len, column)) for column in columns]
+    least = [
+        min(wide, _SHORTEST) if may_break else max(map(len, " ".join((*column, "-")).split()))
+        for column, wide, may_break in zip(columns, wanted, broken, strict=True)
+    ]
+    room -= len(_GAP) * (len(columns) - 1)
+    if sum(wanted) <= room:
+        return wanted
+    left = room - sum(least)
+    if left < 0:
+        return None
+    lacking = sum(wanted) - sum(least)
+    return [few + left * (wide - few) // lacking for few, wide in zip(least, wanted, strict=True)]
+
+
+def _print_lists(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     wide = max(map(len, headings))
-    for row in found:
+    for row in rows:
         for heading, text in zip(headings, row, strict=True):
             if text:
                 out.print(f"{heading:<{wide}}  {text}" if wide else text)
         out.print()
-
-
-def drawn(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
-    """The table that :func:`print_table` prints on a terminal."""
-    table = Table(box=None, show_header=any(headings), pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _print_plain(
-    out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
-) -> None:
-    """A line for each row, however long, and no space at its end."""
-    lines = [list(headings), *rows] if any(headings) else list(rows)
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = []
-        for heading, width, text in zip(headings, widths, line, strict=True):
-            pad = " " * (width - cell_len(text))
-            cells.append(pad + text if heading in right else text + pad)
-        out.print("  ".join(cells).rstrip())
 
 
 def duration(seconds: float) -> str:

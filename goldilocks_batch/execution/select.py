@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.machine import visible_gpus
-from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.local import LocalPool
 from goldilocks_batch.execution.dask.pool import Pool
@@ -15,13 +14,14 @@ from goldilocks_batch.networks.devices import usable_gpus
 
 __all__ = ["dask_executor"]
 
+_log = logging.getLogger(__name__)
+
 
 def dask_executor(
     config: RunConfig,
     *,
     shards: int | None = None,
     splits: bool = False,
-    say: Callable[[str], None] = say_nothing,
 ) -> DaskExecutor:
     """The executor, with its workers started or asked for.
 
@@ -29,33 +29,34 @@ def dask_executor(
         config: says where the workers are.
         shards: how many there are to do; None if that is not known.
         splits: whether the work gains from workers of two kinds, where there are GPUs.
-        say: told what a user should know of the workers.
 
     Raises:
         ConfigError: SLURM or the cluster to join can't be as the configuration has it.
         RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs.
     """
-    pool = _pool(config, shards, splits, say)
+    pool = _pool(config, shards, splits)
     return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes))
 
 
-def _pool(config: RunConfig, shards: int | None, splits: bool, say: Callable[[str], None]) -> Pool:
+def _pool(config: RunConfig, shards: int | None, splits: bool) -> Pool:
     if config.cluster is not None:
         from goldilocks_batch.execution.dask.joined import JoinedPool
 
-        return JoinedPool(config.cluster, config.plain_tcp, say)
+        return JoinedPool(config.cluster, config.plain_tcp)
     if config.executor == "slurm":
         from goldilocks_batch.execution.slurm.pool import SlurmPool
 
-        return SlurmPool(config, say, shards)
-    return LocalPool(config.workers, config.dashboard, _gpus(config, say) if splits else 0)
+        return SlurmPool(config, shards)
+    return LocalPool(config.workers, config.dashboard, _gpus(config) if splits else 0)
 
 
-def _gpus(config: RunConfig, say: Callable[[str], None]) -> int:
+def _gpus(config: RunConfig) -> int:
     """GPUs to use on this machine: as many as asked for, or all that torch can use."""
     seen = len(visible_gpus())
     if config.gpus is not None:
         if config.gpus > seen:
-            say(f"{config.gpus} GPUs asked for, {seen} seen here: processes without one use a core")
+            _log.warning(
+                "%d GPUs asked for, %d seen here: processes without one use a core", config.gpus, seen
+            )
         return config.gpus
     return 0 if config.device == "cpu" else min(usable_gpus(), seen)

@@ -19,7 +19,6 @@ USUAL = (
     "id",
     "formula",
     "space_group_symbol",
-    "n_sites",
     "kdist",
     "mesh",
     "n_kpoints_irreducible",

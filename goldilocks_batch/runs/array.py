@@ -165,7 +165,7 @@ class Tally:
     def __init__(self, observer: Observer) -> None:
         self.report = Report()
         self._observer = observer
-        self.started, self.warned = observer.started, observer.warned
+        self.started = observer.started
 
     def advanced(self, report: Report) -> None:
         """Count a shard."""

@@ -88,14 +88,8 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
         ConfigError, ModelError: as :func:`~goldilocks_batch.artifacts.find.find_model`; or the model has no
             such bound as ``grid`` asks for, or an option has no effect on it.
     """
-    model = find(config.choice)
-    if config.gpus and not model.kind.has_networks:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID,
-            f"gpus {config.gpus} is for networks, and model '{model.name}' has none; leave it out",
-        )
     return Screening.of(
-        model,
+        find(config.choice),
         grid=config.grid,
         equal_axes=config.equal_axes,
         max_sites=config.max_sites,
@@ -125,6 +119,11 @@ def prepared(
         )
     sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
     work = screening_of(config, find)
+    if config.gpus and not work.splits:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"gpus {config.gpus} is for networks, and model '{work.model.name}' has none; leave it out",
+        )
     described = sources.describe()
     identity = Identity(
         {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable
 
 from goldilocks_batch.execution.executor import Lost
 from goldilocks_batch.results.shards import Shard
 
 __all__ = ["Waiting"]
+
+_log = logging.getLogger(__name__)
 
 
 class Waiting:
@@ -21,17 +23,15 @@ class Waiting:
 
     Args:
         queue: shards, the next first; taken over.
-        say: told of what is tried again.
     """
 
-    def __init__(self, queue: deque[Shard], say: Callable[[str], None]) -> None:
+    def __init__(self, queue: deque[Shard]) -> None:
         self._queue = queue
         self._later: deque[Shard] = deque()
         self._apart: deque[Shard] = deque()
         self._alone: Shard | None = None
         self._beside: set[Shard] = set()  # lost once with a worker
         self._suspects: set[Shard] = set()  # single structures that were lost once
-        self._say = say
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._later or self._apart)
@@ -61,7 +61,7 @@ class Waiting:
             return True
         chances = self._apart if lost.with_worker else self._queue
         if len(shard) > 1:
-            self._say(f"{_rows(shard)}: {lost.message}; tried again in halves")
+            _log.warning("%s: %s; tried again in halves", _rows(shard), lost.message)
             chances.extendleft(reversed(shard.halves()))
             return True
         if shard in self._suspects:
@@ -75,7 +75,7 @@ class Waiting:
         if lost.shard in self._beside:
             when, place = "alone", self._apart
         self._beside.add(lost.shard)
-        self._say(f"{_rows(lost.shard)}: {lost.message}; tried again {when}")
+        _log.warning("%s: %s; tried again %s", _rows(lost.shard), lost.message, when)
         place.append(lost.shard)
 
 

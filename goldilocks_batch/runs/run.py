@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,6 @@ from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.compiled import announce
 from goldilocks_batch.core.errors import ErrorCode, RunError
-from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.executor import Done, Executor
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, remaining_shards
@@ -33,6 +32,8 @@ __all__ = [
     "run",
 ]
 
+_log = logging.getLogger(__name__)
+
 
 class Observer(Protocol):
     """Told of a run's progress; the command line draws it, a script may log it."""
@@ -43,18 +44,12 @@ class Observer(Protocol):
     def advanced(self, report: Report) -> None:
         """A part has been written."""
 
-    def warned(self, message: str) -> None:
-        """Something the user should know has happened."""
-
 
 class Silent:
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         """Say nothing."""
 
     def advanced(self, report: Report) -> None:
-        """Say nothing."""
-
-    def warned(self, message: str) -> None:
         """Say nothing."""
 
 
@@ -155,14 +150,14 @@ def carry_out(assignment: Assignment[W], config: RunConfig, kind: ModelKind, obs
         GoldilocksError: as :func:`run`.
     """
     size = shard_size(config, kind, assignment.sources.rows)
-    queue = outstanding(assignment, size, observer.warned)
+    queue = outstanding(assignment, size)
     if not queue:
         observer.started(assignment.sources.rows, assignment.sources.rows, None)
         return "completed"
     if config.executor != "serial" and config.cluster is None:  # this process says itself what it compiles
         announce()
     splits = assignment.work.splits
-    with executor_for(config, shards=len(queue), splits=splits, say=observer.warned) as executor:
+    with executor_for(config, shards=len(queue), splits=splits) as executor:
         return work_off(queue, assignment, executor, observer)
 
 
@@ -175,16 +170,14 @@ def process(assignment: Assignment[W], executor: Executor, shard_size: int, obse
         shard_size: the largest shard, in rows.
         observer: told of progress.
     """
-    return work_off(outstanding(assignment, shard_size, observer.warned), assignment, executor, observer)
+    return work_off(outstanding(assignment, shard_size), assignment, executor, observer)
 
 
-def outstanding(
-    assignment: Assignment[W], shard_size: int, say: Callable[[str], None] = say_nothing
-) -> deque[Shard]:
+def outstanding(assignment: Assignment[W], shard_size: int) -> deque[Shard]:
     """The shards that are to be done; the folder is made, and what cannot be trusted there is removed."""
     found = assignment.parts.sweep()
     if bad := len(found.untrusted):
-        say(f"{bad} result files are damaged or of another run; their rows are computed again")
+        _log.warning("%d result files are damaged or of another run; their rows are computed again", bad)
     return deque(remaining_shards(assignment.shards(shard_size), found.shards))
 
 
@@ -212,7 +205,7 @@ def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor,
 
 def drain(queue: deque[Shard], assignment: Assignment[W], executor: Executor, observer: Observer) -> None:
     """Keep the executor busy until the queue is empty; what cannot be done becomes a failed row."""
-    waiting, under_way = Waiting(queue, observer.warned), 0
+    waiting, under_way = Waiting(queue), 0
     while waiting or under_way:
         while under_way < executor.slots:
             shard = waiting.next(idle=not under_way)
@@ -223,6 +216,7 @@ def drain(queue: deque[Shard], assignment: Assignment[W], executor: Executor, ob
         outcome = executor.wait()
         under_way -= 1
         if isinstance(outcome, Done):
+            _log.debug("%s: %d of %d ok", outcome.shard, outcome.report.ok, outcome.report.rows)
             observer.advanced(outcome.report)
         elif not waiting.take_back(outcome):
             observer.advanced(assignment.give_up(outcome))
@@ -233,7 +227,6 @@ def executor_for(
     *,
     shards: int | None = None,
     splits: bool = False,
-    say: Callable[[str], None] = say_nothing,
 ) -> Executor:
     """The executor that a configuration asks for, started.
 
@@ -241,7 +234,6 @@ def executor_for(
         config: says where the work is done.
         shards: how many there are to do; None if that is not known.
         splits: whether the work gains from CPU and GPU workers.
-        say: told what a user should know of the workers.
     """
     if config.executor == "serial" and config.cluster is None:
         from goldilocks_batch.execution.serial import SerialExecutor
@@ -249,4 +241,4 @@ def executor_for(
         return SerialExecutor()
     from goldilocks_batch.execution.select import dask_executor
 
-    return dask_executor(config, shards=shards, splits=splits, say=say)
+    return dask_executor(config, shards=shards, splits=splits)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from goldilocks_batch import RunConfig
 from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
+from tests.logged import warnings_from_now
 
 #: Of runs that tests carry out themselves.
 FINGERPRINT = "fingerprint"
@@ -23,16 +24,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
-        self.warnings: list[str] = []
+        self.warnings = warnings_from_now()
 
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         """Nothing to keep."""
 
     def advanced(self, report: Report) -> None:
         self.reports.append(report)
-
-    def warned(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def config(manifest: Path, output: Path, **options: Any) -> RunConfig:

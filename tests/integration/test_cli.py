@@ -14,8 +14,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import goldilocks_batch
 from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.results.schema import COLUMNS, FLAGS
+from tests.terminal import on_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "tests" / "registry-standins.toml"
@@ -75,6 +77,72 @@ def may_unshare() -> bool:
     )
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_terminals_of_any_width_show_everything(examples: Path, tmp_path: Path, columns: int) -> None:
+    inputs = [examples / name for name in ("C-graphene.xyz", "MgO.cif", "Al2O3-corundum.cif")]
+    options = ("--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
+    told = on_terminal(columns, "run", *inputs, *options)
+    for words in ("completed: 3 of 3 rows", "low_dimensional", f"goldilocks-batch show {tmp_path / 'run'}"):
+        assert words in told
+    assert "constant 0.15 (AiiDA balanced)" in " ".join(told.split()) or columns < 80
+    shown = on_terminal(columns, "show", tmp_path / "run")
+    for row in read_results(tmp_path / "run").to_pylist():
+        assert f"{row['kdist']:.4f}" in shown
+        assert "×".join(map(str, row["mesh"])) in shown
+        assert row["id"] in shown or columns == 80  # where ids are broken
+    assert "…" not in told + shown
+
+
+def test_the_table_of_a_run_is_plain_where_it_is_piped(examples: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(examples / "MgO.cif", tmp_path / "in")
+    (tmp_path / "in" / "bad.cif").write_text("data_bad\n")
+    output = tmp_path / "run"
+    command("run", tmp_path / "in", "--model", "baseline", "--executor", "serial", "-o", output)
+    lines = command("show", output).stdout.splitlines()
+    assert sorted(line.split()[0] for line in lines) == ["MgO", "bad", "id"]
+    assert "NO_STRUCTURE" in " ".join(lines)
+    failed = command("show", output, "--where", "status=failed", "--columns", "id,error_code", "-n", "1")
+    assert failed.stdout.split() == ["id", "error_code", "bad", "NO_STRUCTURE"]
+    left = command("show", output, "--sort", "id", "--descending", "--rows", "1")
+    assert left.stdout.splitlines()[1].startswith("bad")
+    assert "1 more rows: --rows 0 prints all" in left.stderr
+    wrong = command("show", tmp_path)
+    assert (wrong.returncode, "not the folder of a run" in wrong.stderr) == (2, True)
+
+
+def test_a_log_keeps_every_step(examples: Path, tmp_path: Path) -> None:
+    options = ("--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
+    done = command("run", examples, *options, "--log-file", tmp_path / "log", "--verbose", "--quiet")
+    assert done.returncode == 0
+    assert "49 of 49 ok" in (tmp_path / "log").read_text()
+    assert "debug: " in done.stderr
+
+
+def test_the_package_is_a_command_too() -> None:
+    line = [sys.executable, "-m", "goldilocks_batch", "--version"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout == f"goldilocks-batch {goldilocks_batch.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--precision", "bf16"], "precision bf16 is for networks, and model 'starter' has none"),
+        (["--device", "cuda"], "device cuda is for networks"),
+        (["--single-site", "supercell"], "single_site supercell is for networks"),
+        (["--gpus", "1"], "gpus 1 is for networks"),
+    ],
+)
+def test_what_has_no_effect_is_refused(
+    examples: Path, tmp_path: Path, flags: list[str], complaint: str
+) -> None:
+    done = command("run", examples / "MgO.cif", "--model", "starter", *flags, "-o", tmp_path / "run")
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_quiet_says_nothing_while_it_works(examples: Path, tmp_path: Path) -> None:
     done = command(
         "run", examples, "--model", "baseline", "--executor", "serial", "-q", "-o", tmp_path / "run"
@@ -101,7 +169,7 @@ def test_failed_rows_are_an_exit_code_of_their_own(tmp_path: Path) -> None:
         (["run", "x.cif", "--model", "best"], "MODEL_UNKNOWN"),
         (["run", "x.cif", "--confidence", "0.99", "--model", "baseline"], "it has 0.85, 0.90, 0.95"),
         (["run", "x.cif", "--model", "baseline", "--grid", "upper"], "use --grid lower"),
-        (["run", "x.cif", "--grid", "middle"], "option 'grid' is 'middle'"),
+        (["run", "x.cif", "--grid", "middle"], "'middle' is not one of"),
         (["run", "x.cif", "--config", "no.yaml"], "no.yaml cannot be read"),
         (["run", "x.cif"], "--artifacts"),
         (["run", "x.cif", "--artifacts", "no/such/folder"], "ARTIFACT_MISSING"),

@@ -17,6 +17,7 @@ from goldilocks_batch import RunConfig, load_config, read_results, run
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import result_schema
+from tests.logged import warnings_from_now
 
 
 def impatient() -> AbstractContextManager[object]:
@@ -31,16 +32,13 @@ class Recorder:
     def __init__(self) -> None:
         self.rows = self.done = 0
         self.reports: list[Report] = []
-        self.warnings: list[str] = []
+        self.warnings = warnings_from_now()
 
     def started(self, rows: int, done: int, dashboard: str | None) -> None:
         self.rows, self.done, self.dashboard = rows, done, dashboard
 
     def advanced(self, report: Report) -> None:
         self.reports.append(report)
-
-    def warned(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def config(*inputs: Path, output: Path, **options: object) -> RunConfig:

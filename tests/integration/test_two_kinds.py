@@ -25,12 +25,12 @@ from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.culprits import Crime, commit
 from tests.integration.runs import FINGERPRINT, rows_of
+from tests.logged import warnings_from_now
 
 pytestmark = pytest.mark.slow
 
 ROWS = 600
 #: By the last run.
-TOLD: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,12 @@ def screened(
     manifest: Path, folder: Path, crimes: tuple[tuple[str, str, Crime], ...] = (), **options: Any
 ) -> list[list[str]]:
     """Run in halves; the lines of the log."""
-    TOLD.clear()
     values = {"model": "baseline", "workers": 2, "shard_size": 32, "dashboard": None, **options}
     config = RunConfig.model_validate({"inputs": [manifest], "output": folder / "run", **values})
     work = Halves(screening_of(config), folder / "log", crimes)
     results = folder / "run" / "results"
     results.mkdir(parents=True)
-    with dask_executor(config, splits=True, say=TOLD.append) as executor:
+    with dask_executor(config, splits=True) as executor:
         assignment = Assignment(work, open_sources(config.inputs), Parts(results, FINGERPRINT))
         assert process(assignment, executor, config.shard_size or 32, Silent()) == "completed"
     return [line.split(";") for line in (folder / "log").read_text().splitlines()]
@@ -124,11 +123,12 @@ def test_without_a_gpu_the_worker_for_one_uses_the_cpu(
     manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = warnings_from_now()
     log = screened(manifest, tmp_path, gpus=1)
     assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     assert {line[2] for line in log} == {""}
     assert len({line[1] for line in log if line[0] == "finish"}) == 1
-    assert TOLD == ["1 GPUs asked for, 0 seen here: processes without one use a core"]
+    assert told == ["1 GPUs asked for, 0 seen here: processes without one use a core"]
 
 
 @pytest.mark.parametrize("half", ["prepare", "finish"])

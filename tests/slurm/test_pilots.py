@@ -356,7 +356,7 @@ def paused_run(
         disturb(folder / "run")
 
     disturber = threading.Thread(target=when_under_way, daemon=True)
-    with dask_executor(config, say=recorder.warned) as executor:
+    with dask_executor(config) as executor:
         first(executor)
         disturber.start()
         assert process(assignment, executor, shard, recorder) == "completed"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
-from goldilocks_batch.core.text import say_nothing
 
 __all__ = ["JoinedPool"]
+
+_log = logging.getLogger(__name__)
 
 
 class JoinedPool:
@@ -24,7 +25,6 @@ class JoinedPool:
     Args:
         where: the scheduler's address, or its scheduler file (JSON).
         plain_tcp: join without TLS although the connection leaves this machine.
-        say: told what a user should know.
 
     Raises:
         ConfigError: the address is none, the file is none, or the connection would not be encrypted.
@@ -36,8 +36,7 @@ class JoinedPool:
     two_kinds = False
     plugins: tuple[WorkerPlugin, ...] = ()
 
-    def __init__(self, where: str, plain_tcp: bool, say: Callable[[str], None] = say_nothing) -> None:
-        self._say = say
+    def __init__(self, where: str, plain_tcp: bool) -> None:
         self._had_some = True
         self.target = where if "://" in where else _address_in(Path(where))
         parts = urlsplit(self.target)
@@ -56,7 +55,7 @@ class JoinedPool:
     def tend(self, workers: int) -> None:
         """Whoever started the workers looks after them; say when there are none."""
         if not workers and self._had_some:
-            self._say(f"no workers at {self.target}; waiting for some")
+            _log.warning("no workers at %s; waiting for some", self.target)
         self._had_some = workers > 0
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import dask
@@ -16,7 +15,6 @@ from distributed import Status
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobKind, seconds_of
 from goldilocks_batch.core.errors import ErrorCode, RunError
-from goldilocks_batch.core.text import say_nothing
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
 from goldilocks_batch.execution.dask.pool import SETTINGS, dashboard_options, local_dashboard
 from goldilocks_batch.execution.dask.private import job_keywords, reach_specification
@@ -26,6 +24,8 @@ from goldilocks_batch.execution.slurm.security import issue_certificate
 from goldilocks_batch.execution.slurm.site import cancel_named, check_kind, jobs_named, partitions
 
 __all__ = ["SlurmPool"]
+
+_log = logging.getLogger(__name__)
 
 #: Seconds between two questions to SLURM about the jobs; after one that failed, up to so many.
 _ASK_EVERY, _ASK_SELDOM = 30.0, 600.0
@@ -40,7 +40,6 @@ class SlurmPool:
 
     Args:
         config: of the run.
-        say: told what a user should know.
         shards: how many there are to do, None if that is not known; no job is submitted without a share.
 
     Raises:
@@ -48,9 +47,7 @@ class SlurmPool:
         RunError: CLUSTER_FAILED, SLURM takes no jobs.
     """
 
-    def __init__(
-        self, config: RunConfig, say: Callable[[str], None] = say_nothing, shards: int | None = None
-    ) -> None:
+    def __init__(self, config: RunConfig, shards: int | None = None) -> None:
         kinds = config.slurm.kinds
         known = partitions()
         for kind in kinds.values():
@@ -72,11 +69,15 @@ class SlurmPool:
         self._least = sum(least for least, _ in numbers.values())
         self._places = sum(most for _, most in numbers.values())
         self._adapts = config.max_jobs is not None
-        self._say = say
         self._told = ""  # of jobs that are awaited
         asked = sum(config.jobs_of(kind)[0] for kind in kinds.values())
         if self._least < asked:
-            say(f"{self._least} jobs of {asked} are submitted: {shards} shards are left, no work for more")
+            _log.info(
+                "%d jobs of %d are submitted: %d shards are left, no work for more",
+                self._least,
+                asked,
+                shards,
+            )
         self._barren: Counter[str] = Counter()  # jobs that ended in vain, by the name of their worker
         self._reported: set[str] = set()  # workers whose present job has been seen at work
         self._served = False
@@ -171,9 +172,11 @@ class SlurmPool:
         """A job has ended in vain; after the third in one place there is no fourth."""
         self._barren[name] += 1
         hopeless = self._barren[name] == _BARREN_JOBS
-        self._say(
-            f"job {job} has ended before its worker reported: {_last_words(self._logs, job)}"
-            + ("; no other takes its place" if hopeless else "")
+        _log.warning(
+            "job %s has ended before its worker reported: %s%s",
+            job,
+            _last_words(self._logs, job),
+            "; no other takes its place" if hopeless else "",
         )
         if not hopeless:
             return
@@ -187,14 +190,16 @@ class SlurmPool:
         states = Counter(jobs.values()).most_common()
         waiting = ", ".join(f"{number} {state}" for state, number in states)
         if waiting and waiting != self._told:
-            self._say(f"no worker yet; jobs: {waiting}")
+            _log.info("no worker yet; jobs: %s", waiting)
         self._told = waiting
 
     def _put_off(self, error: RunError, now: float, present: set[str]) -> None:
         """Ask SLURM again later, unless there is no worker and has been none for long."""
         if self._trouble is None:
             self._trouble = now
-            self._say(f"{error.message}. Workers go on; jobs that end are replaced when SLURM takes new ones")
+            _log.warning(
+                "%s. Workers go on; jobs that end are replaced when SLURM takes new ones", error.message
+            )
         elif not present and now - max(self._trouble, self._seen) > _PATIENCE:
             raise error
         else:

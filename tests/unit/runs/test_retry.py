@@ -12,6 +12,7 @@ from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.execution.executor import Lost
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.runs.retry import Waiting
+from tests.logged import warnings_from_now
 
 
 class Cluster:
@@ -63,14 +64,14 @@ def test_the_guilty_fail_and_nobody_else(
 ) -> None:
     queue = deque(Shard(start, min(start + size, rows)) for start in range(0, rows, size))
     cluster = Cluster(crashing, ravaging, seats, seed)
-    done, failed = cluster.drain(Waiting(queue, lambda _: None))
+    done, failed = cluster.drain(Waiting(queue))
     assert sorted(done) == sorted(set(range(rows)) - crashing - ravaging)
     assert failed == (crashing | ravaging) & set(range(rows))
 
 
 def test_what_may_have_been_anothers_fault_is_tried_after_the_others_and_then_alone() -> None:
-    told: list[str] = []
-    waiting = Waiting(deque([Shard(0, 4), Shard(4, 8), Shard(8, 12)]), told.append)
+    told = warnings_from_now()
+    waiting = Waiting(deque([Shard(0, 4), Shard(4, 8), Shard(8, 12)]))
     lost = Lost(Shard(0, 4), ErrorCode.WORKER_CRASH, "gone", with_worker=True)
     assert waiting.next(idle=True) == Shard(0, 4)
     assert waiting.take_back(lost)

@@ -1,0 +1,115 @@
+"""Command lines, right and wrong, on terminals of any width."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from goldilocks_batch.cli.app import app
+from goldilocks_batch.cli.completion import complete_model
+from goldilocks_batch.cli.logs import hush, shown
+from goldilocks_batch.core.errors import ConfigError
+from goldilocks_batch.results.schema import COLUMNS, FLAGS
+from tests.unit.cli.test_taking import COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("rnu x", "Did you mean 'run'?"),
+        ("models pul rf", "Did you mean 'pull'?"),
+        ("run x --gird lower", "No such option: --gird; did you mean '--grid'?"),
+        ("run x --grid medain", "'medain' is not one of 'lower', 'median', 'upper'; did you mean 'median'?"),
+        ("run x --device gpus", "'gpus' is not one of 'auto', 'cpu', 'cuda'"),
+        ("run x --workers two", "'--workers'"),
+        ("run x --confidence 95", "did you mean 0.95?"),
+        ("models show alin", "did you mean alignn?"),
+        ("models verify rf --confidence 0.951", "no level 0.951; it has 0.85, 0.90, 0.95, of which 0.95 is"),
+        ("manifest -o m.parquet", "Missing argument 'INPUTS'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_with_what_may_have_been_meant(line: str, told: str) -> None:
+    done = CliRunner().invoke(app, line.split())
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("width", ["40", "60", "80", "200"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_loses_nothing(name: str, width: str) -> None:
+    done = CliRunner().invoke(app, [*name.split(), "-h"], env={"COLUMNS": width})
+    assert done.exit_code == 0
+    told = " ".join(done.output.split())
+    assert "…" not in told.replace("train-rf …", "").replace("train rf …", "")
+    for parameter in COMMANDS[name].params:
+        if parameter.param_type_name == "option":
+            assert all(flag in told for flag in (*parameter.opts, *parameter.secondary_opts))
+        assert " ".join((parameter.help or "").split()) in told
+    if width == "80":
+        assert max(map(len, done.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("group", [[], ["models"], ["train"], ["cluster"], ["config"]])
+def test_a_group_alone_shows_its_commands(group: list[str]) -> None:
+    done = CliRunner().invoke(app, group)
+    assert done.exit_code == 2
+    assert done.output.startswith("Usage: ")
+    assert CliRunner().invoke(app, [*group, "--help"]).exit_code == 0
+
+
+def test_shells_can_complete() -> None:
+    told = CliRunner().invoke(app, ["--help"]).output
+    assert "--install-completion" in told
+
+
+def test_models_are_completed_and_so_are_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "starters", ".hidden"):
+        Path(name).mkdir()
+    Path("starter.txt").touch()
+    assert list(complete_model("st")) == ["starter", "starters"]
+    assert {"alignn", "baseline", "rf", "starter", "mine"} <= set(complete_model(""))
+    assert ".hidden" not in set(complete_model(""))
+    assert list(complete_model(f"{tmp_path}/mi")) == [f"{tmp_path}/mine"]
+
+
+def test_the_schema_for_programs() -> None:
+    told = json.loads(CliRunner().invoke(app, ["schema", "--json"]).output)
+    assert [column["name"] for column in told["columns"]] == [column.name for column in COLUMNS]
+    assert told["flags"] == FLAGS
+
+
+def test_the_log_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logger, path = logging.getLogger("goldilocks_batch.somewhere"), tmp_path / "log"
+    with shown(log_file=path):
+        logger.debug("a step")
+        logger.info("a file")
+        logger.warning("a worry")
+        hush()
+        logger.info("nobody asked")
+    with shown(verbose=True):
+        logger.debug("another step")
+    assert capsys.readouterr().err == "a file\nwarning: a worry\ndebug: another step\n"
+    lines = path.read_text().splitlines()
+    assert [re.sub(r"^\S+ \S+ ", "", line) for line in lines] == [
+        "DEBUG goldilocks_batch.somewhere: a step",
+        "INFO goldilocks_batch.somewhere: a file",
+        "WARNING goldilocks_batch.somewhere: a worry",
+        "INFO goldilocks_batch.somewhere: nobody asked",
+    ]
+    assert logging.getLogger("goldilocks_batch").handlers == []
+
+
+def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the log file .* cannot be written"), shown(log_file=tmp_path):
+        pass
+    done = CliRunner().invoke(app, ["schema", "--log-file", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "CONFIG_INVALID" in done.stderr
