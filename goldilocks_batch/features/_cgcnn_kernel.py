@@ -20,8 +20,8 @@ __all__ = ["convolve"]
 def convolve(
     x: NDArray[np.float32],
     projected: NDArray[np.float32],
-    into: NDArray[np.int64],
-    source: NDArray[np.int64],
+    into: NDArray[np.int32],
+    source: NDArray[np.int32],
     first: NDArray[np.int64],
     gaussians: NDArray[np.float32],
     weight: NDArray[np.float32],

@@ -37,7 +37,7 @@ class RadialBasis:
         delta = values.astype(np.float32)[:, None] - self.centers
         return np.exp(-np.float32(self.gamma) * delta * delta)
 
-    def near(self, values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def near(self, values: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The `WINDOW` (or all, if fewer) Gaussians about each of ``(n,)`` values.
 
         Returns:
@@ -52,7 +52,7 @@ class RadialBasis:
 
 @kernel(error_model="numpy")
 def near_gaussians(
-    values: NDArray[np.float64], centers: NDArray[np.float32], gamma: float, width: int
+    values: NDArray[np.floating], centers: NDArray[np.float32], gamma: float, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """See `RadialBasis.near`."""
     first = np.empty(len(values), dtype=np.int64)

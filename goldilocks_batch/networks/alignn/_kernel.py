@@ -30,9 +30,9 @@ _EPSILON = np.float32(LAYER_NORM_EPSILON)
 class GraphArrays(NamedTuple):
     """A batch as the kernels read it; see `GraphBatch`."""
 
-    into: NDArray[np.int64]
-    source: NDArray[np.int64]
-    line_into: NDArray[np.int64]
+    into: NDArray[np.int32]
+    source: NDArray[np.int32]
+    line_into: NDArray[np.int32]
     line_source: NDArray[np.int32]
     kind: NDArray[np.int32]
     example: tuple[NDArray[np.int32], ...]

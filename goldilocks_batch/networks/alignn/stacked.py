@@ -112,7 +112,7 @@ class TorchEnsemble:
         module = self.module
         atoms = np.arange(len(batch.numbers))
         edges = self._edges(batch.bonds.source, np.repeat(atoms, np.diff(batch.bonds.into)))
-        distance = batch.bonds.distance[batch.example[0]].astype(np.float32)
+        distance = batch.bonds.distance[batch.example[0]]
         x = module.atom_embedding(self._elements[self._tensor(batch.numbers)])
         y = module.edge_embedding(module.edge_rbf(self._tensor(distance)))
         kind = self._index(batch.kind[0])

@@ -25,20 +25,20 @@ class CrystalGraph:
     site a.
 
     Attributes:
-        numbers: ``(n_atoms,)`` int64, atomic numbers.
-        into: ``(n_atoms + 1,)`` int64, where the bonds into each atom start.
-        source: ``(n_bonds,)`` int64, the atom each bond comes from.
-        distance: ``(n_bonds,)`` float64, Å.
-        line_into: ``(n_bonds + 1,)`` int64, where the line-graph edges into each bond start.
+        numbers: ``(n_atoms,)`` int32, atomic numbers.
+        into: ``(n_atoms + 1,)`` int32, where the bonds into each atom start.
+        source: ``(n_bonds,)`` int32, the atom each bond comes from.
+        distance: ``(n_bonds,)`` float32, Å.
+        line_into: ``(n_bonds + 1,)`` int32, where the line-graph edges into each bond start.
         line_source: ``(n_line_edges,)`` int32, the bond each of them comes from.
         cosine: ``(n_line_edges,)`` float32, of the angle at the shared atom.
     """
 
-    numbers: NDArray[np.int64]
-    into: NDArray[np.int64]
-    source: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    line_into: NDArray[np.int64]
+    numbers: NDArray[np.int32]
+    into: NDArray[np.int32]
+    source: NDArray[np.int32]
+    distance: NDArray[np.float32]
+    line_into: NDArray[np.int32]
     line_source: NDArray[np.int32]
     cosine: NDArray[np.float32]
 
@@ -67,7 +67,13 @@ def graph_of_bonds(numbers: NDArray[np.int64], bonds: Bonds) -> CrystalGraph:
     into, order = sort_by_key(bonds.target, bonds.n_atoms)
     source, distance = bonds.source[order], bonds.distance[order]
     line = _line_graph(into, source, bonds.target[order], distance, bonds.vector[order])
-    return CrystalGraph(numbers, into, source, distance, *line)
+    return CrystalGraph(
+        numbers.astype(np.int32),
+        into.astype(np.int32),
+        source.astype(np.int32),
+        distance.astype(np.float32),
+        *line,
+    )
 
 
 @kernel()
@@ -93,10 +99,10 @@ def _line_graph(
     target: NDArray[np.int64],
     distance: NDArray[np.float64],
     vector: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
     """`CrystalGraph.line_into`, `line_source` and `cosine`; bonds come sorted by target."""
     n = len(source)
-    starts = np.zeros(n + 1, dtype=np.int64)
+    starts = np.zeros(n + 1, dtype=np.int32)
     for e in range(n):
         starts[e + 1] = starts[e]
         for f in range(into[source[e]], into[source[e] + 1]):

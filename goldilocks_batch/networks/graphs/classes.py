@@ -87,7 +87,7 @@ def _rounded(values: NDArray[np.floating]) -> NDArray[np.uint64]:
 @kernel(error_model="numpy")
 def _incoming(
     kind: NDArray[np.int32],
-    line_into: NDArray[np.int64],
+    line_into: NDArray[np.int32],
     line_source: NDArray[np.int32],
     angle_kind: NDArray[np.int32],
 ) -> NDArray[np.uint64]:

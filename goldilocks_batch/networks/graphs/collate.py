@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,6 @@ from goldilocks_batch.networks.graphs.classes import BondClasses
 from goldilocks_batch.networks.graphs.neighbours import Bonds
 
 __all__ = ["BondBatch", "GraphBatch", "collate", "collate_bonds", "pack", "pool"]
-
-Integer = TypeVar("Integer", np.int32, np.int64)
 
 
 def pack(costs: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
@@ -47,21 +44,21 @@ class BondBatch:
     """Bonds of several structures, those into an atom side by side.
 
     Attributes:
-        first_atom: ``(n_structures + 1,)`` where each structure's atoms start.
-        into: ``(n_atoms + 1,)`` where the bonds into each atom start.
-        source: ``(n_bonds,)`` the atom each bond comes from.
-        distance: ``(n_bonds,)`` Å.
+        first_atom: ``(n_structures + 1,)`` int32, where each structure's atoms start.
+        into: ``(n_atoms + 1,)`` int32, where the bonds into each atom start.
+        source: ``(n_bonds,)`` int32, the atom each bond comes from.
+        distance: ``(n_bonds,)`` float32 or float64, Å.
     """
 
-    first_atom: NDArray[np.int64]
-    into: NDArray[np.int64]
-    source: NDArray[np.int64]
-    distance: NDArray[np.float64]
+    first_atom: NDArray[np.int32]
+    into: NDArray[np.int32]
+    source: NDArray[np.int32]
+    distance: NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphBatch:
-    """Graphs of several structures.
+    """Graphs of several structures; numbers are int32 and float32.
 
     Attributes:
         numbers: ``(n_atoms,)`` atomic numbers.
@@ -74,9 +71,9 @@ class GraphBatch:
         cosine: ``(n_angle_kinds,)`` of the angles of each kind.
     """
 
-    numbers: NDArray[np.int64]
+    numbers: NDArray[np.int32]
     bonds: BondBatch
-    line_into: NDArray[np.int64]
+    line_into: NDArray[np.int32]
     line_source: NDArray[np.int32]
     kind: NDArray[np.int32]
     example: tuple[NDArray[np.int32], ...]
@@ -87,8 +84,8 @@ class GraphBatch:
         return len(self.bonds.first_atom) - 1
 
 
-def _offsets(sizes: Sequence[int]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+def _offsets(sizes: Sequence[int]) -> NDArray[np.int32]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
 
 
 def collate_bonds(graphs: Sequence[Bonds]) -> BondBatch:
@@ -99,7 +96,7 @@ def collate_bonds(graphs: Sequence[Bonds]) -> BondBatch:
     target = np.concatenate([graph.target for graph in graphs]) + shift
     distance = np.concatenate([graph.distance for graph in graphs])
     into, order = sort_by_key(target, int(first_atom[-1]))
-    return BondBatch(first_atom, into, source[order], distance[order])
+    return BondBatch(first_atom, into.astype(np.int32), source[order].astype(np.int32), distance[order])
 
 
 def collate(graphs: Sequence[tuple[CrystalGraph, BondClasses]]) -> GraphBatch:
@@ -116,11 +113,11 @@ def collate(graphs: Sequence[tuple[CrystalGraph, BondClasses]]) -> GraphBatch:
         numbers=np.concatenate([graph.numbers for graph in plain]),
         bonds=BondBatch(
             first_atom=atoms,
-            into=np.append(_shifted([graph.into[:-1] for graph in plain], bonds), bonds[-1]),
+            into=np.append(_shifted([graph.into[:-1] for graph in plain], bonds), bonds[-1:]),
             source=_shifted([graph.source for graph in plain], atoms),
             distance=np.concatenate([graph.distance for graph in plain]),
         ),
-        line_into=np.append(_shifted([graph.line_into[:-1] for graph in plain], lines), lines[-1]),
+        line_into=np.append(_shifted([graph.line_into[:-1] for graph in plain], lines), lines[-1:]),
         line_source=_shifted([graph.line_source for graph in plain], bonds),
         kind=np.stack(
             [_shifted([kinds.kind[level] for kinds in classes], at) for level, at in enumerate(rows)]
@@ -133,15 +130,13 @@ def collate(graphs: Sequence[tuple[CrystalGraph, BondClasses]]) -> GraphBatch:
     )
 
 
-def _shifted(arrays: Sequence[NDArray[Integer]], shifts: NDArray[np.int64]) -> NDArray[Integer]:
+def _shifted(arrays: Sequence[NDArray[np.int32]], shifts: NDArray[np.int32]) -> NDArray[np.int32]:
     """Indices of several structures behind each other, each structure's raised by its shift."""
-    return np.concatenate(
-        [array + array.dtype.type(shift) for array, shift in zip(arrays, shifts, strict=False)]
-    )
+    return np.concatenate([array + shift for array, shift in zip(arrays, shifts, strict=False)])
 
 
 @kernel()
-def pool(x: NDArray[np.float32], first_atom: NDArray[np.int64]) -> NDArray[np.float32]:
+def pool(x: NDArray[np.float32], first_atom: NDArray[np.int32]) -> NDArray[np.float32]:
     """``(n_structures, width)`` means over each structure's atoms."""
     out = np.zeros((len(first_atom) - 1, x.shape[1]), dtype=np.float32)
     for i in range(len(out)):

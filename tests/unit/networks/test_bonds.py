@@ -130,7 +130,7 @@ def test_bonds_alone_collate_like_graphs() -> None:
     whole = collate([(graph, bond_classes(graph, 0)) for graph in graphs(CRYSTALS)]).bonds
     np.testing.assert_array_equal(alone.into, whole.into)
     np.testing.assert_array_equal(alone.source, whole.source)
-    np.testing.assert_array_equal(alone.distance, whole.distance)
+    np.testing.assert_array_equal(alone.distance.astype(np.float32), whole.distance)
 
 
 @given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 60))
