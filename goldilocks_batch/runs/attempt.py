@@ -191,4 +191,4 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
 
 def _identity_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Of an input's description, what makes it the same input: its content, not where it lies."""
-    return {key: entry[key] for key in ("rows", "digest")}
+    return {key: entry[key] for key in ("rows", "digest", "digest_of") if key in entry}

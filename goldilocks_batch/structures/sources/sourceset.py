@@ -83,6 +83,11 @@ class SourceSet:
                 pieces += source.pieces(first, last)
         return tuple(pieces)
 
+    @property
+    def compared_by_time(self) -> list[str]:
+        """Paths of the inputs whose digests are not of contents."""
+        return [str(about["path"]) for about in self.describe() if "digest_of" in about]
+
     def check_unchanged(self) -> None:
         """Make sure that the inputs still hold what they held when they were opened.
 
