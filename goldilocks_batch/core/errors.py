@@ -78,6 +78,7 @@ class ErrorCode(StrEnum):
     INPUT_UNREADABLE = "INPUT_UNREADABLE", "an input is damaged or may not be read", _COMMAND
     INPUT_EMPTY = "INPUT_EMPTY", "the inputs hold no structure", _COMMAND
     MANIFEST_DIALECT = "MANIFEST_DIALECT", "a manifest's columns fit no dialect, or several", _COMMAND
+    INPUT_CHANGED = "INPUT_CHANGED", "an input was changed while a run was reading it", _COMMAND
     DUPLICATE_ID = "DUPLICATE_ID", "an id occurs more than once", _COMMAND
     DATASET_INVALID = (
         "DATASET_INVALID",
@@ -97,6 +98,7 @@ class ErrorCode(StrEnum):
     PARSE_FAILED = "PARSE_FAILED", "the structure's text is truncated or garbled"
     NO_STRUCTURE = "NO_STRUCTURE", "the structure's text holds no structure"
     SEVERAL_STRUCTURES = "SEVERAL_STRUCTURES", "the structure's text holds several structures"
+    ID_INVALID = "ID_INVALID", "the structure's id in a manifest is no UTF-8 text"
     NULL_VALUE = "NULL_VALUE", "a manifest's column is null in the structure's row"
     SYMMETRY_UNKNOWN = "SYMMETRY_UNKNOWN", "the file's space group is in no table"
     SYMMETRY_AMBIGUOUS = "SYMMETRY_AMBIGUOUS", "the file leaves origin or axes of its space group open"

@@ -156,6 +156,7 @@ def _array_task(output: Path, index: int, count: int, observer: Observer) -> Rep
     observer.started(sum(map(len, queue)), 0, None)
     with ProcessExecutor(array_kind(config).seats, config.task_timeout, config.memory_bytes) as executor:
         drain(queue, assignment, executor, tally)
+    assignment.sources.check_unchanged()
     return tally.report
 
 

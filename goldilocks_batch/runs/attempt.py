@@ -26,6 +26,7 @@ from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import RESULT_SCHEMA_ID
 from goldilocks_batch.results.shards import Identity, Shard, cut_shards
 from goldilocks_batch.screening.pipeline import Screening
+from goldilocks_batch.structures.sources.reference import failed
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
 __all__ = ["Assignment", "begun", "found_model", "prepared", "screening_of"]
@@ -60,9 +61,10 @@ class Assignment(Generic[W]):
         return Job(self.work, shard, pieces, folder, self.parts.fingerprint, (folder, *self.inputs))
 
     def give_up(self, lost: Lost) -> Report:
-        """Write the failed rows of structures that no worker survived."""
-        job = self.job(lost.shard)
-        references = [reference for piece in job.pieces for reference in piece.read()]
+        """Write the failed rows of structures that no worker survived; what they hold is not read again."""
+        pieces = self.sources.pieces(lost.shard.start, lost.shard.stop)
+        names = [name for piece in pieces for name in piece.names()]
+        references = [failed(*name, lost.code, lost.message) for name in names]
         table, report = self.work.failed(references, lost.shard.start, lost.code, lost.message)
         write_part(self.parts.folder, lost.shard, table, report, self.parts.fingerprint)
         return report
@@ -188,4 +190,4 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
 
 def _identity_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Of an input's description, what makes it the same input: its content, not where it lies."""
-    return {key: entry[key] for key in ("rows", "digest")}
+    return {key: entry[key] for key in ("rows", "digest", "digest_of") if key in entry}

@@ -19,6 +19,7 @@ from goldilocks_batch.results.shards import Shard, remaining_shards
 from goldilocks_batch.runs.attempt import Assignment, W, begun
 from goldilocks_batch.runs.retry import Waiting
 from goldilocks_batch.runs.sizing import shard_size
+from goldilocks_batch.structures.sources.state import BY_TIME
 
 __all__ = [
     "Assignment",
@@ -108,6 +109,10 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
     with begun(config) as (assignment, record):
         parts = assignment.parts
         before = parts.scan().rows
+        if before and (loose := assignment.sources.compared_by_time):
+            observer.warned(
+                f"{', '.join(loose)}: {BY_TIME} are as they were; there is too much to compare contents"
+            )
         began = time.monotonic()
         state = "failed"
         try:
@@ -185,7 +190,8 @@ def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor,
     """Do the shards, and make sure that every row of the inputs is there; ``completed`` or ``interrupted``.
 
     Raises:
-        RunError: rows are missing although every shard has been done.
+        RunError: rows are missing although every shard has been done; or the inputs are not what they were
+            (INPUT_CHANGED).
     """
     rows = assignment.sources.rows
     observer.started(rows, rows - sum(map(len, queue)), executor.dashboard)
@@ -200,6 +206,7 @@ def work_off(queue: deque[Shard], assignment: Assignment[W], executor: Executor,
             f"{found} result rows for {rows} input rows: result files were removed or damaged while "
             "the run was going on. Run the same command again to compute what is missing",
         )
+    assignment.sources.check_unchanged()
     return "completed"
 
 

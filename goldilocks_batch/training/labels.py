@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, InputError
-from goldilocks_batch.structures.sources.columns import string_column
+from goldilocks_batch.structures.sources.columns import escaped, string_column
 from goldilocks_batch.structures.sources.dialects import id_column
-from goldilocks_batch.structures.sources.files import digest_of_file
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
+from goldilocks_batch.structures.sources.state import digest_of_file
 from goldilocks_batch.training.label_tables import (
     TARGET_NAMES,
     RawLabels,
@@ -138,6 +138,8 @@ def _parquet(path: Path, target: Target) -> RawLabels:
             )
         id_name = id_column(schema, str(path))
         names = [name for name in (id_name, column, target.at_most) if name is not None]
+        if twice := [name for name in names if schema.names.count(name) > 1]:
+            raise invalid_dataset(f"{path.name}: there is more than one column {twice[0]}; keep one")
         table = pq.read_table(path, columns=list(dict.fromkeys(names)))
     except (OSError, pa.ArrowException) as error:
         message = f"{path} is no readable Parquet file: {error}"
@@ -153,7 +155,7 @@ def _parquet(path: Path, target: Target) -> RawLabels:
     # open_sources reports a null id with its row; here rows only need names
     ids = string_column(table[id_name]) if id_name else [None] * table.num_rows
     return RawLabels(
-        ids=[f"row {row}" if given is None else given for row, given in enumerate(ids)],
+        ids=[f"row {row}" if given is None else escaped(given) for row, given in enumerate(ids)],
         targets=table[column].to_pylist(),
         limits=table[target.at_most].to_pylist() if target.at_most else [None] * table.num_rows,
         column=column,

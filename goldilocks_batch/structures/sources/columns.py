@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-__all__ = ["ListColumn", "list_column", "list_depth", "string_column"]
+__all__ = ["ListColumn", "byte_column", "escaped", "list_column", "list_depth", "list_sizes", "string_column"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,9 +38,30 @@ def list_depth(kind: pa.DataType) -> tuple[int, pa.DataType]:
     return depth, kind
 
 
-def string_column(column: pa.ChunkedArray) -> list[str | None]:
-    """Return a column of strings (or numbers) as Python strings."""
-    return column.cast(pa.string()).to_pylist()
+def byte_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of strings as bytes: Arrow does not check that what a file holds as text is UTF-8."""
+    if pt.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.large_binary() if pt.is_large_string(column.type) else pa.binary())
+
+
+def string_column(column: pa.ChunkedArray) -> list[str | bytes | None]:
+    """Return a column of strings (or numbers) as Python strings; one that is no UTF-8 as its bytes."""
+    if pt.is_integer(column.type):
+        return column.cast(pa.string()).to_pylist()
+    return [_decoded(value) for value in byte_column(column).to_pylist()]
+
+
+def escaped(value: str | bytes) -> str:
+    """Return a string, or bytes that are no UTF-8 with those that are none escaped."""
+    return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
+
+
+def _decoded(value: bytes | None) -> str | bytes | None:
+    try:
+        return None if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value
 
 
 def list_column(column: pa.ChunkedArray, inner_length: int | None = None) -> ListColumn:
@@ -68,6 +89,16 @@ def list_column(column: pa.ChunkedArray, inner_length: int | None = None) -> Lis
     return ListColumn(_values(array), starts, null, ragged)
 
 
+def list_sizes(array: pa.Array) -> NDArray[np.int64]:
+    """``(rows,)`` how many innermost values each row of (nested) lists holds; 1 for a row without lists."""
+    starts = np.arange(len(array) + 1, dtype=np.int64)
+    depth, _ = list_depth(array.type)
+    for _ in range(depth):
+        offsets, array = _open_list(array)
+        starts = offsets[starts]
+    return np.diff(starts)
+
+
 def _nulls(array: pa.Array) -> NDArray[np.bool_] | None:
     return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
 
@@ -90,7 +121,9 @@ def _any_in_row(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[
 
 def _values(array: pa.Array) -> NDArray[np.generic] | list[str]:
     if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_dictionary(array.type):
-        return array.cast(pa.string()).to_pylist()
+        values = string_column(pa.chunked_array([array]))
+        # a null among them is told by the column; what is no UTF-8 is no element's symbol either
+        return ["" if value is None else escaped(value) for value in values]
     if array.null_count:
         array = array.fill_null(False if pt.is_boolean(array.type) else 0)
     if pt.is_decimal(array.type):

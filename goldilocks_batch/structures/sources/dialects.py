@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
-from goldilocks_batch.structures.sources.columns import list_column, list_depth, string_column
-from goldilocks_batch.structures.sources.files import reference_to_file
+from goldilocks_batch.structures.sources.columns import byte_column, list_column, list_depth, string_column
+from goldilocks_batch.structures.sources.files import decoded, reference_to_file, safe_text
 from goldilocks_batch.structures.sources.reference import (
     ArraysPayload,
     FailedPayload,
@@ -118,6 +118,8 @@ def find_dialect(schema: pa.Schema, where: str) -> tuple[Dialect, tuple[str, ...
         problem = f"make more than one: {', '.join(dialect.name for dialect, _ in found)}"
     elif "positions" in found[0][1] and "pos" in found[0][1]:
         problem = "hold both positions and pos; keep one"
+    elif twice := [name for name in found[0][1] if schema.names.count(name) > 1]:
+        problem = f"hold {twice[0]} more than once; keep one"
     if problem is not None:
         known = "; ".join(map(str, DIALECTS))
         present = ", ".join(schema.names) or "(none)"
@@ -141,6 +143,9 @@ def id_column(schema: pa.Schema, where: str) -> str | None:
         InputError: it holds neither text nor integers.
     """
     name = next((name for name in ID_COLUMNS if name in schema.names), None)
+    if name is not None and schema.names.count(name) > 1:
+        message = f"{where}: there is more than one column {name}; keep one"
+        raise InputError(ErrorCode.MANIFEST_DIALECT, message)
     if name is not None and not (TEXT[2](schema.field(name).type) or pt.is_integer(schema.field(name).type)):
         message = f"{where}: the id column {name} is {schema.field(name).type}, text or integers are needed"
         raise InputError(ErrorCode.MANIFEST_DIALECT, message)
@@ -148,7 +153,9 @@ def id_column(schema: pa.Schema, where: str) -> str | None:
 
 
 def decoder(dialect: Dialect, table: pa.Table, folder: Path, *, allow_outside: bool) -> Decoder:
-    """Return a function from a row's number in ``table`` to its payload; it never raises.
+    """Return a function from a row's number in ``table`` to its payload.
+
+    What it raises is about that row alone.
 
     Args:
         dialect: the table's dialect.
@@ -174,14 +181,17 @@ def _null(column: str) -> FailedPayload:
 
 
 def _texts(name: str, column: pa.ChunkedArray, text_format: Format) -> Decoder:
+    data = byte_column(column)
+
     def payload(row: int) -> Payload:
-        text = column[row].as_py()
-        return _null(name) if text is None else TextPayload(text_format, text)
+        text: bytes | None = data[row].as_py()
+        # as in a file of its own
+        return _null(name) if text is None else TextPayload(text_format, decoded(text))
 
     return payload
 
 
-def _paths(paths: list[str | None], folder: Path, allow_outside: bool) -> Decoder:
+def _paths(paths: list[str | bytes | None], folder: Path, allow_outside: bool) -> Decoder:
     # lexically: a link in the folder is its owner's choice, a name that climbs out of it is not
     inside = os.path.normpath(folder.absolute())
 
@@ -189,11 +199,15 @@ def _paths(paths: list[str | None], folder: Path, allow_outside: bool) -> Decode
         name = paths[row]
         if name is None:
             return _null("path")
+        if isinstance(name, bytes):
+            name = os.fsdecode(name)
         if "\0" in name or not name:
             return _fail(ErrorCode.FILE_NOT_FOUND, f"{name!r} is no path")
         path = Path(os.path.normpath(os.path.join(inside, name)))  # noqa: PTH118 - pathlib keeps ".."
         if not allow_outside and not path.is_relative_to(inside):
-            message = f"{name} lies outside the manifest's folder; move it there, or allow paths outside"
+            message = (
+                f"{safe_text(name)} lies outside the manifest's folder; move it there, or allow paths outside"
+            )
             return _fail(ErrorCode.PATH_FORBIDDEN, message)
         return reference_to_file("", path).payload
 
@@ -225,7 +239,7 @@ class _Arrays:
                 )
         definitions = None
         if self.definitions is not None:
-            definitions = self.definitions[row].as_py()
+            definitions = self.definitions[row].as_py()  # raises where it is no UTF-8
             if definitions is None:
                 return _null("species")
         species = self.species.row(row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
-from goldilocks_batch.structures.sources.reference import FilePayload, Format, Reference, failed
+from goldilocks_batch.structures.sources.reference import FilePayload, Format, Name, Reference, failed
+from goldilocks_batch.structures.sources.state import BY_TIME, digest_of_file, digest_of_files
 
 __all__ = [
     "FilesSource",
     "FormatCensus",
     "decoded",
-    "digest_of_file",
     "format_of",
     "id_of",
     "open_directory",
@@ -110,12 +109,6 @@ def reference_to_file(structure_id: str, path: Path) -> Reference:
     return Reference(structure_id, source, FilePayload(path, file_format))
 
 
-def digest_of_file(path: Path) -> str:
-    """Return the sha256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class FormatCensus:
     """Counts what a directory or archive holds besides structures, by ending."""
 
@@ -139,14 +132,18 @@ class FilesPiece:
     """Some files of a directory, by their paths relative to it, or one single file."""
 
     root: Path
-    names: tuple[str, ...]
+    paths: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.paths)
+
+    def names(self) -> list[Name]:
+        """Return the files' names."""
+        return [Name(id_of(name), safe_text(str(self.root / name))) for name in self.paths]
 
     def read(self) -> list[Reference]:
         """Return one reference a file; nothing is opened yet."""
-        return [reference_to_file(id_of(name), self.root / name) for name in self.names]
+        return [reference_to_file(id_of(name), self.root / name) for name in self.paths]
 
 
 @dataclass(frozen=True)
@@ -159,6 +156,7 @@ class FilesSource:
     names: Sequence[str]
     digest: str
     census: FormatCensus = field(default_factory=FormatCensus)
+    of_contents: bool = True
 
     @property
     def rows(self) -> int:
@@ -182,7 +180,17 @@ class FilesSource:
         """For the run record."""
         about: dict[str, object] = {"path": safe_text(str(self.path)), "kind": self.kind}
         about |= {"rows": self.rows, "digest": self.digest}
+        if not self.of_contents:
+            about["digest_of"] = BY_TIME
         return about | self.census.describe() if self.kind == "directory" else about
+
+    def current_digest(self) -> str:
+        """The digest of the same files as they are now.
+
+        Raises:
+            OSError: a single file cannot be read.
+        """
+        return _digest(self.path, self.names)[0] if self.kind == "directory" else digest_of_file(self.path)
 
 
 def open_file(path: Path) -> FilesSource:
@@ -204,25 +212,26 @@ def open_file(path: Path) -> FilesSource:
 def open_directory(path: Path) -> FilesSource:
     """List a directory's structure files, recursively; links are followed, loops of them are not.
 
-    The digest covers every listed file's relative path, size and time of change.
+    The digest covers every listed file's relative path and its content
+    (:func:`~goldilocks_batch.structures.sources.state.digest_of_files`).
 
     Raises:
         InputError: a folder in it cannot be listed.
     """
     census = FormatCensus()
     try:
-        entries = sorted(_walk(path, "", (), census))
+        names = sorted(_walk(path, "", (), census))
     except OSError as error:
         raise InputError(ErrorCode.INPUT_UNREADABLE, f"{path} cannot be listed: {error}") from error
-    digest = hashlib.sha256()
-    for name, size, changed in entries:
-        digest.update(f"{safe_text(name)}\0{size}\0{changed}\n".encode())
-    return FilesSource(path, "directory", path, [e[0] for e in entries], digest.hexdigest(), census)
+    digest, of_contents = _digest(path, names)
+    return FilesSource(path, "directory", path, names, digest, census, of_contents)
 
 
-def _walk(
-    root: Path, prefix: str, above: tuple[tuple[int, int], ...], census: FormatCensus
-) -> Iterator[tuple[str, int, int]]:
+def _digest(root: Path, names: Sequence[str]) -> tuple[str, bool]:
+    return digest_of_files([(safe_text(name), root / name) for name in names])
+
+
+def _walk(root: Path, prefix: str, above: tuple[tuple[int, int], ...], census: FormatCensus) -> Iterator[str]:
     folder = root / prefix
     about = folder.stat()
     here = (about.st_dev, about.st_ino)
@@ -233,10 +242,10 @@ def _walk(
             name = f"{prefix}{entry.name}"
             if entry.is_dir():
                 yield from _walk(root, f"{name}/", (*above, here), census)
-            elif entry.name == RECORD and _is_record(Path(entry.path)):
+            elif entry.name == RECORD and entry.is_file() and _is_record(Path(entry.path)):
                 census.ignored["(records of runs)"] += 1
-            elif census.knows(name):
-                yield (name, *_size_and_time(entry))
+            elif census.knows(name):  # a dangling link keeps its row, which then fails
+                yield name
 
 
 def _is_record(path: Path) -> bool:
@@ -247,11 +256,3 @@ def _is_record(path: Path) -> bool:
     except OSError:
         return False
     return all(f'"{key}":'.encode() in beginning for key in ("state", "started", "fingerprint"))
-
-
-def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
-    try:
-        about = entry.stat()
-    except OSError:  # a dangling link keeps its row, which then fails
-        return -1, -1
-    return about.st_size, about.st_mtime_ns

@@ -14,7 +14,13 @@ import numpy as np
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, StructureError
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.parsers import from_pymatgen
-from goldilocks_batch.structures.sources.reference import ArraysPayload, FailedPayload, Payload, Reference
+from goldilocks_batch.structures.sources.reference import (
+    ArraysPayload,
+    FailedPayload,
+    Name,
+    Payload,
+    Reference,
+)
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -30,6 +36,10 @@ class MemoryPiece:
 
     def __len__(self) -> int:
         return len(self.references)
+
+    def names(self) -> list[Name]:
+        """Return the references' names."""
+        return [Name(reference.id, reference.source) for reference in self.references]
 
     def read(self) -> list[Reference]:
         """Return the references."""
@@ -56,6 +66,10 @@ class MemorySource:
     def digest(self) -> str:
         """Sha256 of the ids: what they stand for may not have been read yet."""
         return hashlib.sha256("\n".join(r.id for r in self.references).encode()).hexdigest()
+
+    def current_digest(self) -> str:
+        """The digest: what is in memory does not change."""
+        return self.digest
 
     def ids(self) -> Iterator[list[str]]:
         """All ids, at once."""

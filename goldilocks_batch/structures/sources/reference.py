@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.core.errors import ErrorCode, RunError, Stage, StructureError
 
 __all__ = [
     "ArraysPayload",
     "FailedPayload",
     "FilePayload",
     "Format",
+    "Name",
     "Payload",
     "Piece",
     "Reference",
     "TextPayload",
     "failed",
+    "reference_to",
 ]
 
 
@@ -97,14 +99,57 @@ class Reference:
     payload: Payload
 
 
+class Name(NamedTuple):
+    """What a reference is called.
+
+    Attributes:
+        id: the structure's id.
+        source: for people.
+    """
+
+    id: str
+    source: str
+
+
 class Piece(Protocol):
     """Consecutive rows of one source: small, picklable, self-contained; read in a worker."""
 
     def __len__(self) -> int:
         """Number of references :meth:`read` returns."""
 
+    def names(self) -> list[Name]:
+        """Return the names of the references; no payload is read, and whatever is wrong, none is missing."""
+
     def read(self) -> list[Reference]:
-        """Return exactly ``len(self)`` references in the source's order, whatever is wrong with them."""
+        """Return exactly ``len(self)`` references in the source's order, whatever is wrong with them.
+
+        Raises:
+            RunError: INPUT_CHANGED, the source is not the one that was opened.
+        """
+
+
+def reference_to(name: Name, read: Callable[[], Payload]) -> Reference:
+    """Return a reference to what ``read`` returns; whatever it raises fails this reference alone.
+
+    Args:
+        name: of the reference.
+        read: reads the payload.
+
+    Raises:
+        RunError: as ``read`` does: that is about the whole source.
+    """
+    try:
+        payload = read()
+    except StructureError as error:
+        return failed(*name, error.code, error.message)
+    except RunError:
+        raise
+    except Exception as error:  # decoders of damaged data raise anything
+        said = str(error) or type(error).__name__
+        return failed(*name, ErrorCode.FILE_UNREADABLE, f"{name.source} cannot be read: {said}")
+    if isinstance(payload, FailedPayload):
+        return failed(*name, payload.error.code, payload.error.message)
+    return Reference(*name, payload)
 
 
 def failed(structure_id: str, source: str, code: ErrorCode, message: str) -> Reference:

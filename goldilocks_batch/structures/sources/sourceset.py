@@ -18,6 +18,7 @@ from goldilocks_batch.structures.sources.files import FilesSource, open_director
 from goldilocks_batch.structures.sources.memory import MemorySource
 from goldilocks_batch.structures.sources.parquet import ParquetSource, open_parquet
 from goldilocks_batch.structures.sources.reference import Piece
+from goldilocks_batch.structures.sources.state import changed
 
 __all__ = ["SourceSet", "open_sources"]
 
@@ -81,6 +82,25 @@ class SourceSet:
             if first < last:
                 pieces += source.pieces(first, last)
         return tuple(pieces)
+
+    @property
+    def compared_by_time(self) -> list[str]:
+        """Paths of the inputs whose digests are not of contents."""
+        return [str(about["path"]) for about in self.describe() if "digest_of" in about]
+
+    def check_unchanged(self) -> None:
+        """Make sure that the inputs still hold what they held when they were opened.
+
+        Raises:
+            RunError: INPUT_CHANGED.
+        """
+        for source in self.sources:
+            try:
+                same = source.current_digest() == source.digest
+            except OSError:
+                same = False
+            if not same:
+                raise changed(str(source.describe()["path"]))
 
     def ids(self) -> Iterator[list[str]]:
         """All ids in order, in batches."""

@@ -98,23 +98,6 @@ def test_a_member_that_is_too_large_fails_alone(
     assert isinstance(good.payload, TextPayload)
 
 
-def test_only_regular_files_count(tmp_path: Path) -> None:
-    path = tmp_path / "a.tgz"
-    with tarfile.open(path, "w:gz") as archive:
-        link = tarfile.TarInfo("link.cif")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
-        archive.addfile(tarfile.TarInfo("real.cif"), io.BytesIO())
-    assert [r.id for r in read_all(open_sources([path]))] == ["real"]
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w") as zipped:
-        info = zipfile.ZipInfo("link.cif")
-        info.external_attr = 0o120777 << 16
-        zipped.writestr(info, "/etc/passwd")
-        zipped.writestr("real.cif", "")
-    assert [r.id for r in read_all(open_sources([path]))] == ["real"]
-
-
 def test_a_damaged_zip_member_fails_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
