@@ -40,10 +40,16 @@ def main() -> None:
         results = read_results(output)
     shown = pa.array([name in SHOWN for name in results["id"].to_pylist()])
     table = results.filter(shown).select([name for name in USUAL if name != "error_code"])
-    console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True, highlight=False)
+    plain = Console(width=200, file=io.StringIO(), force_terminal=True, color_system=None)
+    with plain.capture() as drawing:
+        print_table(plain, table.column_names, cells(table), right=numbers(table))
+    head, *lines = (line.rstrip() for line in drawing.get().splitlines())
+    console = Console(record=True, width=max(map(len, [head, *lines])) + 1, file=io.StringIO())
     for line in (f"run examples/structures --model {MODEL} -o screening", "show screening"):
         console.print(Text(f"$ goldilocks-batch {line}"), style="dim")
-    print_table(console, table.column_names, cells(table), right=numbers(table))
+    console.print(Text(head, style="bold"))
+    for line in lines:  # each a text of its own: some programs drop the blanks before a number
+        console.print(Text(line))
     svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="goldilocks-batch"), flags=re.DOTALL)
     svg = svg.replace("Fira Code", "ui-monospace, Menlo, Consolas")  # a reader's own font: nothing is fetched
     PICTURE.write_text(svg, encoding="utf-8")

@@ -115,31 +115,9 @@ def test_the_version_is_the_tags_and_a_tree_without_git_builds(tmp_path: Path) -
     assert (tmp_path / "goldilocks_batch-0.1.0.dev0.tar.gz").exists()
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("kind", ["wheel", "source"])
-def test_what_is_installed_screens_the_example(
-    kind: str, distributions: tuple[Path, Path], environment: Path, tmp_path: Path
-) -> None:
-    binaries = environment / "bin"
-    chosen = distributions[0 if kind == "wheel" else 1]
-    ran(binaries / "pip", "uninstall", "--yes", "goldilocks-batch")
-    ran(binaries / "pip", "install", "--constraint", ROOT / "constraints.txt", chosen)
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    variables |= {"HF_HUB_OFFLINE": "1", "GOLDILOCKS_CACHE": str(tmp_path / "cache")}
-    command = [binaries / "goldilocks-batch", "run", ROOT / "examples" / "structures", "--model", "baseline"]
-    said = ran(*command, "--output", "screening", cwd=tmp_path, env=variables)
-    crystals = len(list((ROOT / "examples" / "structures").iterdir()))
-    assert f"{crystals} of {crystals} rows, {crystals} ok, 0 failed" in said
-    shown = ran(binaries / "goldilocks-batch", "config", "example", "local", cwd=tmp_path, env=variables)
-    assert shown == (ROOT / "configs" / "local.yaml").read_text(encoding="utf-8")
-    where = ran(
-        binaries / "python",
-        "-c",
-        "import goldilocks_batch as g; print(g.__file__)",
-        cwd=tmp_path,
-        env=variables,
-    )
-    assert Path(where.strip()).is_relative_to(environment)
+def alone() -> dict[str, str]:
+    """The environment's variables without those that let Python find packages elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 @pytest.fixture(scope="session")
@@ -149,5 +127,25 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran(sys.executable, "-m", "venv", folder)
     pip = [folder / "bin" / "pip", "install", "--constraint", ROOT / "constraints.txt", "--retries", "1"]
     cpu = [*pip, "--no-deps", "--index-url", os.environ.get("TORCH_CPU", TORCH_CPU), "torch"]
-    subprocess.run([str(word) for word in cpu], capture_output=True, check=False)
+    subprocess.run([str(word) for word in cpu], capture_output=True, check=False, env=alone())
     return folder
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["wheel", "source"])
+def test_what_is_installed_screens_the_example(
+    kind: str, distributions: tuple[Path, Path], wheel: zipfile.ZipFile, environment: Path, tmp_path: Path
+) -> None:
+    binaries = environment / "bin"
+    chosen = distributions[0 if kind == "wheel" else 1]
+    ran(binaries / "pip", "uninstall", "--yes", "goldilocks-batch", env=alone())
+    ran(binaries / "pip", "install", "--constraint", ROOT / "constraints.txt", chosen, env=alone())
+    variables = {**alone(), "HF_HUB_OFFLINE": "1", "GOLDILOCKS_CACHE": str(tmp_path / "cache")}
+    command = [binaries / "goldilocks-batch", "run", ROOT / "examples" / "structures", "--model", "baseline"]
+    said = ran(*command, "--output", "screening", cwd=tmp_path, env=variables)
+    crystals = len(list((ROOT / "examples" / "structures").iterdir()))
+    assert f"{crystals} of {crystals} rows, {crystals} ok, 0 failed" in said
+    shown = ran(binaries / "goldilocks-batch", "config", "example", "local", cwd=tmp_path, env=variables)
+    assert shown == wheel.read("goldilocks_batch/config/examples/local.yaml").decode("utf-8")
+    where = [binaries / "python", "-c", "import goldilocks_batch; print(goldilocks_batch.__file__)"]
+    assert Path(ran(*where, cwd=tmp_path, env=variables).strip()).is_relative_to(environment)
