@@ -110,8 +110,8 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         parts = assignment.parts
         before = parts.scan().rows
         if before and (loose := assignment.sources.compared_by_time):
-            observer.warned(
-                f"{', '.join(loose)}: {BY_TIME} are as they were; there is too much to compare contents"
+            _log.warning(
+                "%s: %s are as they were; there is too much to compare contents", ", ".join(loose), BY_TIME
             )
         began = time.monotonic()
         state = "failed"

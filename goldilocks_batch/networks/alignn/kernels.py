@@ -5,8 +5,9 @@ source's part + edge's part), gate · message is added up, then the row's own up
 squashed and added to the features before.  Whatever is gathered is read once, the result is written once, and
 nothing is as long as the edges: no expanded index, no message.
 
-Up to rounding it is the convolution of :class:`~goldilocks_batch.networks.alignn.module.EdgeGatedConvolution`.
-Without a GPU it runs in Triton's interpreter (``TRITON_INTERPRET=1``), which is how the tests hold it to that.
+Up to rounding it is the convolution of
+:class:`~goldilocks_batch.networks.alignn.module.EdgeGatedConvolution`.  Without a GPU it runs in Triton's
+interpreter (``TRITON_INTERPRET=1``), which is how the tests hold it to that.
 """
 
 from __future__ import annotations
