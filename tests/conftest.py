@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from goldilocks_batch.core.machine import gpus
+
 settings.register_profile(
     "default",
     deadline=None,  # first calls compile
@@ -17,6 +19,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+#: Kernels of GPUs run in Triton's interpreter where there is none; it reads this when it is imported.
+if not gpus().usable:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 #: No test reads or writes the user's own model files, or asks a host outside this machine.
 _CACHE = tempfile.mkdtemp(prefix="goldilocks-cache-")
