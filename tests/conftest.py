@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from goldilocks_batch.core.kernel_cache import kernel_folder
+from goldilocks_batch.core.machine import gpus
 
 settings.register_profile(
     "default",
@@ -26,6 +27,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Kernels are compiled once for all tests, and not in every cache that a test makes.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_folder()))
+#: Kernels of GPUs run in Triton's interpreter where there is none; it reads this when it is imported.
+if not gpus().usable:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 #: No test reads or writes the user's own model files, or asks a host outside this machine.
 _CACHE = tempfile.mkdtemp(prefix="goldilocks-cache-")

@@ -168,9 +168,9 @@ class Alignn:
         on_cpu = CpuEnsemble(architecture, networks, table)
         ensemble: Ensemble = on_cpu
         if resolved_device(device) == "cuda":
-            from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
+            from goldilocks_batch.networks.alignn.gpu import gpu_ensemble
 
-            ensemble = TorchEnsemble(architecture, networks, table, "cuda", precision)
+            ensemble = gpu_ensemble(architecture, networks, table, "cuda", precision)
         return cls(
             ensemble,
             tuple(map(len, ensembles)),

@@ -19,6 +19,7 @@ from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.networks import to_pyg
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
+from goldilocks_batch.networks.alignn.gpu import FusedEnsemble
 from goldilocks_batch.networks.alignn.module import Alignn as Network
 from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
@@ -88,6 +89,31 @@ def test_every_checkpoint(shared: Path, rows: list[dict[str, Any]], inputs: Mode
             batch = collate([graphs[i] for i in chosen])
             found = ensemble(batch, inputs.features[chosen], skip_alignn=skip)
             np.testing.assert_allclose(found, wanted[chosen], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_fused_kernels(shared: Path, rows: list[dict[str, Any]], inputs: ModelInputs) -> None:
+    """Two checkpoints on every graph; in Triton's interpreter where there is no GPU."""
+    pytest.importorskip("triton", reason="Triton, which GPUs' kernels are written in, is for Linux")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    architecture, ensembles = read_networks([folder(shared, q)[:1] for q in (95, 5)])
+    networks = [network for (network,) in ensembles]
+    wanted = np.array([[row[f"quantile{q}_0"] for q in (95, 5)] for row in rows])
+    fused, plain = (
+        kind(architecture, networks, read_element_table(elements(shared)), device)
+        for kind in (FusedEnsemble, TorchEnsemble)
+    )
+    prepared = model(shared, 95, 5).prepare(inputs.crystals)
+    graphs = [graph for graph in prepared.graphs if graph is not None]
+    assert inputs.features is not None
+    lined = np.array([graph[0].n_line_edges > 0 for graph in graphs])
+    for skip in (False, True):
+        chosen = np.flatnonzero(lined != skip)
+        batch, features = collate([graphs[i] for i in chosen]), inputs.features[chosen]
+        found = fused(batch, features, skip_alignn=skip)
+        np.testing.assert_allclose(found, wanted[chosen], rtol=0, atol=TOLERANCE)
+        in_torch = plain(batch, features, skip_alignn=skip)
+        np.testing.assert_allclose(found, in_torch, rtol=0, atol=1e-6 * np.abs(in_torch).max())
 
 
 def test_the_module_on_whole_graphs(shared: Path, rows: list[dict[str, Any]], inputs: ModelInputs) -> None:

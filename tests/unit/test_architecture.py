@@ -115,6 +115,8 @@ def test_modules_can_be_read_at_one_sitting(path: Path) -> None:
     "module", [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "goldilocks_batch.")]
 )
 def test_public_names_are_sorted_and_exist(module: str) -> None:
+    if module.endswith("alignn._convolution"):
+        pytest.importorskip("triton", reason="Triton, which GPUs' kernels are written in, is for Linux")
     loaded = importlib.import_module(module)
     names = getattr(loaded, "__all__", None)
     if names is not None:

@@ -1,13 +1,12 @@
 """One fused Triton kernel for an edge-gated convolution, all networks of an ensemble in one launch.
 
-For each row of the result it walks the row's edges by the pointers that the batch has: gate = SiLU(own part +
-source's part + edge's part), gate · message is added up, then the row's own update is added, normalised,
-squashed and added to the features before.  Whatever is gathered is read once, the result is written once, and
-nothing is as long as the edges: no expanded index, no message.
+For each row of the result it walks the row's edges by the pointers that the batch has.  It adds up gate ·
+message, with gate = SiLU(own part + source's part + edge's part), and the row's own update; normalises the
+sum, squashes it, and adds the features before.  What is gathered is read once, the result is written once,
+and nothing is as long as the edges: no expanded index, no message.
 
-Up to rounding it is the convolution of
-:class:`~goldilocks_batch.networks.alignn.module.EdgeGatedConvolution`.  Without a GPU it runs in Triton's
-interpreter (``TRITON_INTERPRET=1``), which is how the tests hold it to that.
+Up to rounding it is the :class:`~goldilocks_batch.networks.alignn.module.EdgeGatedConvolution`.  Without a
+GPU it runs in Triton's interpreter (``TRITON_INTERPRET=1``), which is how the tests hold it to that.
 """
 
 from __future__ import annotations
@@ -23,12 +22,16 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Walk", "convolve", "fused_kernels_run_on"]
+__all__ = ["ROWS", "Walk", "convolve", "fused_kernels_run_on", "interpreted"]
 
-#: Edges that a program reads at a time.  An atom has 12, a bond some 11 on the line graph.
-_TILE = 16
-#: Oldest generation of GPUs that Triton compiles for.
-_CAPABILITY = (7, 0)
+#: Rows that a program makes, and edges of each that it reads at a time.  An atom has 12, a bond some 11 on
+#: the line graph.  At width 64 this is one warp with 110 registers a thread, as ptxas says, that waits for no
+#: other.  Not yet timed on a GPU.
+ROWS, TILE = 1, 16
+#: The same in the interpreter, which takes as long for a large array as for a small one.
+INTERPRETED_ROWS = 256
+#: Oldest generation of NVIDIA's GPUs that Triton supports.
+_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +72,14 @@ def interpreted() -> bool:
 
 
 def convolve(
-    projected: Tensor, gates: Tensor, before: Tensor, walk: Walk, norm_weight: Tensor, norm_bias: Tensor
+    projected: Tensor,
+    gates: Tensor,
+    before: Tensor,
+    walk: Walk,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    *,
+    rows: int | None = None,
 ) -> Tensor:
     """Features after an edge-gated convolution, ``(k, n_after, width)`` float32.
 
@@ -81,12 +91,13 @@ def convolve(
         walk: the edges.
         norm_weight: ``(k, width)`` float32, of the layer norm.
         norm_bias: ``(k, width)`` float32.
+        rows: of the result that a program makes, a power of two; None for what suits the device.
     """
     import triton
 
     from goldilocks_batch.networks.alignn._convolution import edge_gated_convolution
 
-    networks, rows, width = before.shape
+    networks, rows_before, width = before.shape
     after = before.new_empty((networks, len(walk.own), width))
     if after.numel() == 0:
         return after
@@ -94,7 +105,8 @@ def convolve(
         if not tensor.is_contiguous():
             raise ValueError("the kernel reads contiguous tensors")
     padded = triton.next_power_of_2(width)
-    edge_gated_convolution[(len(walk.own), networks)](
+    rows = rows or (INTERPRETED_ROWS if interpreted() else ROWS)
+    edge_gated_convolution[(triton.cdiv(len(walk.own), rows), networks)](
         projected,
         gates,
         before,
@@ -106,13 +118,14 @@ def convolve(
         walk.own,
         walk.source,
         walk.edge,
-        rows,
+        rows_before,
         gates.shape[1],
         len(walk.own),
         LAYER_NORM_EPSILON,
         WIDTH=width,
         PADDED=padded,
-        TILE=_TILE,
-        num_warps=min(max(padded * _TILE // 512, 1), 8),
+        ROWS=rows,
+        TILE=TILE,
+        num_warps=min(max(padded * TILE * rows // 1024, 1), 8),
     )
     return after
