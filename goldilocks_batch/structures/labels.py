@@ -18,7 +18,7 @@ __all__ = ["Atom", "of_label", "of_type"]
 _LAST_LABELLED = 103
 """Heavier elements are in no crystal; ``Nh1`` and ``Cn2`` are labels of something else."""
 _NAMED = {symbol: z for symbol, z in NUMBERS.items() if z <= _LAST_LABELLED and symbol != "T"}
-_WATER = re.compile(r"(?:ow|wat\w*|water|hoh|h2o|o?h2o?|oh2)(?![a-z])", re.IGNORECASE)
+_WATER = re.compile(r"(?:ow|wat\w*|water|hoh|h2o|oh2)(?![a-z])", re.IGNORECASE)
 _HYDROXYL = re.compile(r"o[hw](?![a-z])", re.IGNORECASE)
 #: Upper-case pairs that may as well be one element and a group, or a kind of site: rare earth, hydroxyl, CO.
 _DOUBTFUL = {"RE", "CO", "NO", "HO", "PO", "NH", "BH"}
@@ -51,6 +51,8 @@ def of_type(symbol: str) -> Atom | None:
     if found is None or name not in NUMBERS or name == "T":
         return _oxygen_with_hydrogens(plain)
     if plain[0].isdigit() and found[1] != name:
+        return None
+    if NUMBERS[name] > _LAST_LABELLED and plain != name:  # NH4 is no nihonium
         return None
     return Atom(NUMBERS[name], _charge(found[2]))
 

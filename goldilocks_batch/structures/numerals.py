@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.structures.outcome import refuse
 
-__all__ = ["number", "periodicity"]
+__all__ = ["ends_in_a_number", "number", "periodicity"]
 
 _UNCERTAINTY = re.compile(r"\(\d*\)$")
 _FRACTION = re.compile(r"([+-]?\d+)/(\d+)")
@@ -37,6 +37,11 @@ def number(text: str) -> float:
         if re.fullmatch(r"[+-]?[\d.]+[dD][+-]?\d+", plain):
             plain = plain.replace("d", "e").replace("D", "e")
         return float(plain)
+
+
+def ends_in_a_number(text: str) -> bool:
+    """Whether a text ends in the middle of a line, with a digit: one of a number that may have had more."""
+    return text[-1:].isdigit()
 
 
 def periodicity(given: Any) -> NDArray[np.bool_]:

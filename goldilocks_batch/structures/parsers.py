@@ -37,7 +37,7 @@ def parse(text: str, text_format: Format, options: ReadOptions) -> Reading:
     """
     text = text.removeprefix("\ufeff")
     if not text.strip():
-        refuse(ErrorCode.PARSE_FAILED, "the text is empty")
+        refuse(ErrorCode.PARSE_FAILED, f"the text is empty; a structure as {text_format} is expected")
     try:
         return _PARSERS[text_format](text, options)
     except StructureError:

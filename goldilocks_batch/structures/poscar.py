@@ -17,7 +17,7 @@ from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.checks import from_cartesian
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 from goldilocks_batch.structures.labels import of_type
-from goldilocks_batch.structures.numerals import number
+from goldilocks_batch.structures.numerals import ends_in_a_number, number
 from goldilocks_batch.structures.outcome import Reading, ReadOptions, refuse
 
 __all__ = ["read_poscar"]
@@ -51,6 +51,8 @@ def read_poscar(text: str, options: ReadOptions) -> Reading:
     rows = _rows(lines, header.first, total)
     positions = np.array([_numbers(lines, line, 3, "a position") for line in rows]).reshape(total, 3)
     numbers, flags = _elements(lines, rows, header)
+    if ends_in_a_number(text) and rows[-1] == len(lines) - 1:
+        flags = (*flags, "ends_abruptly")
     if header.cartesian:
         found = from_cartesian(lattice, positions * scale, numbers, np.ones(3, dtype=bool))
         return Reading(found.crystal, flags)

@@ -13,7 +13,7 @@ from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.checks import from_cartesian
 from goldilocks_batch.structures.crystal import SYMBOLS
 from goldilocks_batch.structures.labels import of_label, of_type
-from goldilocks_batch.structures.numerals import number, periodicity
+from goldilocks_batch.structures.numerals import ends_in_a_number, number, periodicity
 from goldilocks_batch.structures.outcome import Reading, ReadOptions, refuse
 from goldilocks_batch.structures.species import atomic_number
 
@@ -58,7 +58,10 @@ def read_xyz(text: str, options: ReadOptions) -> Reading:
     cart = np.array([_floats(row, columns, "pos") for row in rows]).reshape(sites, 3)
     numbers = _elements(rows, columns)
     found = from_cartesian(lattice, cart, numbers, pbc)
-    return Reading(found.crystal, (*found.flags, *_flags(header, rows, columns)))
+    flags = (*found.flags, *_flags(header, rows, columns))
+    if ends_in_a_number(text) and len(lines) == 2 + sites and columns["pos"][1] == width:
+        flags = (*flags, "ends_abruptly")
+    return Reading(found.crystal, flags)
 
 
 def _header(line: str) -> dict[str, str]:

@@ -47,6 +47,8 @@ def read_cif(text: str, options: ReadOptions) -> Reading:
     expanded = solved.expanded
     numbers = sites.numbers[expanded.listed]
     flags = [*sites.flags, *solved.flags, *_further_flags(block, sites, expanded.listed, contents)]
+    if options.allow_missing_hydrogens and contents.lack_hydrogens(numbers):
+        flags.append("hydrogens_missing")
     if assumed:
         flags.append("angles_assumed")
     if expanded.completed:

@@ -61,7 +61,7 @@ def parse_formula(text: str) -> Formula | None:
             if unit:
                 rounding[z] = rounding.get(z, 0.0) + unit
     kept = {z: amount for z, amount in amounts.items() if amount > 0}
-    return Formula(" ".join(text.split()), kept, rounding) if kept else None
+    return Formula(" ".join(text[:200].split())[:80], kept, rounding) if kept else None
 
 
 @lru_cache(maxsize=4096)
@@ -166,6 +166,16 @@ class Contents:
             return self._against_mass(self.mass, found, without_hydrogens=without_hydrogens)
         return None
 
+    def lack_hydrogens(self, numbers: NDArray[np.int64]) -> bool:
+        """Whether the formula or the density has hydrogens that are not among ``(n_sites,)`` atomic numbers."""
+        found = dict(Counter(numbers.tolist()))
+        wrong = None
+        if self.formula is not None:
+            wrong = self._against_formula(self.formula, found, without_hydrogens=False)
+        elif self.mass is not None:
+            wrong = self._against_mass(self.mass, found, without_hydrogens=False)
+        return wrong is not None and wrong.code is ErrorCode.HYDROGENS_MISSING
+
     def _against_formula(
         self, formula: Formula, found: dict[int, int], *, without_hydrogens: bool
     ) -> StructureError | None:
@@ -209,7 +219,10 @@ class Contents:
     def _possible_units(self, formula: Formula, found: dict[int, int]) -> list[float]:
         """Formula units that the cell may hold: as given, or one whole cell, or any whole number."""
         if self.units:
-            return [self.units, 1.0] if self.units != 1 else [1.0]
+            whole = list(formula.amounts.values())
+            # pymatgen writes the whole cell as formula sum, and how often the reduced formula is in it as Z
+            whole_cell = not formula.rounding and math.gcd(*map(int, whole)) == self.units
+            return [self.units, 1.0] if whole_cell and self.units != 1 else [self.units]
         heavy = [z for z in formula.amounts if z != _HYDROGEN] or list(formula.amounts)
         share = sum(found.get(z, 0) for z in heavy) / sum(formula.amounts[z] for z in heavy)
         return [float(max(1, round(share)))]

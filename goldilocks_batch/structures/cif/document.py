@@ -226,6 +226,8 @@ def _refuse_syntax(text: str, error: Exception) -> None:
         _refuse_ragged_loop(text)
     if "unterminated" in reason:
         reason = f"{reason}: a quote or a text field (;) that starts there is never closed"
+    elif line >= len(text.rstrip().splitlines()):
+        reason = f"{reason} at the end; the file seems cut short"
     refuse(ErrorCode.PARSE_FAILED, f"not understood as cif: line {line}: {reason[:200]}")
 
 

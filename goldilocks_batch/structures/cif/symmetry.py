@@ -210,14 +210,15 @@ def _best(
     tried = [(setting, *_rejected(case, setting)) for setting in fitting]
     good = _unrejected(tried)
     resolved = how.resolved or len(good) < len(tried)
+    unsure = how.resolved or how.beside_unknown
     if not good and how.by_number:
         more = _fitting([setting for setting in others if setting not in fitting], case.lattice)
         tried += [(setting, *_rejected(case, setting)) for setting in more]
         good = _unrejected(tried)
-        resolved = True
+        resolved = unsure = True
     if not good:
         _refuse_all(known, [(setting, wrong) for setting, _, wrong in tried if wrong is not None])
-    chosen = _preferred(good, unsure=resolved or how.beside_unknown or len({s.number for s, _ in good}) > 1)
+    chosen = _preferred(good, unsure=unsure or len({setting.number for setting, _ in good}) > 1)
     if chosen is None:
         _refuse_ambiguous(case, known, good)
     flags = ["symmetry_resolved"] if resolved else []
