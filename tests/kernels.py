@@ -77,7 +77,9 @@ def _described(kind: Any) -> Any:
         about = {"array": str(kind.dtype), "dimensions": kind.ndim, "layout": kind.layout}
         return about if kind.mutable else about | {"readonly": True}
     if isinstance(kind, types.BaseTuple):
-        return {"tuple": [_described(item) for item in kind]}
+        about = {"tuple": [_described(item) for item in kind]}
+        named = getattr(kind, "instance_class", None)
+        return about if named is None else about | {"class": f"{named.__module__}:{named.__qualname__}"}
     if isinstance(kind, types.Boolean | types.Integer | types.Float) and not isinstance(kind, types.Literal):
         return str(kind)
     raise TypeError(f"{kind} is the business of other kernels")

@@ -166,10 +166,20 @@ def _type(description: Any, types: Any) -> Any:
     if isinstance(description, str):
         return types.boolean if description == "bool" else getattr(types, description)
     if "tuple" in description:
-        return types.Tuple([_type(item, types) for item in description["tuple"]])
+        items = [_type(item, types) for item in description["tuple"]]
+        return types.BaseTuple.from_types(items, _class(description.get("class")))
     return types.Array(
         _type(description["array"], types),
         description["dimensions"],
         description["layout"],
         readonly=description.get("readonly", False),
     )
+
+
+def _class(name: str | None) -> type | None:
+    """The named tuple ``module:name``."""
+    if name is None:
+        return None
+    module, _, attribute = name.partition(":")
+    found: type = getattr(importlib.import_module(module), attribute)
+    return found
