@@ -96,7 +96,7 @@ def screened(
     """Run in halves; the lines of the log."""
     values = {"model": "baseline", "workers": 2, "shard_size": 32, "dashboard": None, **options}
     config = RunConfig.model_validate({"inputs": [manifest], "output": folder / "run", **values})
-    work = Halves(screening_of(config), folder / "log", crimes)
+    work = Halves(screening_of(config.updated(gpus=None)), folder / "log", crimes)
     results = folder / "run" / "results"
     results.mkdir(parents=True)
     with dask_executor(config, splits=True) as executor:
