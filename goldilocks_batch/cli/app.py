@@ -26,6 +26,7 @@ from goldilocks_batch.cli.show import show
 from goldilocks_batch.cli.status import status
 from goldilocks_batch.cli.suggest import suggest
 from goldilocks_batch.cli.usage import Commands
+from goldilocks_batch.cli.warmup import warmup
 
 __all__ = ["app", "main"]
 
@@ -68,7 +69,7 @@ for _command in (calibrate, evaluate, suggest):
     app.command(cls=Command, rich_help_panel=_OWN_MODELS)(_command)
 app.add_typer(models.app, name="models", rich_help_panel=_HERE)
 app.add_typer(configs.app, name="config", rich_help_panel=_HERE)
-for _command in (doctor, schema):
+for _command in (doctor, warmup, schema):
     app.command(cls=Command, rich_help_panel=_HERE)(_command)
 
 
