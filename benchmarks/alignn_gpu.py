@@ -4,10 +4,10 @@
 
 ``manifest.parquet`` is any manifest of structures.  Reported: structures and atoms a second of inference
 alone and of a whole run with CPU and GPU workers; the share of the time in which the GPU works and in which
-data travels; how far the numbers lie from the CPU's; and the floor: the arithmetic that the networks cannot
-do without and the bytes that gathered rows move, against what the device can do (``--tflops``,
-``--bandwidth``; the defaults are those of NVIDIA's data sheet for the H100 SXM: 67 float32 TFLOP/s,
-3.35 TB/s).
+data travels; what the package's PyTorch Geometric module does on the same structures; how far the numbers lie
+from the CPU's; and the floor: the arithmetic that the networks cannot do without and the bytes that gathered
+rows move, against what the device can do (``--tflops``, ``--bandwidth``; the defaults are those of NVIDIA's
+data sheet for the H100 SXM: 67 float32 TFLOP/s, 3.35 TB/s).
 
 With ``--device cpu`` it measures the same on the CPU, but for the shares and tf32.
 """
@@ -29,15 +29,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from gpu_trace import traced  # type: ignore[import-not-found]  # a script beside this one
 from numpy.typing import NDArray
+from torch_geometric.data import Batch as GeometricBatch
 
 from goldilocks_batch import RunConfig, run
 from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
-from goldilocks_batch.models.alignn import Alignn
+from goldilocks_batch.models.alignn import Alignn, Ensemble
 from goldilocks_batch.models.alignn_graphs import PreparedGraphs, edges_of
+from goldilocks_batch.networks import to_pyg
 from goldilocks_batch.networks.alignn.architecture import Architecture, checkpoints_in, read_networks
+from goldilocks_batch.networks.alignn.gpu import gpu_ensemble
+from goldilocks_batch.networks.alignn.module import Alignn as Network
 from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
@@ -46,6 +51,8 @@ from goldilocks_batch.structures.sources.sourceset import open_sources
 
 FOLDERS = ("quantile95", "quantile50", "quantile5")
 MAX_SITES = 1000
+#: Structures that the module is timed on, and its batches: larger ones gained nothing on an H200.
+GEOMETRIC_ROWS, GEOMETRIC_BATCHES = 1000, (128, 256, 512)
 #: Linear maps of a convolution that act on the rows of its nodes; the fifth acts on its edges' kinds.
 NODE_MAPS = 4
 #: Rows that an edge of a convolution gathers: the source's gate, the edge's gate, the source's message.
@@ -95,7 +102,8 @@ class Workload:
         checkpoints = [checkpoints_in(repository / folder) for folder in FOLDERS]
         self.architecture, ensembles = read_networks(checkpoints)
         self._networks = [network for ensemble in ensembles for network in ensemble]
-        self._elements = read_element_table(elements)
+        self.elements = read_element_table(elements)
+        self.paths = [path for paths in checkpoints for path in paths]
         self.networks = sum(map(len, checkpoints))
         lower, median, upper = checkpoints
         self.model, self.on_cpu = (
@@ -113,6 +121,8 @@ class Workload:
         featurizer = Featurizer(network, self.model.feature_blocks)
         self.features = featurizer(crystals, batch.symmetries(batch.alive)).values
         self.prepared: PreparedGraphs = self.model.prepare(crystals)
+        self.kept = [row for row in range(len(crystals)) if row not in self.prepared.failures]
+        self.crystals = [crystals[row] for row in self.kept]
         self.atoms = sum(map(len, crystals))
         self.count = len(crystals)
 
@@ -125,9 +135,10 @@ class Workload:
             for chosen in pack(costs[rows], self.model.edges):
                 yield collate([graphs[row] for row in rows[chosen]])
 
-    def torch(self, device: str, precision: Precision) -> TorchEnsemble:
-        """The networks in torch."""
-        return TorchEnsemble(self.architecture, self._networks, self._elements, device, precision)
+    def torch(self, device: str, precision: Precision) -> Ensemble:
+        """The networks as they run on a GPU; on the CPU in plain torch."""
+        given = (self.architecture, self._networks, self.elements, device, precision)
+        return TorchEnsemble(*given) if device == "cpu" else gpu_ensemble(*given)
 
     def infer(self, model: Alignn, rows: slice = slice(None)) -> NDArray[np.float64]:
         """Means of the three ensembles, ``(n, 3)``."""
@@ -142,20 +153,54 @@ class Workload:
 
 def shares(work: Workload) -> None:
     """Print the share of the time in which the GPU computes, and in which data travels."""
-    from torch.profiler import ProfilerActivity, profile
-
     torch.cuda.synchronize()
     began = time.perf_counter()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        work.infer(work.model)
-        torch.cuda.synchronize()
-    wall = time.perf_counter() - began
-    spent = {"compute": 0.0, "transfer": 0.0}
-    for event in profiler.key_averages():
-        kind = "transfer" if "memcpy" in event.key.lower() else "compute"
-        spent[kind] += event.self_device_time_total / 1e6
-    busy, travel = spent["compute"] / wall, spent["transfer"] / wall
-    print(f"  the GPU computes {busy:.0%} of the time, data travels {travel:.0%}")
+    work.infer(work.model)
+    torch.cuda.synchronize()
+    wall = time.perf_counter() - began  # without the profiler, which takes its own
+    found = traced(lambda: work.infer(work.model))
+    print(
+        f"  the GPU computes {found.compute / wall:.0%} of the time, in {found.kernels:,} kernels; "
+        f"data travels {found.transfer / wall:.0%}"
+    )
+    if not found.agrees:
+        print(
+            f"  THE PROFILER CONTRADICTS ITSELF: {found.summed:.3f} s by its trace, "
+            f"{found.table:.3f} s by its table; do not trust these shares"
+        )
+
+
+def geometric(work: Workload, device: str) -> float:
+    """Print and return structures a second of the package's PyTorch Geometric module.
+
+    Networks one after the other, on batches of whole graphs; collation and transfer are included, graphs are
+    made before.  This is what one writes with the library, but for linear maps before gathers, which make it
+    faster.
+    """
+    count = min(len(work.kept), GEOMETRIC_ROWS)
+    data = [to_pyg(crystal, elements=work.elements) for crystal in work.crystals[:count]]
+    features = torch.from_numpy(work.features[work.kept[:count]].astype(np.float32))
+    networks = [Network.from_checkpoint(path).to(device) for path in work.paths]
+
+    def infer(size: int) -> float:
+        began = time.perf_counter()
+        with torch.inference_mode():
+            for start in range(0, count, size):
+                part = slice(start, start + size)
+                graph, line_graph = (
+                    GeometricBatch.from_data_list([pair[k] for pair in data[part]]).to(device) for k in (0, 1)
+                )
+                given = features[part].to(device)
+                outputs = [network(graph, line_graph, given) for network in networks]
+                torch.stack(outputs).cpu()
+        return count / (time.perf_counter() - began)
+
+    infer(GEOMETRIC_BATCHES[0])
+    rates = {size: infer(size) for size in GEOMETRIC_BATCHES}
+    best = max(rates.values())
+    listed = ", ".join(f"{rate:.0f} in batches of {size}" for size, rate in rates.items())
+    print(f"  PyTorch Geometric, {count} of them: {listed} structures/s")
+    return best
 
 
 def rounding(work: Workload, device: str) -> None:
@@ -261,7 +306,10 @@ def main() -> None:
         f"{work.atoms / took:.0f} atoms/s"
     )
     if options.device == "cuda":
+        print(f"  in {type(work.model._ensemble).__name__}")
         shares(work)
+    plain = geometric(work, options.device)
+    print(f"  this is {work.count / took / plain:.1f} times as fast as the best of them")
     rounding(work, options.device)
     needs = np.array([floor(batch, work.architecture, work.networks) for batch in work.batches()]).sum(axis=0)
     least = max(needs[0] / (options.tflops * 1e12), needs[1] / (options.bandwidth * 1e9))

@@ -1,4 +1,4 @@
-"""The fused convolution in Triton's interpreter, or on the GPU if there is one, against torch and the formulas."""
+"""The fused convolution, in Triton's interpreter where there is no GPU, against torch."""
 
 from __future__ import annotations
 
