@@ -25,6 +25,7 @@ __all__ = ["Exit", "guarded"]
 #: A command; decorators change what it takes.
 Command = Callable[..., Any]
 
+_STOPS = (signal.SIGTERM, signal.SIGHUP)
 _log = logging.getLogger(__name__)
 
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step.", rich_help_panel=MESSAGES)]
@@ -46,7 +47,8 @@ class Exit(IntEnum):
 def guarded(command: Command) -> Command:
     """Run a command with its log on the terminal; an expected error is one line there, without a traceback.
 
-    A termination signal (a scheduler's, or ``kill``) ends the work in the same orderly way as Ctrl-C.
+    A termination signal (a scheduler's, or ``kill``) or the end of the terminal ends the work in the same
+    orderly way as Ctrl-C.
     Commands get the flags ``--verbose`` and ``--log-file``.
     """
 
@@ -54,7 +56,9 @@ def guarded(command: Command) -> Command:
     def wrapper(
         *args: object, verbose: bool = False, log_file: Path | None = None, **kwargs: object
     ) -> object:
-        before = signal.signal(signal.SIGTERM, _interrupt)
+        # under nohup the end of the terminal is ignored, and stays so
+        heard = [stop for stop in _STOPS if signal.getsignal(stop) is not signal.SIG_IGN]
+        before = {stop: signal.signal(stop, _interrupt) for stop in heard}
         try:
             with shown(verbose=verbose, log_file=log_file):
                 _log.debug("%s", " ".join(sys.argv))
@@ -63,7 +67,8 @@ def guarded(command: Command) -> Command:
             typer.secho(f"error: {error}", err=True)
             raise typer.Exit(Exit.NOT_RUN) from error
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for stop, handler in before.items():
+                signal.signal(stop, handler)
 
     annotations = {"verbose": _Verbose, "log_file": _LogFile}
     defaults = {"verbose": False, "log_file": None}

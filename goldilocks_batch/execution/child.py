@@ -21,8 +21,8 @@ __all__ = ["main"]
 def main() -> None:
     """Do jobs that come through the pipe whose descriptor is the first argument, until it closes."""
     # whoever stops the run stops the supervisor; it decides what becomes of the shard in hand
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
     while True:

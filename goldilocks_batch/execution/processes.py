@@ -1,8 +1,9 @@
-"""Jobs in child processes of this one, without Dask: what a task of a job array uses."""
+"""Jobs in child processes of this one, without Dask: for tasks of job arrays, and after a fork."""
 
 from __future__ import annotations
 
 import queue
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, cast
 
@@ -27,6 +28,7 @@ class ProcessExecutor:
 
     def __init__(self, seats: int, seconds: float, memory: int | None) -> None:
         self._limits = Limits(seconds, memory or memory_share(seats), visible_gpus() or None)
+        self._family = uuid.uuid4().hex
         self._pool = ThreadPoolExecutor(seats)
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
         self.slots = seats
@@ -36,7 +38,7 @@ class ProcessExecutor:
         self._pool.submit(self._whole, Order(job)).add_done_callback(self._ended.put)
 
     def _whole(self, order: Order) -> Outcome:
-        return cast(Outcome, run_supervised(order, self._limits))
+        return cast(Outcome, run_supervised(order, self._limits, self._family))
 
     def wait(self) -> Outcome:
         """The next job to end."""
@@ -47,4 +49,4 @@ class ProcessExecutor:
 
     def __exit__(self, *exception: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        dismiss()
+        dismiss(self._family)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 
 from goldilocks_batch.config.run import RunConfig
+from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.machine import visible_gpus
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.local import LocalPool
 from goldilocks_batch.execution.dask.pool import Pool
 from goldilocks_batch.execution.dask.tasks import Ration
+from goldilocks_batch.execution.forks import forked, watch_forks
 from goldilocks_batch.networks.devices import usable_gpus
 
 __all__ = ["dask_executor"]
 
 _log = logging.getLogger(__name__)
+watch_forks()
 
 
 def dask_executor(
@@ -32,10 +35,18 @@ def dask_executor(
 
     Raises:
         ConfigError: SLURM or the cluster to join can't be as the configuration has it.
-        RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs.
+        RunError: CLUSTER_FAILED, the cluster cannot be reached or refuses the jobs; or this process is a
+            fork that cannot use Dask.
     """
+    if forked():
+        raise RunError(
+            ErrorCode.CLUSTER_FAILED,
+            "this process is a fork of one that has used Dask, and a fork lacks its threads: start it with "
+            "multiprocessing's method spawn, or use the executor local or serial",
+        )
     pool = _pool(config, shards, splits)
-    return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes))
+    family = pool.family if isinstance(pool, LocalPool) else ""
+    return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes, family))
 
 
 def _pool(config: RunConfig, shards: int | None, splits: bool) -> Pool:

@@ -59,9 +59,10 @@ class Limits:
 class Supervisor:
     """A child process that does one job after the other, and is replaced when it is lost."""
 
-    def __init__(self, step: Step, limits: Limits) -> None:
+    def __init__(self, step: Step, limits: Limits, family: str) -> None:
         self._connection, theirs = Pipe()
-        self.kind = step, limits.gpus
+        self.family = family
+        self.kind = family, step, limits.gpus
         self.gpu = _least_used(limits.gpus) if limits.gpus is not None else None
         environment = {
             "MALLOC_TRIM_THRESHOLD_": "65536",  # give freed memory back, as Dask's own workers do
@@ -160,7 +161,18 @@ def _post_mortem(job: Job, status: int, resident: int, limit: int) -> Lost:
 
 _leasing = threading.Lock()
 _living: set[Supervisor] = set()
-_idle: dict[tuple[Step, tuple[str, ...] | None], list[Supervisor]] = defaultdict(list)
+_idle: dict[tuple[str, Step, tuple[str, ...] | None], list[Supervisor]] = defaultdict(list)
+
+
+def _disown() -> None:
+    """Forget, in a fork of this process, the children of the process that it was forked from."""
+    global _leasing
+    _leasing = threading.Lock()
+    _living.clear()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_disown)
 
 
 def _least_used(gpus: tuple[str, ...]) -> str:
@@ -169,8 +181,13 @@ def _least_used(gpus: tuple[str, ...]) -> str:
     return min(gpus, key=used.count, default="")
 
 
-def run_supervised(order: Order, limits: Limits) -> Outcome | bytes:
+def run_supervised(order: Order, limits: Limits, family: str = "") -> Outcome | bytes:
     """Carry out an order in an idle child of this process, or in a new one; safe to call from many threads.
+
+    Args:
+        order: a shard, or half of one.
+        limits: what the child may take.
+        family: the children that may do it; each run in this process has its own.
 
     Returns:
         How the shard ended; or what the first half of it gave.
@@ -183,7 +200,7 @@ def run_supervised(order: Order, limits: Limits) -> Outcome | bytes:
         if not path.exists():
             raise RunError(ErrorCode.UNSEEN_FILES, f"{path} is not there on {socket.gethostname()}")
     for _ in range(_LOADING_ATTEMPTS):
-        child = _lease(order.step, limits)
+        child = _lease(order.step, limits, family)
         try:
             outcome = child.run(order, limits)
         finally:
@@ -198,14 +215,17 @@ def run_supervised(order: Order, limits: Limits) -> Outcome | bytes:
     )
 
 
-def _lease(step: Step, limits: Limits) -> Supervisor:
+def _lease(step: Step, limits: Limits, family: str) -> Supervisor:
     with _leasing:  # two threads at once would choose the same GPU
-        idle = _idle[step, limits.gpus]
-        return idle.pop() if idle else Supervisor(step, limits)
+        idle = _idle[family, step, limits.gpus]
+        return idle.pop() if idle else Supervisor(step, limits, family)
 
 
-def dismiss() -> None:
-    """End all children of this process, whatever they are doing."""
-    _idle.clear()
-    for child in tuple(_living):
+def dismiss(family: str = "") -> None:
+    """End all children of a family, whatever they are doing."""
+    with _leasing:
+        for kind in [kind for kind in _idle if kind[0] == family]:
+            del _idle[kind]
+        ended = [child for child in _living if child.family == family]
+    for child in ended:
         child.close()

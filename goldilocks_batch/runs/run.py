@@ -13,7 +13,9 @@ from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.compiled import announce
 from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.core.machine import cores
 from goldilocks_batch.execution.executor import Done, Executor
+from goldilocks_batch.execution.forks import forked
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, remaining_shards
 from goldilocks_batch.runs.attempt import Assignment, W, begun
@@ -246,6 +248,10 @@ def executor_for(
         from goldilocks_batch.execution.serial import SerialExecutor
 
         return SerialExecutor()
+    if forked() and config.executor == "local" and config.cluster is None:
+        from goldilocks_batch.execution.processes import ProcessExecutor
+
+        return ProcessExecutor(config.workers or cores(), config.task_timeout, config.memory_bytes)
     from goldilocks_batch.execution.select import dask_executor
 
     return dask_executor(config, shards=shards, splits=splits)

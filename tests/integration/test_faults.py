@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import random
 import shutil
 import signal
@@ -142,12 +143,20 @@ def test_processes_killed_at_twenty_random_moments(manifest: Path, undisturbed: 
     assert twice <= 20 * 5
 
 
-def test_a_terminated_run_is_resumed(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_run_is_resumed(
+    stop: signal.Signals, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     output, log = tmp_path / "run", tmp_path / "log"
     arguments = command(manifest, output, log=log, pause=0.2)
-    client = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    client = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     wait_for_parts(output, 5, client)
-    client.send_signal(signal.SIGTERM)
+    if stop == signal.SIGHUP:  # a terminal sends it to all of a session
+        os.killpg(client.pid, stop)
+    else:
+        client.send_signal(stop)
     _, err = client.communicate(timeout=30)
     assert client.returncode == 130, err
     assert b"Traceback" not in err

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import threading
+import uuid
 from typing import Any
 
 import dask
@@ -18,6 +20,10 @@ from goldilocks_batch.execution.supervisor import dismiss
 __all__ = ["LocalPool"]
 
 
+#: Dask's configuration is the process's: what two threads set and restore must not cross.
+_setting = threading.Lock()
+
+
 class LocalPool:
     """Supervising workers in this very process, with a child process a seat.
 
@@ -28,6 +34,9 @@ class LocalPool:
             less one a GPU process.
         dashboard: address to bind the dashboard to, if bokeh is installed; None for no dashboard.
         gpus: number of child processes that see a GPU each; the others see none.
+
+    Attributes:
+        family: of the child processes.
     """
 
     security = None
@@ -37,13 +46,14 @@ class LocalPool:
         seats = seats or max(1, cores() - gpus)
         self.seats = seats + gpus
         self.two_kinds = gpus > 0
+        self.family = uuid.uuid4().hex
         self._scratch = tempfile.mkdtemp(prefix="goldilocks-")  # for this user alone
         workers = {"cpu": self._worker(seats, "CPU")}
         if gpus:
             workers["gpu"] = self._worker(gpus, "GPU")
         options = {"protocol": "inproc://", **dashboard_options(dashboard)}
         name_after_loopback()
-        with dask.config.set(SETTINGS):
+        with _setting, dask.config.set(SETTINGS):
             self.target = SpecCluster(
                 workers=workers,
                 scheduler={"cls": Scheduler, "options": options},
@@ -69,6 +79,7 @@ class LocalPool:
 
     def close(self) -> None:
         """End the child processes and the workers."""
-        dismiss()
+        dismiss(self.family)
         self.target.close(timeout=10)
+        dismiss(self.family)  # of those that a waiting task had started meanwhile
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -25,11 +25,13 @@ class Ration:
     Attributes:
         seconds: time.
         memory: of one process, bytes; None for its share of the machine or the job.
+        family: of the child processes that do it.
         versions: :func:`~goldilocks_batch.core.versions.shared_versions` of the client.
     """
 
     seconds: float
     memory: int | None
+    family: str = ""
     versions: tuple[tuple[str, str], ...] = field(default_factory=shared_versions)
 
 
@@ -66,7 +68,7 @@ def _ordered(order: Order, ration: Ration) -> Outcome | bytes | Blind:
     gpus = found if "GPU" in resources else () if "CPU" in resources else found or None
     memory = ration.memory or memory_share(seats)
     try:
-        return run_supervised(order, Limits(ration.seconds, memory, gpus))
+        return run_supervised(order, Limits(ration.seconds, memory, gpus), ration.family)
     except RunError as error:
         if error.code != ErrorCode.UNSEEN_FILES:
             raise
