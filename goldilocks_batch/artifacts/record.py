@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from goldilocks_batch.artifacts.folder import PLAIN_NAME, SHA256, RecordPart, cannot_be_used, sha256_of_bytes
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
 __all__ = [
@@ -182,6 +183,13 @@ class ModelRecord(RecordPart):
             raise ValueError(f"feature schema '{schema}' is unknown; known are {', '.join(FEATURE_SCHEMAS)}")
         return schema
 
+    @field_validator("feature_parameters")
+    @classmethod
+    def _cell_is_known(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        if parameters.get("cell", "averaged") not in get_args(Cell):
+            raise ValueError(f"it is asked on a cell '{parameters['cell']}'; known are averaged and exact")
+        return parameters
+
     @model_validator(mode="after")
     def _role_fits_files(self) -> ModelRecord:
         if (self.role == "alignn_ensemble") != isinstance(self.artifacts, NetworkArtifacts):
@@ -192,6 +200,12 @@ class ModelRecord(RecordPart):
     def feature_blocks(self) -> tuple[str, ...]:
         """The blocks of features, in order."""
         return FEATURE_SCHEMAS[self.feature_schema]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that it is asked on; the averaged one, if trained before there was a choice."""
+        cell: Cell = self.feature_parameters.get("cell", "averaged")
+        return cell
 
     @property
     def training_elements(self) -> tuple[str, ...]:

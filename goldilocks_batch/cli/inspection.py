@@ -42,15 +42,18 @@ def print_inspection(config: RunConfig) -> bool:
     table, _ = screener(references, 0)
     row = table.to_pylist()[0]
     batch = Batch(references)
-    batch.load(config.max_sites, allow_missing_hydrogens=config.allow_missing_hydrogens)
+    screener.load(batch)
 
     out = console()
     out.print(f"{row['id']}  ({row['source']})")
-    for label, crystal in (("supplied", batch.supplied[0]), ("primitive", batch.primitive[0])):
-        if crystal is not None:
-            _print_cell(out, label, crystal)
-    if batch.symmetry[0] is not None:
-        _print_symmetry(out, batch.symmetry[0])
+    if batch.supplied[0] is not None:
+        _print_cell(out, "supplied", batch.supplied[0])
+    if batch.cells[0] is not None:
+        _print_cell(out, "primitive", batch.cells[0].primitive)
+        _print_symmetry(out, batch.cells[0].symmetry)
+        if batch.cells[0].averaged:
+            _print_cell(out, "averaged", batch.cells[0].asked)
+            _print_symmetry(out, batch.cells[0].asked_symmetry)
     _print_features(out, screener, batch)
     if row["status"] == "failed":
         out.print(f"\nno prediction: {row['error_message']} [{row['error_code']}, stage {row['stage']}]")

@@ -34,6 +34,7 @@ ASKED = (
     "confidence",
     "grid",
     "equal_axes",
+    "symprec",
     "single_site",
     "max_sites",
     "allow_missing_hydrogens",

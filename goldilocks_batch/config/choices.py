@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 __all__ = [
+    "Cell",
     "Device",
     "ExecutorName",
     "FeatureSchema",
@@ -15,6 +16,9 @@ __all__ = [
     "TargetKind",
 ]
 
+#: The cell that a model is trained and asked on: pymatgen's primitive cell, which averages sites up to 0.25 Å
+#: apart, or the exact one.  The model says which.
+Cell = Literal["averaged", "exact"]
 #: Which kdist the recommended mesh is made from.
 Grid = Literal["lower", "median", "upper"]
 #: What graph networks do with a cell of one atom, which has no bond angles: skip the layers that use them, as

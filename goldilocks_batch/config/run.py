@@ -61,6 +61,9 @@ class RunConfig(Options):
     equal_axes: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
         False, description="equal counts along axes of equal length"
     )
+    symprec: Annotated[float, Flag(MODEL)] = Field(
+        0.01, gt=0, le=0.5, description="distance tolerance of the table's space group and primitive cell, Å"
+    )
     single_site: Annotated[SingleSite, Flag(MODEL)] = Field(
         "skip",
         description="one-atom cells, which have no bond angles (alignn): skip the layers that use them, or "
@@ -213,6 +216,7 @@ SCIENTIFIC = (
     "confidence",
     "grid",
     "equal_axes",
+    "symprec",
     "single_site",
     "precision",
     "max_sites",

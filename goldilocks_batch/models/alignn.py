@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.config.choices import Precision, SingleSite
+from goldilocks_batch.config.choices import Cell, Precision, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.alignn_graphs import PreparedGraphs, build_graphs, edges_of
@@ -75,6 +75,7 @@ class Alignn:
 
     feature_blocks: tuple[str, ...] = ("composition", "structure", "lattice", "metallicity")
     zeros: Zeros = "library"
+    cell: Cell = "averaged"
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.interface import ModelInputs, RawBounds
 from goldilocks_batch.structures.crystal import Crystal
@@ -28,6 +29,7 @@ class ConstantModel:
 
     feature_blocks: tuple[str, ...] = ()
     zeros: Zeros = "exact"
+    cell: Cell = "exact"
 
     def __init__(self, kdist: float) -> None:
         self._kdist = kdist

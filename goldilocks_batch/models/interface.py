@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.structures.crystal import Crystal
@@ -21,7 +22,7 @@ class ModelInputs:
     """A batch.
 
     Attributes:
-        crystals: n primitive cells.
+        crystals: n primitive cells, of the kind that the model wants.
         features: ``(n, k)`` float64, the model's feature blocks side by side; None if it has none.
         prepared: what :meth:`Model.prepare` gave for these crystals, if it has been called already.
     """
@@ -62,6 +63,8 @@ class Model(Protocol):
     feature_blocks: tuple[str, ...]
     #: What its features hold for SOAP entries that vanish by symmetry.
     zeros: Zeros
+    #: The cell it was trained on and is asked on.
+    cell: Cell
 
     def prepare(self, crystals: Sequence[Crystal]) -> object:
         """What of a prediction needs no GPU, such as graphs; pickles, and comes back in the inputs."""

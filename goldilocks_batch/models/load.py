@@ -9,7 +9,7 @@ import numpy as np
 
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.resolved import ResolvedModel
-from goldilocks_batch.config.choices import Precision, SingleSite
+from goldilocks_batch.config.choices import Cell, Precision, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.forest import Forest
@@ -30,6 +30,7 @@ class ForestModel:
     def __init__(self, forest: Forest, feature_blocks: tuple[str, ...]) -> None:
         self.feature_blocks = feature_blocks
         self.zeros: Zeros = "library"
+        self.cell: Cell = "averaged"
         self._forest = forest
 
     def prepare(self, crystals: Sequence[Crystal]) -> None:

@@ -23,6 +23,7 @@ from goldilocks_batch.artifacts.folder import (
     write_folder,
 )
 from goldilocks_batch.artifacts.record import Artifacts, ModelRecord, expect_columns
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.calibration import LEVELS, Calibration, Margins
@@ -51,12 +52,14 @@ class CalibratedForest:
     Attributes:
         feature_blocks: what its columns are.
         zeros: what stands for SOAP entries that vanish by symmetry.
+        cell: the one that it was trained on.
         margins: what its quantiles are moved by.
     """
 
     def __init__(self, model: TrainedModel, confidence: float) -> None:
         self.feature_blocks = model.record.feature_blocks
         self.zeros: Zeros = model.record.feature_parameters.get("soap_zeros", "library")
+        self.cell: Cell = model.record.cell
         self.margins = model.calibration.margins(confidence)
         self._forest = model.forest
         self._largest = model.record.largest_cell

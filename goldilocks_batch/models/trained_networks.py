@@ -24,7 +24,7 @@ from goldilocks_batch.artifacts.folder import (
     write_folder,
 )
 from goldilocks_batch.artifacts.record import ModelRecord, NetworkArtifacts, expect_columns
-from goldilocks_batch.config.choices import Precision, SingleSite
+from goldilocks_batch.config.choices import Cell, Precision, SingleSite
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.alignn import Alignn
@@ -49,12 +49,14 @@ class CalibratedNetworks:
     Attributes:
         feature_blocks: the features beside the graph.
         zeros: SOAP has no part in them.
+        cell: the one that it was trained on.
         margins: what the networks' quantiles are moved by.
     """
 
     def __init__(self, model: TrainedNetworks, confidence: float, device: str, precision: Precision) -> None:
         self.feature_blocks = model.record.feature_blocks
         self.zeros: Zeros = "library"
+        self.cell: Cell = model.record.cell
         self.margins = model.calibration.margins(confidence)
         self._networks = model.load(self.margins.quantiles, device=device, precision=precision)
         self._largest = model.record.largest_cell

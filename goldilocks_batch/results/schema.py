@@ -43,7 +43,10 @@ def _cell_columns(prefix: str, cell: str) -> list[Column]:
         Column(f"{prefix}mesh_upper", _MESH, "", f"mesh of kdist_upper for {cell}: the coarsest"),
         Column(f"{prefix}n_kpoints", pa.int64(), "", "k-points of the recommended mesh"),
         Column(
-            f"{prefix}n_kpoints_irreducible", pa.int64(), "", "of these, inequivalent by symmetry and k = -k"
+            f"{prefix}n_kpoints_irreducible",
+            pa.int64(),
+            "",
+            "of these, inequivalent by the supplied crystal's symmetry and k = -k",
         ),
     ]
     for name, what in BASELINES.items():
@@ -73,8 +76,18 @@ COLUMNS: tuple[Column, ...] = (
     Column("error_message", pa.string(), "", "what was found and what was expected, null for ok"),
     Column("formula", pa.string(), "", "reduced formula"),
     Column("n_sites", pa.int32(), "", "sites in the cell as supplied"),
-    Column("n_sites_primitive", pa.int32(), "", "sites in the primitive cell"),
-    Column("space_group_number", pa.int16(), "", "international number of the space group, symprec 0.01 Å"),
+    Column(
+        "n_sites_primitive",
+        pa.int32(),
+        "",
+        "sites in the primitive cell: all translations of the supplied crystal, Niggli's choice of vectors",
+    ),
+    Column(
+        "space_group_number",
+        pa.int16(),
+        "",
+        "international number of the supplied crystal's space group, at the tolerance `symprec`",
+    ),
     Column("space_group_symbol", pa.string(), "", "its Hermann-Mauguin symbol"),
     Column(
         "kdist_lower", pa.float64(), "1/angstrom", "lower bound of the converging k-distance: the safe end"
@@ -125,6 +138,7 @@ FLAGS: dict[str, str] = {
     "hydrogens_missing": "the file says that there are hydrogens without positions",
     "species_from_comment": "elements were taken from the first line of a POSCAR of version 4",
     "ends_abruptly": "the text ends within a line of its sites, and nothing tells how many there are",
+    "averaged_cell": "averaging sites for the cell that the model was trained on makes another crystal",
     "low_dimensional": "an axis is not periodic: outside the models' domain",
     "crossed_bounds_repaired": "the model's bounds were out of order and have been sorted",
     "bound_clipped": "a bound was at or below zero and has been raised to the smallest kdist allowed",

@@ -94,6 +94,7 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
         find(config.choice),
         grid=config.grid,
         equal_axes=config.equal_axes,
+        symprec=config.symprec,
         max_sites=config.max_sites,
         single_site=config.single_site,
         device=config.device,

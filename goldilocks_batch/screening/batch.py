@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import (
     ErrorCode,
     FeatureError,
@@ -20,13 +21,13 @@ from goldilocks_batch.core.errors import (
     Stage,
     StructureError,
 )
+from goldilocks_batch.structures.cells import Cells, find_cells, reduced_cell
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.outcome import ReadOptions
 from goldilocks_batch.structures.plausible import remarks
-from goldilocks_batch.structures.primitive import primitive_cell
 from goldilocks_batch.structures.read import read
 from goldilocks_batch.structures.sources.reference import Format, Reference, TextPayload
-from goldilocks_batch.structures.symmetry import Symmetry, find_symmetry
+from goldilocks_batch.structures.symmetry import SYMPREC, Symmetry
 
 __all__ = ["Batch"]
 
@@ -40,8 +41,8 @@ class Batch:
     Attributes:
         references: the inputs.
         supplied: the cell as supplied, None where reading failed.
-        primitive: the primitive cell, None where a stage before it failed.
-        symmetry: the primitive cell's symmetry, None likewise.
+        cells: the exact primitive cell and the one that the model is asked on, with their symmetries, None
+            where a stage before it failed.
         failures: why a structure goes no further, None while it does.
         flags: remarks.
         seconds: time spent by stage, s.
@@ -49,8 +50,7 @@ class Batch:
 
     references: Sequence[Reference]
     supplied: list[Crystal | None] = field(init=False)
-    primitive: list[Crystal | None] = field(init=False)
-    symmetry: list[Symmetry | None] = field(init=False)
+    cells: list[Cells | None] = field(init=False)
     failures: list[GoldilocksError | None] = field(init=False)
     flags: list[list[str]] = field(init=False)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -58,8 +58,7 @@ class Batch:
     def __post_init__(self) -> None:
         count = len(self.references)
         self.supplied = [None] * count
-        self.primitive = [None] * count
-        self.symmetry = [None] * count
+        self.cells = [None] * count
         self.failures = [None] * count
         self.flags = [[] for _ in range(count)]
 
@@ -86,16 +85,20 @@ class Batch:
         return self
 
     def crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
-        """Primitive cells at ``indices``, all of which must be alive."""
-        return [_known(self.primitive[i]) for i in indices]
+        """Cells that the model is asked on, at ``indices``, all of which must be alive."""
+        return [_known(self.cells[i]).asked for i in indices]
+
+    def symmetries(self, indices: NDArray[np.int64]) -> list[Symmetry]:
+        """The symmetries of these cells."""
+        return [_known(self.cells[i]).asked_symmetry for i in indices]
 
     def supplied_crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
         """The same structures in the cells they were supplied in."""
         return [_known(self.supplied[i]) for i in indices]
 
-    def symmetries(self, indices: NDArray[np.int64]) -> list[Symmetry]:
-        """Their symmetries."""
-        return [_known(self.symmetry[i]) for i in indices]
+    def primitive_cells(self, indices: NDArray[np.int64]) -> list[tuple[Crystal, Symmetry]]:
+        """Their exact primitive cells, and the symmetry of each."""
+        return [(_known(self.cells[i]).primitive, _known(self.cells[i]).symmetry) for i in indices]
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -112,20 +115,36 @@ class Batch:
             error.stage = stage
         self.failures[index] = error
 
-    def load(self, max_sites: int, *, allow_missing_hydrogens: bool = False) -> None:
-        """Read and check every structure, and find its primitive cell and symmetry.
+    def load(
+        self,
+        max_sites: int,
+        cell: Cell = "averaged",
+        *,
+        symprec: float = SYMPREC,
+        allow_missing_hydrogens: bool = False,
+    ) -> None:
+        """Read and check every structure, and find its cells and their symmetry.
 
         Args:
             max_sites: the largest cell accepted, in sites as supplied.
+            cell: the one that the model is asked on.
+            symprec: distance tolerance of the exact primitive cell and its symmetry, Å.
             allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
         """
         options = ReadOptions(max_sites, allow_missing_hydrogens=allow_missing_hydrogens)
+        reduced: list[Crystal | None] = [None] * len(self)
         self._each(Stage.CHECK, self.supplied, lambda i: self._read(i, options))
-        self._each(Stage.PRIMITIVE, self.primitive, lambda i: primitive_cell(_known(self.supplied[i])))
-        self._each(Stage.SYMMETRY, self.symmetry, lambda i: find_symmetry(_known(self.primitive[i])))
+        self._each(Stage.PRIMITIVE, reduced, lambda i: reduced_cell(_known(self.supplied[i]), cell))
+        self._each(
+            Stage.SYMMETRY,
+            self.cells,
+            lambda i: find_cells(_known(self.supplied[i]), _known(reduced[i]), cell, symprec),
+        )
         for index in self.alive:
             if not _known(self.supplied[index]).pbc.all():
                 self.flags[index].append("low_dimensional")
+            if _known(self.cells[index]).averaged:
+                self.flags[index].append("averaged_cell")
 
     def _read(self, index: int, options: ReadOptions) -> Crystal:
         """The structure as supplied; what its file and its atoms give rise to is flagged."""

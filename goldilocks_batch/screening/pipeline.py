@@ -25,6 +25,7 @@ from goldilocks_batch.screening.featurization import BatchFeatures, build_featur
 from goldilocks_batch.screening.rows import Answers, MeshOptions, failed_table, report_of, result_table
 from goldilocks_batch.structures.crystal import SYMBOLS
 from goldilocks_batch.structures.sources.reference import Reference
+from goldilocks_batch.structures.symmetry import SYMPREC
 
 __all__ = ["Prepared", "Screener", "Screening"]
 
@@ -41,6 +42,7 @@ class Screening:
         device: where networks run.
         precision: of their matrix products on a GPU.
         allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
+        symprec: distance tolerance of the table's symmetry and primitive cell, Å.
     """
 
     model: ResolvedModel
@@ -50,6 +52,7 @@ class Screening:
     device: str = "cpu"
     precision: Precision = "float32"
     allow_missing_hydrogens: bool = False
+    symprec: float = SYMPREC
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class Screening:
         *,
         grid: Grid = "lower",
         equal_axes: bool = False,
+        symprec: float = SYMPREC,
         max_sites: int = 1000,
         single_site: SingleSite = "skip",
         device: Device = "auto",
@@ -70,6 +74,7 @@ class Screening:
             model: its files, found and checked.
             grid: which of its bounds the recommended mesh is made from.
             equal_axes: equal counts along axes of equal length.
+            symprec: distance tolerance of the table's symmetry and primitive cell, Å.
             max_sites: the largest cell accepted.
             single_site: what graph networks do with a cell of one atom.
             device: where networks run.
@@ -90,7 +95,7 @@ class Screening:
         if published is not None:
             constants += (("constant", published),)
         meshes = MeshOptions(grid, equal_axes, constants)
-        return cls(model, max_sites, meshes, single_site, device, precision, allow_missing_hydrogens)
+        return cls(model, max_sites, meshes, single_site, device, precision, allow_missing_hydrogens, symprec)
 
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
@@ -179,7 +184,7 @@ class Screener:
     def prepare(self, references: Sequence[Reference]) -> Prepared:
         """All that comes before the model's answer, and needs no GPU."""
         batch = Batch(references)
-        batch.load(self._work.max_sites, allow_missing_hydrogens=self._work.allow_missing_hydrogens)
+        self.load(batch)
         features = self.features_of(batch)
         with batch.timed(Stage.GRAPH.value):
             graphs = self._model.prepare(batch.crystals(batch.alive))
@@ -196,6 +201,15 @@ class Screener:
         if self._device is not None:
             report.devices[self._device] = report.ok
         return table, report
+
+    def load(self, batch: Batch) -> None:
+        """Read the structures of a batch and find their cells, the one that the model wants among them."""
+        batch.load(
+            self._work.max_sites,
+            self._model.cell,
+            symprec=self._work.symprec,
+            allow_missing_hydrogens=self._work.allow_missing_hydrogens,
+        )
 
     @property
     def feature_blocks(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ def predict(
     confidence: float = 0.95,
     grid: Grid = "lower",
     equal_axes: bool = False,
+    symprec: float = 0.01,
     single_site: SingleSite = "skip",
     max_sites: int = 1000,
     artifacts: str | Path | None = None,
@@ -55,6 +56,7 @@ def predict(
         confidence: one-sided; 0.95, 0.90 or 0.85 of published models, any between 0.5 and 1 of others.
         grid: which kdist the recommended mesh is made from.
         equal_axes: equal counts along axes of equal length.
+        symprec: distance tolerance of the table's space group and primitive cell, Å.
         single_site: what graph networks do with a cell of one atom.
         max_sites: the largest cell that is worked on.
         artifacts: folder of model files, ``<organisation>/<repository>/<file>``.
@@ -78,6 +80,7 @@ def predict(
         find_model(choice, convert=convert_forest),
         grid=_one_of("grid", grid, Grid),
         equal_axes=equal_axes,
+        symprec=_tolerance(symprec),
         max_sites=max_sites,
         single_site=_one_of("single_site", single_site, SingleSite),
         device=_one_of("device", device, Device),
@@ -97,6 +100,13 @@ def predict(
 
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _tolerance(symprec: float) -> float:
+    if not 0 < symprec <= 0.5:
+        message = f"symprec is {symprec!r}: a distance tolerance in Å is above 0, and at most 0.5"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
+    return symprec
 
 
 def _one_of(name: str, value: Word, words: object) -> Word:

@@ -93,13 +93,13 @@ def _cells(
     batch: Batch, indices: NDArray[np.int64]
 ) -> list[tuple[str, list[Crystal], list[NDArray[np.integer]]]]:
     """Prefix of the columns, crystals and point operations, for the cells as supplied and the primitive."""
-    primitive, supplied = batch.crystals(indices), batch.supplied_crystals(indices)
-    rotations: list[NDArray[np.integer]] = [s.rotations for s in batch.symmetries(indices)]
+    primitive, supplied = batch.primitive_cells(indices), batch.supplied_crystals(indices)
+    rotations: list[NDArray[np.integer]] = [symmetry.rotations for _, symmetry in primitive]
     moved: list[NDArray[np.integer]] = [
-        rotations_in_cell(r, small.lattice, large.lattice)
-        for r, small, large in zip(rotations, primitive, supplied, strict=True)
+        rotations_in_cell(symmetry.rotations, small.lattice, large.lattice)
+        for (small, symmetry), large in zip(primitive, supplied, strict=True)
     ]
-    return [("", supplied, moved), ("primitive_", primitive, rotations)]
+    return [("", supplied, moved), ("primitive_", [crystal for crystal, _ in primitive], rotations)]
 
 
 def _mesh_columns(
@@ -171,9 +171,9 @@ def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
         "error_message": [None if f is None else f.message for f in failures],
         "formula": [None if c is None else formula(c.numbers) for c in batch.supplied],
         "n_sites": [None if c is None else len(c) for c in batch.supplied],
-        "n_sites_primitive": [None if c is None else len(c) for c in batch.primitive],
-        "space_group_number": [None if s is None else s.number for s in batch.symmetry],
-        "space_group_symbol": [None if s is None else s.international for s in batch.symmetry],
+        "n_sites_primitive": [None if c is None else len(c.primitive) for c in batch.cells],
+        "space_group_number": [None if c is None else c.symmetry.number for c in batch.cells],
+        "space_group_symbol": [None if c is None else c.symmetry.international for c in batch.cells],
         "flags": list(batch.flags),
     }
     return {name: pa.array(column, _type(name)) for name, column in values.items()}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.compiled import kernel
 
-__all__ = ["clear_operations"]
+__all__ = ["angles_matter", "clear_operations"]
 
 #: Multiples of the tolerance between which an operation would be in doubt.
 _NARROW, _WIDE = 0.2, 3.0
@@ -23,11 +23,16 @@ _NARROW, _WIDE = 0.2, 3.0
 #: spglib compares a reduced cell with 5°, which may be several times as much in another basis.
 _WIDE_LENGTH = 0.12
 _WIDE_ANGLE = 15.0
-#: A reduced cell needs images up to 1 or 2; cells much more skewed are left to spglib.
+#: Multiples of the tolerance up to which a basis has the cell's angles at any angle tolerance, and beyond
+#: which it has not its lengths.
+_SAME_ANGLES, _SAME_LENGTHS = 0.5, 1.5
+#: A reduced cell needs images up to 1 or 2 times its own vectors; cells much more skewed are left to spglib.
 _FARTHEST_IMAGE = 3
+#: A long vector may have images that differ by more of the short ones; cells much longer are left to spglib.
+_FARTHEST_SHIFT = 12
 #: Cells with more sites are left to spglib, whose search scales better.
 _MOST_SITES = 100
-_MOST_BASES = 192
+_MOST_BASES = 1024
 
 
 def clear_operations(
@@ -57,6 +62,25 @@ def clear_operations(
     return None if count < 1 else (rotations[:count], translations[:count] % 1.0, first)
 
 
+def angles_matter(
+    lattice: NDArray[np.float64], frac: NDArray[np.float64], codes: NDArray[np.int64], tolerance: float
+) -> bool:
+    """Whether the symmetry of a crystal may depend on a tolerance for angles beside that for distances.
+
+    An angle tolerance admits bases that have the lengths of the cell's vectors, but not its angles.  It
+    matters where one of these goes with an operation that maps the atoms on each other.
+
+    Args:
+        lattice: ``(3, 3)``, rows a, b, c, Å, of a reduced primitive cell.
+        frac: ``(n, 3)`` fractional coordinates.
+        codes: ``(n,)`` integers, one for each kind of atom.
+        tolerance: distance tolerance of the symmetry search, Å; that for angles is 15° at most.
+    """
+    wide = _WIDE * tolerance
+    count, bases, misfits = _images_of_cell(lattice, wide, math.radians(_WIDE_ANGLE))
+    return count < 1 or _angles_matter(lattice, frac, codes, bases[:count], misfits[:count], tolerance)
+
+
 @kernel(error_model="numpy")
 def _angle(product: float, one: float, other: float) -> float:
     return math.acos(min(1.0, max(-1.0, product / (one * other))))
@@ -77,10 +101,11 @@ def _images_of_cell(
         # |n_i| ≤ |v| / spacing of the planes that axis i leads across
         spacing = volume / np.linalg.norm(np.cross(lattice[(i + 1) % 3], lattice[(i + 2) % 3]))
         farthest = ((1.0 + _WIDE_LENGTH) * lengths.max() + wide) / spacing
-        if not farthest < _FARTHEST_IMAGE + 1 or lengths[i] < 10.0 * wide:
+        skewed = not ((1.0 + _WIDE_LENGTH) * lengths[i] + wide) / spacing < _FARTHEST_IMAGE + 1
+        if skewed or farthest >= _FARTHEST_SHIFT + 1 or lengths[i] < 10.0 * wide:
             return -1, bases, misfits
         reach[i] = int(farthest)
-    vectors = np.zeros((3, (2 * _FARTHEST_IMAGE + 1) ** 3, 3), dtype=np.int64)
+    vectors = np.zeros((3, (2 * reach + 1).prod(), 3), dtype=np.int64)
     counts = np.zeros(3, dtype=np.int64)
     v = np.zeros(3)
     for x in range(-reach[0], reach[0] + 1):
@@ -92,10 +117,22 @@ def _images_of_cell(
                     if abs(length - lengths[i]) < _WIDE_LENGTH * lengths[i] + wide:
                         vectors[i, counts[i]] = x, y, z
                         counts[i] += 1
+    least, most = np.zeros(3), np.zeros(3)  # products of two vectors whose angle is that of the cell's
+    for i in range(3):
+        j = (i + 1) % 3
+        own = _angle(metric[i, j], lengths[i], lengths[j])
+        least[i] = math.cos(min(math.pi, own + wide_angle)) * lengths[i] * lengths[j] - 1e-9
+        most[i] = math.cos(max(0.0, own - wide_angle)) * lengths[i] * lengths[j] + 1e-9
     count = 0
     for a in range(counts[0]):
         for b in range(counts[1]):
+            if not least[0] < _product(metric, vectors[0, a], vectors[1, b]) < most[0]:
+                continue
             for c in range(counts[2]):
+                if not least[1] < _product(metric, vectors[1, b], vectors[2, c]) < most[1]:
+                    continue
+                if not least[2] < _product(metric, vectors[2, c], vectors[0, a]) < most[2]:
+                    continue
                 basis = np.stack((vectors[0, a], vectors[1, b], vectors[2, c]))
                 misfit = _misfit(basis.astype(np.float64), metric, lengths, wide_angle)
                 if misfit < 0.0:
@@ -106,6 +143,15 @@ def _images_of_cell(
                 misfits[count] = misfit
                 count += 1
     return count, bases, misfits
+
+
+@kernel(error_model="numpy")
+def _product(metric: NDArray[np.float64], one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    product = 0.0
+    for i in range(3):
+        for j in range(3):
+            product += one[i] * metric[i, j] * other[j]
+    return product
 
 
 @kernel(error_model="numpy")
@@ -230,3 +276,39 @@ def _worst_misfit2(
         images[i] = j
         worst2 = max(worst2, distance2)
     return worst2
+
+
+@kernel(error_model="numpy")
+def _angles_matter(
+    lattice: NDArray[np.float64],
+    frac: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    bases: NDArray[np.int64],
+    misfits: NDArray[np.float64],
+    tolerance: float,
+) -> bool:
+    """Whether a basis with the cell's lengths, but not its angles, belongs to an operation on the atoms."""
+    n = len(frac)
+    rarest = 0
+    for i in range(n):
+        if np.sum(codes == codes[i]) < np.sum(codes == codes[rarest]):
+            rarest = i
+    images = np.zeros(n, dtype=np.int64)
+    for k in range(len(bases)):
+        if misfits[k] <= _SAME_ANGLES * tolerance:
+            continue
+        basis = bases[k].astype(np.float64)
+        vectors = basis @ lattice
+        stretch = 0.0
+        for i in range(3):
+            length, own = np.linalg.norm(vectors[i]), np.linalg.norm(lattice[i])
+            stretch = max(stretch, abs(float(length - own)))
+        if stretch > _SAME_LENGTHS * tolerance:
+            continue
+        turned = frac @ basis
+        for q in range(n):
+            if codes[q] == codes[rarest]:
+                shift = frac[q] - turned[rarest]
+                if _worst_misfit2(lattice, frac, codes, turned, shift, _WIDE * tolerance, images) >= 0.0:
+                    return True
+    return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,12 +17,14 @@ from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
 from goldilocks_batch.structures._operations import clear_operations
 from goldilocks_batch.structures.crystal import Crystal
 
-__all__ = ["ANGLE_TOLERANCE", "SYMPREC", "Symmetry", "find_symmetry"]
+__all__ = ["ANGLE_TOLERANCE", "DISTANCES_ONLY", "SYMPREC", "Symmetry", "find_symmetry", "quiet_spglib"]
 
 #: Distance tolerance of the training data, Å.
 SYMPREC = 0.01
 #: Angle tolerance of the training data, degrees.
 ANGLE_TOLERANCE = 5.0
+#: In place of an angle tolerance: the distance tolerance alone decides.
+DISTANCES_ONLY = -1.0
 
 #: Last space-group number of each crystal system (International Tables A).
 _SYSTEM_ENDS = {
@@ -48,6 +52,9 @@ class Symmetry:
         rotations: ``(m, 3, 3)`` int32, on fractional coordinates.
         translations: ``(m, 3)`` float64, fractional.
         equivalent_atoms: ``(n,)`` int32, for each atom the first one it is mapped on.
+        setting: ``(3, 3)`` and ``(3,)``, the matrix and shift that take fractional coordinates to those of
+            the Hall number's setting; None where the operations do not depend on the tolerance and were
+            found without spglib's search.
     """
 
     number: int
@@ -57,6 +64,7 @@ class Symmetry:
     rotations: NDArray[np.int32]
     translations: NDArray[np.float64]
     equivalent_atoms: NDArray[np.int32]
+    setting: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def crystal_system(self) -> str:
@@ -74,15 +82,19 @@ class Symmetry:
         return self.point_group in _CENTROSYMMETRIC
 
 
-def find_symmetry(crystal: Crystal, symprec: float = SYMPREC) -> Symmetry:
-    """Space group that pymatgen's ``SpacegroupAnalyzer`` gives at its default angle tolerance.
+def find_symmetry(
+    crystal: Crystal, symprec: float = SYMPREC, angle_tolerance: float = ANGLE_TOLERANCE
+) -> Symmetry:
+    """Space group and operations of a crystal, as spglib's ``get_symmetry_dataset`` gives them.
 
     Where the operations do not depend on the tolerance, they are found directly and spglib only names their
-    type; otherwise spglib searches, on the input that pymatgen gives it.
+    type; otherwise spglib searches.
 
     Args:
         crystal: the crystal; all three axes count as periodic.
         symprec: distance tolerance, Å.
+        angle_tolerance: of cell angles, degrees; by default that of pymatgen's ``SpacegroupAnalyzer``.
+            :data:`DISTANCES_ONLY`, spglib's own default, compares angles by the distances that they make.
 
     Raises:
         FeatureError: SYMMETRY_FAILED, spglib finds nothing or the coordinates are not finite.
@@ -93,9 +105,10 @@ def find_symmetry(crystal: Crystal, symprec: float = SYMPREC) -> Symmetry:
     kinds: dict[int, int] = {}
     codes = np.array([kinds.setdefault(z, len(kinds) + 1) for z in crystal.numbers.tolist()], dtype=np.int64)
     try:
-        with warnings.catch_warnings():  # spglib announces its change of error handling on every call
-            warnings.simplefilter("ignore", DeprecationWarning)
-            found = _from_operations(crystal, codes, symprec) or _from_search(crystal, codes, symprec)
+        with quiet_spglib() as spglib:
+            found = _from_operations(spglib, crystal, codes, symprec)
+            if found is None:
+                found = _from_search(spglib, crystal, codes, symprec, angle_tolerance)
     except Exception as exc:  # spglib raises its own class or a binding's, by version
         raise _failure(str(exc)) from exc
     if found is None or not 1 <= found.number <= 230:
@@ -103,21 +116,30 @@ def find_symmetry(crystal: Crystal, symprec: float = SYMPREC) -> Symmetry:
     return found
 
 
+@contextlib.contextmanager
+def quiet_spglib() -> Iterator[Any]:
+    """Give the library without its remarks on stderr and its warnings; what matters is returned or raised."""
+    with warnings.catch_warnings():  # spglib announces its change of error handling on every call
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield _spglib()
+
+
 @lru_cache(maxsize=1)
 def _spglib() -> Any:
-    """The library, told to keep its remarks off stderr; what matters comes back as a failure."""
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
-    import spglib
+    import spglib as library
 
-    return spglib
+    return library
 
 
-def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
+def _from_operations(
+    spglib: Any, crystal: Crystal, codes: NDArray[np.int64], symprec: float
+) -> Symmetry | None:
     operations = clear_operations(crystal.lattice, crystal.frac, codes, symprec)
     if operations is None:
         return None
     rotations, translations, first = operations
-    kind = _spglib().get_spacegroup_type_from_symmetry(rotations, translations, crystal.lattice, symprec)
+    kind = spglib.get_spacegroup_type_from_symmetry(rotations, translations, crystal.lattice, symprec)
     if kind is None:
         return None
     return Symmetry(
@@ -131,9 +153,11 @@ def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float)
     )
 
 
-def _from_search(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
+def _from_search(
+    spglib: Any, crystal: Crystal, codes: NDArray[np.int64], symprec: float, angle_tolerance: float
+) -> Symmetry | None:
     cell = (crystal.lattice, crystal.frac, codes)
-    found = _spglib().get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=ANGLE_TOLERANCE)
+    found = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
     if found is None:
         return None
     return Symmetry(
@@ -144,6 +168,7 @@ def _from_search(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> 
         rotations=found.rotations,
         translations=found.translations,
         equivalent_atoms=found.equivalent_atoms,
+        setting=(found.transformation_matrix, found.origin_shift),
     )
 
 

@@ -71,7 +71,8 @@ def about_model(
         "calibration": _calibration_about(calibration),
         "feature_schema": features.schema,
         "feature_columns": features.columns,
-        "feature_parameters": {"soap_zeros": features.zeros} if "soap" in features.blocks else {},
+        "feature_parameters": {"cell": features.cell}
+        | ({"soap_zeros": features.zeros} if "soap" in features.blocks else {}),
         "quantiles": tuple(quantiles),
         "requires_artifacts": [
             {"name": file.role, "file": file.path.name, "record_id": file.role, "sha256": file.sha256}

@@ -106,7 +106,7 @@ def train_alignn(
         config.seed,
         config.network.quantiles,
     )
-    about["feature_parameters"] = {"single_site": config.single_site}
+    about["feature_parameters"] = {"cell": features.cell, "single_site": config.single_site}
     about["deterministic"] = device == "cpu"
     checkpoints = _checkpoints(fitted, config.network, architecture)
     judged_rows = data.take(sets["test"])

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS
 from goldilocks_batch.artifacts.resolved import ResolvedFile
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError, Stage
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.core.versions import source_of, versions
@@ -48,12 +49,14 @@ class FeatureSet:
         zeros: what stands for SOAP entries that vanish by symmetry.
         files: the metallicity network's, for schemas with that block.
         max_sites: the largest cell accepted, in sites as supplied.
+        cell: the one that features are of.
     """
 
     schema: str
     zeros: Zeros = "exact"
     files: tuple[ResolvedFile, ...] = ()
     max_sites: int = 1000
+    cell: Cell = "exact"
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -74,6 +77,7 @@ class FeatureSet:
             "zeros": self.zeros,
             "network": [(file.role, file.sha256) for file in self.files],
             "max_sites": self.max_sites,
+            "cell": self.cell,
             "versions": {name: found[name] for name in ("goldilocks-batch", "dscribe", "matminer", "spglib")},
             "source": source_of("structures", "networks", "features"),
         }
@@ -104,11 +108,11 @@ class Describer:
 
         Returns:
             A row for each reference, in order: ``key``, the digest of its content; ``stage``,
-            ``error_code`` and ``error_message`` if it failed; of the primitive cell ``numbers`` (one a
+            ``error_code`` and ``error_message`` if it failed; of the cell ``numbers`` (one a
             site), ``lattice`` (flat, Å), ``frac`` (flat), ``pbc``, ``space_group``; ``features``.
         """
         batch = Batch(references)
-        batch.load(self._features.max_sites)
+        batch.load(self._features.max_sites, self._features.cell)
         assert self._featurizer is not None  # noqa: S101 - every schema has blocks
         alive = batch.alive
         crystals, symmetries = batch.crystals(alive), batch.symmetries(alive)

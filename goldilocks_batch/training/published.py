@@ -53,7 +53,7 @@ def evaluate_published(
     loaded = {model.confidence: load_model(model) for model in models}
     first = next(iter(loaded.values()))
     schema = next(name for name, blocks in FEATURE_SCHEMAS.items() if blocks == first.feature_blocks)
-    data = resources.load(dataset, target, resources.features(schema, first.zeros))
+    data = resources.load(dataset, target, resources.features(schema, first.zeros, first.cell))
     inputs, failures, bounds = ModelInputs(data.cells, data.features), dict[int, GoldilocksError](), {}
     for resolved, model in zip(models, loaded.values(), strict=True):
         raw = model.predict(inputs)

@@ -10,6 +10,7 @@ from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS, ModelRecord
 from goldilocks_batch.artifacts.registry import STARTER
 from goldilocks_batch.artifacts.resolved import ResolvedFile
 from goldilocks_batch.artifacts.trained import shipped_model
+from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.features.soap import Zeros
@@ -44,8 +45,8 @@ class Resources:
     progress: Progress | None = None
     find: Callable[[], tuple[ResolvedFile, ...]] | None = None
 
-    def features(self, schema: str, zeros: Zeros = "exact") -> FeatureSet:
-        """The feature set of a schema.
+    def features(self, schema: str, zeros: Zeros = "exact", cell: Cell = "exact") -> FeatureSet:
+        """The feature set of a schema, of one kind of cell.
 
         Raises:
             ConfigError: CONFIG_INVALID, it needs a network and there is none.
@@ -59,7 +60,7 @@ class Resources:
                 f"feature schema {schema} needs the metallicity network: name the folder of model files with "
                 "--artifacts, or train with a schema that needs none, such as comp_struct_soap_lattice.v1",
             )
-        return FeatureSet(schema, zeros, files, self.max_sites)
+        return FeatureSet(schema, zeros, files, self.max_sites, cell)
 
     def features_of(self, record: ModelRecord) -> FeatureSet:
         """The feature set of a trained model.
@@ -68,7 +69,7 @@ class Resources:
             ConfigError: as :meth:`features`; or CONFIG_INVALID, the network is another than its own.
         """
         zeros: Zeros = record.feature_parameters.get("soap_zeros", "exact")
-        found = self.features(record.feature_schema, zeros)
+        found = self.features(record.feature_schema, zeros, record.cell)
         own = {(required.name, required.sha256) for required in record.requires_artifacts}
         if own != {(file.role, file.sha256) for file in found.files}:
             raise ConfigError(

@@ -94,7 +94,7 @@ def test_the_folder_holds_what_its_record_says(original: Path) -> None:
     record = trained.record
     assert record.role == "alignn_ensemble"
     assert record.deterministic
-    assert record.feature_parameters == {"single_site": "skip"}
+    assert record.feature_parameters == {"cell": "exact", "single_site": "skip"}
     assert trained.levels == (0.05, 0.2, 0.5, 0.8, 0.95)
     # the number of a checkpoint is the weight on over-prediction, as in the published folders
     assert trained.artifacts.networks["0.05"] == ("quantile95_0.ckpt", "quantile95_1.ckpt")

@@ -45,7 +45,7 @@ def test_rows_are_the_screening_features_of_the_primitive_cells(tmp_path: Path) 
     dataset = load_dataset(path, KDIST, FeatureSet("comp_struct_soap_lattice.v1"))
     sources = open_sources([path])
     batch = Batch([r for piece in sources.pieces(0, 6) for r in piece.read()])
-    batch.load(1000)
+    batch.load(1000, "exact")
     alive = batch.alive
     expected = Featurizer(zeros="exact")(batch.crystals(alive), batch.symmetries(alive))
     assert dataset.features.tobytes() == expected.values.tobytes()
