@@ -110,7 +110,7 @@ def _farthest_move(crystal: Crystal, reduced: Crystal) -> float:
     return float(_farthest(frac, crystal.numbers, reduced.lattice, reduced.frac, reduced.numbers))
 
 
-@kernel
+@kernel()
 def _farthest(
     frac: NDArray[np.float64],
     numbers: NDArray[np.int64],
