@@ -115,8 +115,10 @@ def main() -> int:
     with ProcessPoolExecutor(options.jobs) as pool:
         for found, remarks in pool.map(partial(compare, options.manifest), starts):
             counts += found
+            sys.stderr.write(f"\r{counts['structures']:,} of {min(rows, options.count or rows):,}")
             for remark in remarks:
                 print(remark, flush=True)
+    sys.stderr.write("\n")
     counts["differs from spglib"] += 0
     for what, count in sorted(counts.items()):
         print(f"{count:8,}  {what}")
