@@ -279,6 +279,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "model files": model_files,
     "models": models,
     "public names": public_names,
+    "retired errors": lambda: errors("retired"),
     "row errors": lambda: errors("row"),
     "schema": schema,
     "scientific options": lambda: run_options(scientific=True),

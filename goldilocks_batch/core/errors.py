@@ -50,7 +50,7 @@ class Stage(StrEnum):
     DONE = "done"
 
 
-_COMMAND = "command"
+_COMMAND, _RETIRED = "command", "retired"
 
 
 class ErrorCode(StrEnum):
@@ -58,7 +58,8 @@ class ErrorCode(StrEnum):
 
     Attributes:
         meaning: what the code says, in half a sentence.
-        ends: ``"row"`` for what fails one structure and stands in its row, ``"command"`` for what ends a run.
+        ends: ``"row"`` for what fails one structure and stands in its row, ``"command"`` for what ends a run,
+            ``"retired"`` for what no version gives any more; older tables have it.
     """
 
     meaning: str
@@ -115,7 +116,7 @@ class ErrorCode(StrEnum):
     SHAPE_MISMATCH = "SHAPE_MISMATCH", "arrays of the structure do not fit each other"
     LATTICE_ZERO = "LATTICE_ZERO", "a lattice vector or the cell's volume is zero"
     LATTICE_COLLAPSED = "LATTICE_COLLAPSED", "the cell is flat, or nearly so"
-    LATTICE_LEFT_HANDED = "LATTICE_LEFT_HANDED", "the lattice vectors are left-handed (now they are turned)"
+    LATTICE_LEFT_HANDED = "LATTICE_LEFT_HANDED", "left-handed lattice vectors; they are turned now", _RETIRED
     NOT_FINITE = "NOT_FINITE", "a number is NaN or infinite"
     ATOMS_OVERLAP = "ATOMS_OVERLAP", "two atoms are on one spot, closer than 0.5 Å"
     TOO_MANY_SITES = "TOO_MANY_SITES", "the cell has more sites than `--max-sites`"
