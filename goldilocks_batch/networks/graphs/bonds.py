@@ -64,16 +64,8 @@ def crystal_graph(crystal: Crystal) -> CrystalGraph:
 
 def graph_of_bonds(numbers: NDArray[np.int64], bonds: Bonds) -> CrystalGraph:
     """The same from bonds that are known already."""
-    into, order = sort_by_key(bonds.target, bonds.n_atoms)
-    source, distance = bonds.source[order], bonds.distance[order]
-    line = _line_graph(into, source, bonds.target[order], distance, bonds.vector[order])
-    return CrystalGraph(
-        numbers.astype(np.int32),
-        into.astype(np.int32),
-        source.astype(np.int32),
-        distance.astype(np.float32),
-        *line,
-    )
+    arrays = _graph(bonds.n_atoms, bonds.source, bonds.target, bonds.distance, bonds.vector)
+    return CrystalGraph(numbers.astype(np.int32), *arrays)
 
 
 @kernel()
@@ -93,29 +85,47 @@ def sort_by_key(keys: NDArray[np.int64], n_keys: int) -> tuple[NDArray[np.int64]
 
 
 @kernel(error_model="numpy")
-def _line_graph(
-    into: NDArray[np.int64],
+def _graph(
+    n_atoms: int,
     source: NDArray[np.int64],
     target: NDArray[np.int64],
     distance: NDArray[np.float64],
     vector: NDArray[np.float64],
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """`CrystalGraph.line_into`, `line_source` and `cosine`; bonds come sorted by target."""
+) -> tuple[
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.float32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.float32],
+]:
+    """`CrystalGraph.into` and what follows it, from bonds in any order."""
     n = len(source)
+    into, order = sort_by_key(target, n_atoms)
+    sources, distances = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32)
+    for e in range(n):
+        sources[e], distances[e] = source[order[e]], distance[order[e]]
     starts = np.zeros(n + 1, dtype=np.int32)
     for e in range(n):
+        start, stop, own = into[sources[e]], into[sources[e] + 1], target[order[e]]
         starts[e + 1] = starts[e]
-        for f in range(into[source[e]], into[source[e] + 1]):
-            if source[f] != target[e]:
+        for f in range(start, stop):
+            if sources[f] != own:
                 starts[e + 1] += 1
-    sources = np.empty(starts[n], dtype=np.int32)
-    cosines = np.empty(starts[n], dtype=np.float32)
+    line_source = np.empty(starts[n], dtype=np.int32)
+    cosine = np.empty(starts[n], dtype=np.float32)
     place = 0
     for e in range(n):
-        for f in range(into[source[e]], into[source[e] + 1]):
-            if source[f] != target[e]:
-                dot = vector[f, 0] * vector[e, 0] + vector[f, 1] * vector[e, 1] + vector[f, 2] * vector[e, 2]
-                sources[place] = f
-                cosines[place] = -dot / (distance[f] * distance[e] + EPSILON)
+        second = order[e]
+        for f in range(into[sources[e]], into[sources[e] + 1]):
+            if sources[f] != target[second]:
+                first = order[f]
+                dot = (
+                    vector[first, 0] * vector[second, 0]
+                    + vector[first, 1] * vector[second, 1]
+                    + vector[first, 2] * vector[second, 2]
+                )
+                line_source[place] = f
+                cosine[place] = -dot / (distance[first] * distance[second] + EPSILON)
                 place += 1
-    return starts, sources, cosines
+    return into.astype(np.int32), sources, distances, starts, line_source, cosine
