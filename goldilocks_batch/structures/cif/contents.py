@@ -167,7 +167,7 @@ class Contents:
         return None
 
     def lack_hydrogens(self, numbers: NDArray[np.int64]) -> bool:
-        """Whether the formula or the density has hydrogens that are not among ``(n_sites,)`` atomic numbers."""
+        """Whether formula or density have hydrogens that are not among ``(n_sites,)`` atomic numbers."""
         found = dict(Counter(numbers.tolist()))
         wrong = None
         if self.formula is not None:

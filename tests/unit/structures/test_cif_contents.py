@@ -19,7 +19,8 @@ from tests.structure_texts import cif_text, positions, read_text_of, refusal
 PEROVSKITE = Crystal(
     np.diag([3.9, 3.9, 7.8]),
     np.array([[0, 0, z] for z in (0, 0.5)] + [[0.5, 0.5, z] for z in (0.25, 0.75)]
-             + [[0.5, 0, 0.25], [0.5, 0, 0.75], [0, 0.5, 0.25], [0, 0.5, 0.75], [0.5, 0.5, 0], [0.5, 0.5, 0.5]]),
+             + [[0.5, 0, 0.25], [0.5, 0, 0.75], [0, 0.5, 0.25], [0, 0.5, 0.75], [0.5, 0.5, 0], [0.5, 0.5,
+                 0.5]]),
     np.array([38, 38, 22, 22] + [8] * 6),
 )  # fmt: skip
 SILICON = Crystal(
@@ -124,7 +125,8 @@ def test_a_file_cut_anywhere_within_its_sites_is_refused(
 
 
 @pytest.mark.parametrize(
-    "given", ["?", ".", "''", "\n;\n\n;", "Cs Cl", "'Cl, Cs'", "'Cs1 Cl1'", "'CsCl'", "'Cs1+ Cl1-'", "\n;\nCs Cl\n;",
+    "given", ["?", ".", "''", "\n;\n\n;", "Cs Cl", "'Cl, Cs'", "'Cs1 Cl1'", "'CsCl'", "'Cs1+ Cl1-'",
+        "\n;\nCs Cl\n;",
               "'Cs0.5 Cl0.5'", "'Cs1.00 Cl1.00'", "Cl1Cs1"]
 )  # fmt: skip
 def test_formulas_of_good_files(given: str) -> None:

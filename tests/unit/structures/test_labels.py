@@ -25,7 +25,8 @@ def test_every_element_by_type_and_label(z: int) -> None:
         atom = of_type(text)
         assert atom is not None, text
         assert atom.number == z, text
-    for text in (symbol, f"{symbol}1", f"{symbol}12", f"{symbol}1A", f"({symbol}1)", f"{symbol}_oct", f"{symbol}3+",
+    for text in (symbol, f"{symbol}1", f"{symbol}12", f"{symbol}1A", f"({symbol}1)", f"{symbol}_oct",
+        f"{symbol}3+",
                  f"{symbol}(2)", f"{symbol}1'", f"{symbol}*"):  # fmt: skip
         atom = of_label(text)
         assert atom is not None, text
@@ -39,7 +40,8 @@ def test_every_element_by_type_and_label(z: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["T1", "M1", "A1", "X1", "R1", "L1", "E1", "G1", "J1", "Q1", "Z1", "Oct1", "Tet2", "Vac1", "Va", "Me1",
+    "label", ["T1", "M1", "A1", "X1", "R1", "L1", "E1", "G1", "J1", "Q1", "Z1", "Oct1", "Tet2", "Vac1",
+        "Va", "Me1",
               "Ln1", "An1", "RE1", "NO3", "CO1", "HO1", "NH4", "1", "", "?", "Nh1", "Cn2", "Og", "Ch1", "Cb1"]
 )  # fmt: skip
 def test_labels_that_name_no_element_or_two(label: str) -> None:
@@ -64,7 +66,8 @@ def test_these_are_not(label: str) -> None:
 
 def test_the_formula_decides_a_doubtful_label() -> None:
     for label, formula, number in (
-        ("CO1", {27, 8}, 27), ("CO1", {6, 1}, 6), ("HO1", {67, 8}, 67), ("NA1", {7, 6}, 7), ("NA1", {11, 17}, 11),
+        ("CO1", {27, 8}, 27), ("CO1", {6, 1}, 6), ("HO1", {67, 8}, 67), ("NA1", {7, 6}, 7), ("NA1", {11,
+            17}, 11),
         ("Cb1", {6}, 6), ("SIT", {14, 8}, 14),
     ):  # fmt: skip
         atom = of_label(label, frozenset(formula))
@@ -76,7 +79,8 @@ def test_the_formula_decides_a_doubtful_label() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "number", "charge"),
-    [("6Li", 3, 0), ("Fe3+", 26, 3), ("O2-", 8, -2), ("O-", 8, -1), ("Fe+3", 26, 3), ("Al0", 13, 0), ("O2", 8, 0),
+    [("6Li", 3, 0), ("Fe3+", 26, 3), ("O2-", 8, -2), ("O-", 8, -1), ("Fe+3", 26, 3), ("Al0", 13, 0), ("O2",
+        8, 0),
      ("Siva", 14, 0), ("D", 1, 0), ("FE3+", 26, 3), ("Fe2.5+", 26, 2.5)],
 )  # fmt: skip
 def test_types_with_charges_counts_and_isotopes(symbol: str, number: int, charge: float) -> None:

@@ -15,9 +15,10 @@ from tests.structure_texts import read_text_of, refusal
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
 
-    structure = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    structure = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], np.array([[0.0] * 3, [0.5] * 3]))
     return json.loads(json.dumps(structure.as_dict())) | changes  # type: ignore[no-any-return]
 
 
@@ -86,14 +87,15 @@ LEGAL: dict[str, tuple[Any, tuple[str, ...]]] = {
 def test_legal_texts(content: Any, flags: tuple[str, ...]) -> None:
     found = reading(content)
     np.testing.assert_allclose(found.crystal.lattice, 4.12 * np.eye(3), atol=1e-9)
-    np.testing.assert_allclose(found.crystal.frac, [[0, 0, 0], [0.5, 0.5, 0.5]], atol=1e-9)
+    np.testing.assert_allclose(found.crystal.frac, np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), atol=1e-9)
     assert found.crystal.numbers.tolist() == [55, 17]
     assert found.flags == flags
 
 
 @pytest.mark.parametrize(
     ("pbc", "expected"),
-    [([True, True, False], "TTF"), ("T T F", "TTF"), ("TTF", "TTF"), (["T", "F", "F"], "TFF"), ("True", "TTT"),
+    [([True, True, False], "TTF"), ("T T F", "TTF"), ("TTF", "TTF"), (["T", "F", "F"], "TFF"), ("True",
+        "TTT"),
      (["true", "true", "false"], "TTF"), ([1, 0, 1], "TFT"), (None, "TTT"), ("F F F", "FFF"), (False, "FFF")],
 )  # fmt: skip
 def test_periodicity(pbc: Any, expected: str) -> None:
@@ -106,7 +108,7 @@ def test_a_left_handed_cell_is_turned() -> None:
     found = reading({"lattice": {"matrix": matrix}, "sites": without("site", "xyz")["sites"]})
     assert found.flags == ("left_handed_cell",)
     assert np.linalg.det(found.crystal.lattice) > 0
-    np.testing.assert_allclose(found.crystal.cart, [[0, 0, 0], [2.06] * 3], atol=1e-12)
+    np.testing.assert_allclose(found.crystal.cart, np.array([[0, 0, 0], [2.06] * 3]), atol=1e-12)
 
 
 REFUSED: dict[str, tuple[Any, ErrorCode, str]] = {
@@ -116,7 +118,8 @@ REFUSED: dict[str, tuple[Any, ErrorCode, str]] = {
     "two by id": ({"a": document(), "b": document()}, ErrorCode.SEVERAL_STRUCTURES, "2 structures"),
     "other": ({"author": "x"}, ErrorCode.NO_STRUCTURE, "lacks lattice or sites"),
     "molecule": ({"sites": document()["sites"], "charge": 0}, ErrorCode.NO_STRUCTURE, "molecule"),
-    "alloy": (with_site(species=[{"element": "Cs", "occu": 0.5}, {"element": "Rb", "occu": 0.5}]), ErrorCode.PARTIAL_OCCUPANCY, "Rb 0.5"),
+    "alloy": (with_site(species=[{"element": "Cs", "occu": 0.5}, {"element": "Rb", "occu": 0.5}]),
+        ErrorCode.PARTIAL_OCCUPANCY, "Rb 0.5"),
     "vacancies": (with_site(species=occupancy(0.9)), ErrorCode.PARTIAL_OCCUPANCY, "0.9"),
     "too much": (with_site(species=occupancy(1.1)), ErrorCode.OCCUPANCY_INVALID, "1.1"),
     "occupancy in words": (with_site(species=occupancy("full")), ErrorCode.PARSE_FAILED, "occu"),
