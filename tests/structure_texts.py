@@ -35,7 +35,7 @@ def cif_text(
 
 def read_text_of(text: str, text_format: Format = Format.CIF, **options: bool) -> Reading:
     """The structure in a text, read and checked."""
-    return read(Reference("case", "test", TextPayload(text_format, text)), ReadOptions(1000, **options))  # type: ignore[arg-type]
+    return read(Reference("case", "test", TextPayload(text_format, text)), ReadOptions(1000, **options))
 
 
 def refusal(text: str, text_format: Format = Format.CIF, **options: bool) -> StructureError:
