@@ -149,8 +149,14 @@ def test_what_is_refused_and_why(text: str, code: ErrorCode, words: str) -> None
     assert words in error.message
 
 
-CUT_CODES = (ErrorCode.PARSE_FAILED, ErrorCode.SPECIES_UNKNOWN, ErrorCode.LATTICE_ZERO, ErrorCode.LATTICE_COLLAPSED,
-             ErrorCode.NO_STRUCTURE, ErrorCode.CONTENT_MISMATCH)  # fmt: skip
+CUT_CODES = (
+    ErrorCode.PARSE_FAILED,
+    ErrorCode.SPECIES_UNKNOWN,
+    ErrorCode.LATTICE_ZERO,
+    ErrorCode.LATTICE_COLLAPSED,
+    ErrorCode.NO_STRUCTURE,
+    ErrorCode.CONTENT_MISMATCH,
+)
 
 
 @pytest.mark.parametrize("writer", ["pymatgen", "ase"])
