@@ -7,7 +7,13 @@ import numpy as np
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.screening.batch import Batch
-from goldilocks_batch.structures.sources.reference import ArraysPayload, Format, Reference, TextPayload
+from goldilocks_batch.structures.sources.reference import (
+    ArraysPayload,
+    Format,
+    Payload,
+    Reference,
+    TextPayload,
+)
 from tests.structure_texts import cif_text
 
 
@@ -23,7 +29,13 @@ def references() -> list[Reference]:
         ("C", "C"),
         np.array([True, True, False]),
     )
-    payloads = (TextPayload(Format.CIF, salt), TextPayload(Format.CIF, hydroxide), left, slab, layer)
+    payloads: tuple[Payload, ...] = (
+        TextPayload(Format.CIF, salt),
+        TextPayload(Format.CIF, hydroxide),
+        left,
+        slab,
+        layer,
+    )
     return [Reference(str(place), "test", payload) for place, payload in enumerate(payloads)]
 
 
