@@ -220,8 +220,10 @@ class Contents:
         """Formula units that the cell may hold: as given, or one whole cell, or any whole number."""
         if self.units:
             whole = list(formula.amounts.values())
-            # pymatgen writes the whole cell as formula sum, and how often the reduced formula is in it as Z
-            whole_cell = not formula.rounding and math.gcd(*map(int, whole)) == self.units
+            # pymatgen writes the whole cell as formula sum, and as Z how often the reduced formula is in it,
+            # which is twice the smallest one for molecules and peroxides (Cl2, Li2O2)
+            most = math.gcd(*map(int, whole))
+            whole_cell = not formula.rounding and self.units in (most, most / 2)
             return [self.units, 1.0] if whole_cell and self.units != 1 else [self.units]
         heavy = [z for z in formula.amounts if z != _HYDROGEN] or list(formula.amounts)
         share = sum(found.get(z, 0) for z in heavy) / sum(formula.amounts[z] for z in heavy)

@@ -13,7 +13,7 @@ import pytest
 
 from goldilocks_batch.core.errors import ErrorCode, StructureError
 from goldilocks_batch.structures.cif.contents import parse_formula
-from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 from tests.structure_texts import cif_text, positions, read_text_of, refusal
 
 PEROVSKITE = Crystal(
@@ -184,3 +184,14 @@ def test_a_formula_is_parsed() -> None:
     assert parsed.amounts == {6: 6, 1: 14, 8: 6}
     assert parse_formula("Ca (O H)2") is None
     assert parse_formula("Xx2 O") is None
+
+
+@pytest.mark.parametrize("symbols", ["H", "N", "O", "F", "Cl", "Li O", "Na O", "H O", "Cs O", "Mg O"])
+def test_formula_units_as_pymatgen_counts_them(symbols: str) -> None:
+    """Molecules and peroxides have twice the smallest formula as their unit: Cl16 is 8 Cl2."""
+    names = symbols.split()
+    frac = np.array([[x, y, z] for x in (0.1, 0.6) for y in (0.1, 0.6) for z in (0.1, 0.6)])
+    numbers = np.array([SYMBOLS.index(names[i % len(names)]) for i in range(8)])
+    found = read_text_of(by_pymatgen(Crystal(8.0 * np.eye(3), frac, numbers)))
+    assert len(found.crystal) == 8
+    assert found.flags == ()
