@@ -9,9 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in
+from goldilocks_batch.networks.alignn.gpu import FusedEnsemble
 from goldilocks_batch.structures.crystal import Crystal
 from tests.random_networks import (
     alignn_arguments,
@@ -35,7 +37,7 @@ def inputs() -> ModelInputs:
     return ModelInputs(crystals, features)
 
 
-def load(folder: Path, device: str) -> Alignn:
+def load(folder: Path, device: str, precision: Precision = "float32") -> Alignn:
     arguments = alignn_arguments()
     for number, (bound, quantile) in enumerate(BOUNDS.items()):
         for k in range(3):
@@ -43,13 +45,28 @@ def load(folder: Path, device: str) -> Alignn:
             write_checkpoint(folder / bound / f"{k}.ckpt", arguments, state, quantile)
     write_elements(folder / "elements.json")
     lower, median, upper = (checkpoints_in(folder / bound) for bound in BOUNDS)
-    return Alignn.load(lower, median, upper, folder / "elements.json", device=device)
+    return Alignn.load(lower, median, upper, folder / "elements.json", device=device, precision=precision)
 
 
 def test_the_gpu_gives_the_numbers_of_the_cpu(inputs: ModelInputs, tmp_path: Path) -> None:
     on_cpu, on_gpu = (load(tmp_path, device).predict(inputs) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(on_gpu.values, on_cpu.values, atol=2e-5, rtol=0)
     assert not any("cpu_fallback" in flags for flags in on_gpu.flags.values())
+
+
+def test_fused_kernels_run_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("triton")
+    assert isinstance(load(tmp_path, "cuda")._ensemble, FusedEnsemble)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 2e-3), ("bf16", 2e-2)])
+def test_rounded_products_are_near(
+    inputs: ModelInputs, tmp_path: Path, precision: Precision, tolerance: float
+) -> None:
+    exact = load(tmp_path, "cpu").predict(inputs)
+    rounded = load(tmp_path, "cuda", precision).predict(inputs)
+    np.testing.assert_allclose(rounded.values, exact.values, atol=tolerance, rtol=0)
 
 
 def test_what_does_not_fit_is_halved_and_falls_back(inputs: ModelInputs, tmp_path: Path) -> None:
