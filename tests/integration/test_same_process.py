@@ -51,7 +51,7 @@ def test_a_fork_of_a_process_that_had_a_run_can_have_one(
     manifest: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", FORK, str(manifest), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     for name in ("parent", "parent-again", "child"):
         assert read_results(tmp_path / name).equals(read_results(undisturbed))
