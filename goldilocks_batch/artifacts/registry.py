@@ -165,12 +165,15 @@ def load_registry(path: Path | None = None) -> Registry:
     path = path or Path(__file__).with_name("registry.toml")
     try:
         return Registry.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        message = f"registry {path} cannot be read: {error}"
-        raise ModelError(ErrorCode.REGISTRY_INVALID, message) from error
     except ValidationError as error:
         lines = "; ".join(_complaint(item["loc"], item["type"], item["msg"]) for item in error.errors()[:5])
         raise ModelError(ErrorCode.REGISTRY_INVALID, f"registry {path} is not understood: {lines}") from error
+    except RecursionError as error:
+        message = f"registry {path} cannot be read: it is nested too deeply"
+        raise ModelError(ErrorCode.REGISTRY_INVALID, message) from error
+    except (OSError, ValueError) as error:  # no UTF-8, no TOML, numbers of thousands of digits
+        message = f"registry {path} cannot be read: {error}"
+        raise ModelError(ErrorCode.REGISTRY_INVALID, message) from error
 
 
 def _complaint(place: tuple[int | str, ...], kind: str, message: str) -> str:

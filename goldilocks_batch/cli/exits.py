@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import logging
@@ -16,9 +17,11 @@ from typing import Annotated, Any
 import typer
 
 from goldilocks_batch.cli.logs import shown
+from goldilocks_batch.cli.pipes import may_close
 from goldilocks_batch.cli.taking import parameters_of, replaced
 from goldilocks_batch.config.flags import MESSAGES
 from goldilocks_batch.core.errors import GoldilocksError
+from goldilocks_batch.core.text import shortened
 
 __all__ = ["Exit", "guarded"]
 
@@ -60,7 +63,7 @@ def guarded(command: Command) -> Command:
         heard = [stop for stop in _STOPS if signal.getsignal(stop) is not signal.SIG_IGN]
         before = {stop: signal.signal(stop, _interrupt) for stop in heard}
         try:
-            with shown(verbose=verbose, log_file=log_file):
+            with may_close(), shown(verbose=verbose, log_file=log_file):
                 _log.debug("%s", " ".join(sys.argv))
                 return _done(command, *args, **kwargs)
         except GoldilocksError as error:  # of the log itself
@@ -88,6 +91,9 @@ def _done(command: Callable[..., Any], *args: object, **kwargs: object) -> objec
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            _log.error("%s: %s", error.strerror, shortened(error.filename))
+            raise typer.Exit(Exit.NOT_RUN) from error
         _log.error(
             "this is a fault of goldilocks-batch; please report it with the lines above", exc_info=error
         )

@@ -72,7 +72,7 @@ class _Bar:
     """On the screen from the start of the work to its last row, so that another may follow it."""
 
     def __init__(self, doing: str, unit: str) -> None:
-        console = Console(stderr=True)
+        console = Console(stderr=True, markup=False, emoji=False)  # what is told holds names of files
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn(doing)]
         if console.width >= _ROOM_FOR_A_BAR:
             columns += [BarColumn(bar_width=min(40, console.width - _ROOM_FOR_A_BAR + 10))]

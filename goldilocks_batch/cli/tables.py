@@ -26,15 +26,15 @@ class _Lines(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """As a console does."""
         if all(isinstance(text, str) for text in objects):
-            options = {"soft_wrap": True, "markup": False, **options}
+            options = {"soft_wrap": True, **options}
         super().print(*objects, **options)
 
 
 def console() -> Console:
     """Standard output; plain when piped, a line for each row of a table then."""
     if sys.stdout.isatty():
-        return _Lines(highlight=False)
-    return _Lines(highlight=False, width=_ENDLESS, no_color=True)
+        return _Lines(highlight=False, markup=False, emoji=False)
+    return _Lines(highlight=False, markup=False, emoji=False, width=_ENDLESS, no_color=True)
 
 
 def print_table(

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from goldilocks_batch.config.yaml_text import parse_yaml
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
-from goldilocks_batch.core.text import nearest
+from goldilocks_batch.core.text import nearest, shortened
 
 __all__ = ["Options", "checked", "read_yaml"]
 
@@ -36,12 +36,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: CONFIG_INVALID, the file is missing, or no YAML, or no mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, f"configuration file {path} cannot be read: {error}"
         ) from error
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path} is not valid YAML: {error}") from error
     if values is None:
         return {}
@@ -81,7 +81,9 @@ def _complaint(kind: type[BaseModel], item: ErrorDetails) -> str:
     if not name:
         return said
     meant = _meant(kind, item)
-    return f"option '{name}' is {item['input']!r}: {said}" + (f"; did you mean {meant}?" if meant else "")
+    return f"option '{name}' is {shortened(item['input'])}: {said}" + (
+        f"; did you mean {meant}?" if meant else ""
+    )
 
 
 def _meant(kind: type[BaseModel], item: ErrorDetails) -> str:
@@ -92,7 +94,8 @@ def _meant(kind: type[BaseModel], item: ErrorDetails) -> str:
     if item["type"] == "literal_error":
         known = _choices(_section(kind, place[:-1]).model_fields[str(place[-1])].annotation)
         # "gpu" is two letters from "cpu" and means something else
-        return next(iter(difflib.get_close_matches(str(value), known, 1, cutoff=0.7)), "")
+        word = value if isinstance(value, str) else shortened(value)
+        return next(iter(difflib.get_close_matches(word, known, 1, cutoff=0.7)), "")
     if item["type"] in ("less_than", "less_than_equal"):
         field = _section(kind, place[:-1]).model_fields[str(place[-1])]
         share, least = float(value) / 100, max(getattr(limit, "gt", 0) for limit in field.metadata)

@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from goldilocks_batch.core.places import cache_folder, user_cache_folder
+from goldilocks_batch.core.temporary import TemporaryFolder
 from goldilocks_batch.core.versions import source_digest, versions
 
 __all__ = ["has_code", "kernel_folder", "kernel_modules"]
@@ -76,9 +77,9 @@ def _bases() -> Iterator[Path]:
     temporary = Path(tempfile.gettempdir()) / f"goldilocks-batch-{os.getuid()}"
     if _own(temporary):
         yield temporary
-    own = Path(tempfile.mkdtemp(prefix="goldilocks-kernels-"))
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    yield own
+    own = TemporaryFolder("kernels")
+    atexit.register(own.close)
+    yield own.path
 
 
 def _own(folder: Path) -> bool:

@@ -228,7 +228,7 @@ def read_element_table(path: Path) -> NDArray[np.float32]:
             table[number] = row
     except FileNotFoundError as error:
         raise ModelError(ErrorCode.ARTIFACT_MISSING, f"no element table at {path}") from error
-    except (ValueError, TypeError, AttributeError, StopIteration, OSError) as error:
+    except (ValueError, TypeError, AttributeError, StopIteration, OSError, RecursionError) as error:
         raise ModelError(
             ErrorCode.ARTIFACT_INVALID, f"{path} is not a table of elements by atomic number: {error}"
         ) from error

@@ -109,8 +109,9 @@ class RunFolder:
     def _make(self, overwrite: bool) -> None:
         """Make the folder, or refuse one that is not a run's."""
         try:
-            if not self.path.exists():
-                self.path.mkdir(parents=True)
+            new = not self.path.exists()
+            self.path.mkdir(parents=True, exist_ok=True)  # another run may begin there at the same moment
+            if new:
                 # unpublished structures are nobody else's business
                 self.path.chmod(self.path.stat().st_mode & ~0o007)
             foreign = [path.name for path in self.path.iterdir() if not _is_own(path.name)]

@@ -14,6 +14,7 @@ from goldilocks_batch.artifacts.find import find_network
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.temporary import sweep_beside
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.results.part import Part, read_part
 from goldilocks_batch.results.parts import Parts
@@ -84,6 +85,8 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
 def _merged(parts: Sequence[Part], output: Path) -> FeatureSummary:
     """Stream the parts into one table of features and one of failures."""
     failures_path = output.with_name(output.name.removesuffix(".parquet") + ".failures.parquet")
+    for path in (output, failures_path):
+        sweep_beside(path)
     schema = pq.read_schema(parts[0].path)
     wanted = [name for name in schema.names if name == "id" or name not in failure_schema().names]
     features = pa.schema([schema.field(name) for name in wanted])

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from goldilocks_batch.core.errors import StructureError
+from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.temporary import sweep_beside
 from goldilocks_batch.results.schema import failure_schema
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.read import load
@@ -79,6 +80,8 @@ def write_manifest(sources: SourceSet, output: Path, *, max_sites: int) -> Manif
         RunError: the file system refuses.
     """
     failures_path = output.with_name(output.name.removesuffix(".parquet") + ".failures.parquet")
+    for path in (output, failures_path):
+        sweep_beside(path)
     rows = failed = 0
     with (
         atomic_path(failures_path) as failures_temporary,
@@ -110,6 +113,11 @@ def _groups(sources: SourceSet, max_sites: int) -> Iterator[_Group]:
                     crystal = load(reference, max_sites=max_sites)
                 except StructureError as error:
                     group.failures.append(_failure(reference, error))
+                    continue
+                except Exception as error:  # whatever it is, it costs one row
+                    message = f"unexpected {type(error).__name__}: {error}"
+                    unforeseen = StructureError(ErrorCode.INTERNAL, message, stage=Stage.READ)
+                    group.failures.append(_failure(reference, unforeseen))
                     continue
                 group.references.append(reference)
                 group.crystals.append(crystal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from goldilocks_batch.artifacts.resolved import ResolvedFile
 from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError, Stage
 from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.temporary import TemporaryFolder
 from goldilocks_batch.core.versions import source_of, versions
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.soap import Zeros
@@ -201,8 +201,8 @@ def _cache_of(folder: Path | None, features: FeatureSet) -> Iterator[Path]:
     if folder is not None:
         yield folder.absolute() / f"features-{features.digest[:16]}"
     else:
-        with tempfile.TemporaryDirectory(prefix="goldilocks-features-") as temporary:
-            yield Path(temporary)
+        with TemporaryFolder("features") as temporary:
+            yield temporary
 
 
 def _describe_here(references: Sequence[Reference], features: FeatureSet, folder: Path) -> None:

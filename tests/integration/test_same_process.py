@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from goldilocks_batch import read_results, run
-from tests.integration.runs import Recorder, config
+from tests.integration.runs import Recorder, command, config, wait_for_parts
 
 FORK = """
 import os, sys
@@ -51,7 +52,22 @@ def test_a_fork_of_a_process_that_had_a_run_can_have_one(
     manifest: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", FORK, str(manifest), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     for name in ("parent", "parent-again", "child"):
         assert read_results(tmp_path / name).equals(read_results(undisturbed))
+
+
+@pytest.mark.slow
+def test_the_temporary_folder_of_a_killed_run_goes_with_the_next(manifest: Path, tmp_path: Path) -> None:
+    base = tmp_path / "tmp"
+    base.mkdir()
+    environment = {**os.environ, "TMPDIR": str(base)}
+    arguments = command(manifest, tmp_path / "run", log=tmp_path / "log", pause=0.2)
+    client = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
+    wait_for_parts(tmp_path / "run", 2, client, seconds=300.0)  # kernels may have to be compiled
+    client.kill()
+    client.wait()
+    assert len(list(base.glob("goldilocks-run-*"))) == 1
+    subprocess.run(arguments, env=environment, check=False, capture_output=True)
+    assert list(base.glob("goldilocks-run-*")) == []

@@ -65,7 +65,7 @@ class JoinedPool:
 def _address_in(path: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["address"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, f"--cluster {path}: neither an address nor a scheduler file: {error!r}"
         ) from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import threading
 import uuid
 from typing import Any
@@ -13,6 +11,7 @@ import dask
 from distributed import Scheduler, SpecCluster, Worker
 
 from goldilocks_batch.core.machine import cores
+from goldilocks_batch.core.temporary import TemporaryFolder
 from goldilocks_batch.execution.dask.pool import LOOPBACK, SETTINGS, dashboard_options, local_dashboard
 from goldilocks_batch.execution.dask.private import name_after_loopback
 from goldilocks_batch.execution.supervisor import dismiss
@@ -47,7 +46,7 @@ class LocalPool:
         self.seats = seats + gpus
         self.two_kinds = gpus > 0
         self.family = uuid.uuid4().hex
-        self._scratch = tempfile.mkdtemp(prefix="goldilocks-")  # for this user alone
+        self._scratch = TemporaryFolder("run")
         workers = {"cpu": self._worker(seats, "CPU")}
         if gpus:
             workers["gpu"] = self._worker(gpus, "GPU")
@@ -69,7 +68,7 @@ class LocalPool:
             "memory_limit": 0,
             "dashboard": False,
             "dashboard_address": LOOPBACK,
-            "local_directory": self._scratch,
+            "local_directory": str(self._scratch.path),
             "silence_logs": logging.CRITICAL,
         }
         return {"cls": Worker, "options": options}
@@ -82,4 +81,4 @@ class LocalPool:
         dismiss(self.family)
         self.target.close(timeout=10)
         dismiss(self.family)  # of those that a waiting task had started meanwhile
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.close()

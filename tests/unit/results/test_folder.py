@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -197,3 +199,27 @@ def test_the_record_of_a_run_is_no_structure(tmp_path: Path, output: Path) -> No
     assert found.describe()["ignored_endings"] == {"(records of runs)": 1, "(none)": 1, ".parquet": 3}
     begin(output)  # which changes the record
     assert open_directory(tmp_path).digest == before
+
+
+def test_of_runs_that_begin_together_one_goes_on_and_the_others_are_told_so(tmp_path: Path) -> None:
+    rounds, together = 30, 6
+    start, end = Barrier(together, timeout=60), Barrier(together, timeout=60)
+
+    def attempt(_: int) -> list[str]:
+        outcomes = []
+        for index in range(rounds):
+            start.wait()
+            try:
+                with RunFolder(tmp_path / f"{index}" / "deep" / "run").opened(IDENTITY):
+                    outcomes.append("begun")
+                    end.wait()
+            except RunError as error:
+                outcomes.append(f"{error.code} {'another run' in error.message}")
+                end.wait()
+        return outcomes
+
+    with ThreadPoolExecutor(together) as pool:
+        found = zip(*pool.map(attempt, range(together)), strict=True)
+        assert {tuple(sorted(outcomes)) for outcomes in found} == {
+            ("OUTPUT_EXISTS True",) * (together - 1) + ("begun",)
+        }
