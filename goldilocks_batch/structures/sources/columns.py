@@ -9,7 +9,16 @@ import pyarrow as pa
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-__all__ = ["ListColumn", "byte_column", "escaped", "list_column", "list_depth", "list_sizes", "string_column"]
+__all__ = [
+    "ListColumn",
+    "byte_column",
+    "escaped",
+    "is_text",
+    "list_column",
+    "list_depth",
+    "list_sizes",
+    "string_column",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,11 +47,18 @@ def list_depth(kind: pa.DataType) -> tuple[int, pa.DataType]:
     return depth, kind
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds strings, however they are laid out."""
+    if pt.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
+
+
 def byte_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column of strings as bytes: Arrow does not check that what a file holds as text is UTF-8."""
     if pt.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.cast(pa.large_binary() if pt.is_large_string(column.type) else pa.binary())
+    return column.cast(pa.binary() if pt.is_string(column.type) else pa.large_binary())
 
 
 def string_column(column: pa.ChunkedArray) -> list[str | bytes | None]:
@@ -120,7 +136,7 @@ def _any_in_row(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[
 
 
 def _values(array: pa.Array) -> NDArray[np.generic] | list[str]:
-    if pt.is_string(array.type) or pt.is_large_string(array.type) or pt.is_dictionary(array.type):
+    if is_text(array.type):
         values = string_column(pa.chunked_array([array]))
         # a null among them is told by the column; what is no UTF-8 is no element's symbol either
         return ["" if value is None else escaped(value) for value in values]

@@ -13,7 +13,13 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
-from goldilocks_batch.structures.sources.columns import byte_column, list_column, list_depth, string_column
+from goldilocks_batch.structures.sources.columns import (
+    byte_column,
+    is_text,
+    list_column,
+    list_depth,
+    string_column,
+)
 from goldilocks_batch.structures.sources.files import decoded, reference_to_file, safe_text
 from goldilocks_batch.structures.sources.reference import (
     ArraysPayload,
@@ -86,7 +92,7 @@ DIALECTS: tuple[Dialect, ...] = (
 NUMBERS = ("lists of numbers", (1, 2, 3), lambda t: pt.is_floating(t) or pt.is_integer(t) or pt.is_decimal(t))
 INTEGERS = ("lists of integers", (1,), pt.is_integer)
 FLAGS = ("lists of three flags", (1,), lambda t: pt.is_boolean(t) or pt.is_integer(t))
-TEXT = ("text", (0,), lambda t: pt.is_string(t) or pt.is_large_string(t) or _is_text_dictionary(t))
+TEXT = ("text", (0,), is_text)
 NAMES = ("lists of text", (1,), TEXT[2])
 KINDS: dict[str, tuple[str, tuple[int, ...], Callable[[pa.DataType], bool]]] = {
     **dict.fromkeys(("cell", "frac", "positions", "pos"), NUMBERS),
@@ -96,10 +102,6 @@ KINDS: dict[str, tuple[str, tuple[int, ...], Callable[[pa.DataType], bool]]] = {
     **dict.fromkeys(("path", "species", *TEXTS), TEXT),
     "species_at_sites": NAMES,
 }
-
-
-def _is_text_dictionary(kind: pa.DataType) -> bool:
-    return bool(pt.is_dictionary(kind)) and kind.value_type in (pa.string(), pa.large_string())
 
 
 def find_dialect(schema: pa.Schema, where: str) -> tuple[Dialect, tuple[str, ...]]:

@@ -76,6 +76,14 @@ def test_an_id_that_is_no_utf8_costs_its_row_and_no_other_its_id(
     assert [name.id for piece in sources.pieces(0, 50) for name in piece.names()] == expected
 
 
+def test_text_that_is_laid_out_as_views_is_text(tmp_path: Path) -> None:
+    ids = pa.array(["a", None, "an id of more than twelve bytes"], pa.string_view())
+    path = write(tmp_path / "m.parquet", {"id": ids, "cif": pa.array(["text"] * 3, pa.string_view())})
+    references = read_all(open_sources([path]))
+    assert [r.id for r in references] == ["a", "m:1", "an id of more than twelve bytes"]
+    assert codes(references) == [None, ErrorCode.NULL_VALUE, None]
+
+
 def test_names_are_those_of_the_references_without_reading_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
