@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from goldilocks_batch import predict
 from goldilocks_batch.artifacts.record import COLUMN_DIGESTS, FEATURE_SCHEMAS
 from goldilocks_batch.config.training import CalibrationSettings, ForestSettings, Target, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
@@ -22,6 +23,7 @@ from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.calibration import Calibration
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.trained_forest import read_model
+from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.training.dataset import load_dataset
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.recipes import train_model
@@ -281,3 +283,28 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     refused(tmp_path, ErrorCode.ARTIFACT_MISSING, "manifest.json")
     (tmp_path / "manifest.json").mkdir()
     refused(tmp_path, ErrorCode.ARTIFACT_FORBIDDEN)
+
+
+def test_a_model_says_which_cell_it_is_asked_on(model: Path) -> None:
+    assert read_model(model).at(0.9).cell == "exact"
+    edited(model, lambda record: record["feature_parameters"].pop("cell"))
+    assert read_model(model).at(0.9).cell == "averaged"  # as models were that said nothing
+    edited(model, lambda record: record["feature_parameters"].update(cell="conventional"))
+    refused(model, ErrorCode.ARTIFACT_INVALID, "conventional", "averaged", "exact")
+
+
+def test_one_crystal_has_one_prediction_in_every_cell(original: Path) -> None:
+    """A cell whose c axis is the shortest: as it is, doubled, and with its axes in other places."""
+    lattice, frac = np.diag([4.6, 4.7, 2.9]), np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
+    numbers = np.array([22, 79])
+    doubled = np.concatenate([frac, frac + np.array([0, 0, 1])]) / [1, 1, 2]
+    cells = [
+        Crystal(lattice, frac, numbers),
+        Crystal(lattice * [[1], [1], [2]], doubled, np.tile(numbers, 2)),
+        Crystal(lattice[[2, 0, 1]], frac, numbers),
+    ]
+    rows = predict(cells, model=str(original)).to_pylist()
+    for name in ("kdist_lower", "kdist_median", "kdist_upper", "primitive_mesh", "primitive_n_kpoints"):
+        assert rows[0][name] == rows[1][name] == rows[2][name], name
+    assert [row["n_sites_primitive"] for row in rows] == [2, 2, 2]
+    assert rows[0]["primitive_mesh"] == [rows[0]["mesh"][axis] for axis in (2, 0, 1)]

@@ -95,3 +95,47 @@ def test_the_package_shows_its_names() -> None:
     assert goldilocks_batch.__version__[0].isdigit()
     with pytest.raises(AttributeError, match="forecast"):
         goldilocks_batch.forecast  # noqa: B018
+
+
+def tilted() -> Crystal:
+    """SrTiO3 in I4/mcm, 20 atoms; averaging sites up to 0.25 Å apart makes it cubic with 5."""
+    x = 0.23
+    half = np.array(
+        [
+            *[[0, 0.5, 0.25], [0.5, 0, 0.25], [0, 0, 0], [0, 0, 0.5], [0, 0, 0.25], [0, 0, 0.75]],
+            *[[x, x + 0.5, 0], [-x, 0.5 - x, 0], [0.5 - x, x, 0], [x + 0.5, -x, 0]],
+        ]
+    )
+    a = 3.905 * 2**0.5
+    numbers = np.array(([38] * 2 + [22] * 2 + [8] * 6) * 2)
+    return Crystal(np.diag([a, a, 7.81]), np.concatenate([half, half + 0.5]), numbers)
+
+
+@pytest.mark.parametrize(("model", "flagged"), [("baseline", False), ("starter", True)])
+def test_symmetry_is_that_of_the_crystal_given_whatever_the_model_is_asked_on(
+    model: str, flagged: bool
+) -> None:
+    row = predict(tilted(), model=model).to_pylist()[0]
+    assert (row["space_group_number"], row["space_group_symbol"]) == (140, "I4/mcm")
+    assert (row["n_sites"], row["n_sites_primitive"]) == (20, 10)
+    # 8 x 8 x 6 in the cell as supplied: 16 operations and k = -k, in the plane 15 of 64 points, 4 of 6 planes
+    assert row["aiida_mesh"] == [8, 8, 6]
+    assert row["aiida_n_kpoints_irreducible"] == 15 * 4
+    assert ("averaged_cell" in row["flags"]) == flagged
+
+
+def test_a_tolerance_changes_the_symmetry_columns_and_no_prediction() -> None:
+    narrow, wide = (
+        predict(tilted(), model="starter", symprec=symprec).to_pylist()[0] for symprec in (0.01, 0.4)
+    )
+    assert (wide["space_group_number"], wide["n_sites_primitive"]) == (221, 5)
+    assert "averaged_cell" not in wide["flags"]
+    assert [wide[name] for name in ("kdist_lower", "kdist_median", "mesh")] == [
+        narrow[name] for name in ("kdist_lower", "kdist_median", "mesh")
+    ]
+
+
+@pytest.mark.parametrize("symprec", [0.0, -0.01, 0.6, float("nan")])
+def test_a_tolerance_that_is_none_is_refused(symprec: float) -> None:
+    with pytest.raises(ConfigError, match="symprec"):
+        predict(CRYSTAL, model="baseline", symprec=symprec)
