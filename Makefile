@@ -26,7 +26,7 @@ endif
 	touch $@
 
 example: env
-	$(BIN)/goldilocks-batch run examples/structures --model starter --output example-run --overwrite
+	$(BIN)/goldilocks-batch run examples/structures --output example-run --overwrite
 	$(BIN)/goldilocks-batch show example-run
 
 lint: env

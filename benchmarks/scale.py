@@ -96,7 +96,7 @@ def main() -> None:
     command.add_argument("--rows", type=int, default=8000)
     command = commands.add_parser("start", help="what it takes a process to load libraries and model")
     command.set_defaults(run=start)
-    command.add_argument("models", nargs="*", default=["baseline", "starter"])
+    command.add_argument("models", nargs="*", default=["baseline", "mc3d"])
     command.add_argument("--artifacts", type=Path, help="folder of model files")
     command.add_argument("--registry", type=Path, help="registry file in place of the package's")
     command = commands.add_parser(

@@ -18,7 +18,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "pictures" / "example.svg"
-MODEL = "starter"
+MODEL = "mc3d"
 SHOWN = (
     "Al-fcc Al2O3-corundum BN-hexagonal C-diamond C-graphene Cu-fcc Fe-bcc GaAs GaN-wurtzite MgO MoS2-2H "
     "NaCl Si-diamond SiO2-quartz SrTiO3 TiO2-rutile Xe-fcc"

@@ -38,7 +38,7 @@ def work(folder: Path, shared: Path) -> None:
     hub = {"artifacts": shared / "hub", "registry": ROOT / "tests" / "registry-standins.toml"}
     structures = ROOT / "examples" / "structures"
     for model, options in (
-        ("starter", {}),
+        ("mc3d", {}),
         ("rf", hub),
         ("alignn", hub | {"single_site": "supercell", "device": "cpu"}),
     ):

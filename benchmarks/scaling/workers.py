@@ -66,7 +66,7 @@ def screened(manifest: Path, workers: int) -> Measures:
         config = RunConfig(
             inputs=(manifest,),
             output=Path(folder, "run"),
-            model="starter",
+            model="mc3d",
             workers=workers,
             shard_size=_SHARD,
             dashboard=None,
@@ -94,7 +94,7 @@ def alone(manifest: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "run")
         config = RunConfig(
-            inputs=(manifest,), output=output, model="starter", executor="serial", shard_size=_SHARD
+            inputs=(manifest,), output=output, model="mc3d", executor="serial", shard_size=_SHARD
         )
         run(config, observer=clock)
     return clock.steady(1)[0]

@@ -10,14 +10,17 @@ from pathlib import Path
 from goldilocks_batch.artifacts.conversions import Converter, read_conversion, resolve_published
 from goldilocks_batch.artifacts.hub import is_offline
 from goldilocks_batch.artifacts.pull import places_for
-from goldilocks_batch.artifacts.registry import Entry, load_registry
+from goldilocks_batch.artifacts.registry import SHIPPED, Entry, load_registry
 from goldilocks_batch.artifacts.resolve import resolve_files, unpinned
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel
 from goldilocks_batch.artifacts.trained import resolve_trained, trained_folder
 from goldilocks_batch.config.model import ModelChoice
-from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 
-__all__ = ["find_model", "find_network"]
+__all__ = ["PUBLISHED_TOLERANCE", "find_model", "find_network"]
+
+#: The tolerance of the published models' labels, meV per atom.
+PUBLISHED_TOLERANCE = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +54,13 @@ def find_model(
         convert = None
     if folder is not None:
         _refuse_conversion(folder)
-        return resolve_trained(folder, choice.confidence, registry, places)
+        return resolve_trained(folder, choice.confidence, registry, places, choice.tolerance)
+    _expect_published(choice)
     model = resolve_published(registry, choice.model, choice.confidence, places, convert=convert)
     if lacking is None:
         for remark in unpinned(model.files):
             _log.warning(remark)
-    return model
+    return replace(model, tolerance=PUBLISHED_TOLERANCE)
 
 
 def find_network(choice: ModelChoice) -> tuple[ResolvedFile, ...]:
@@ -68,6 +72,16 @@ def find_network(choice: ModelChoice) -> tuple[ResolvedFile, ...]:
     registry = load_registry(choice.registry)
     places = places_for(choice.artifacts, offline=choice.offline)
     return resolve_files(registry, registry.model("rf").files, "rf", places)
+
+
+def _expect_published(choice: ModelChoice) -> None:
+    """Refuse what no published model has, and names of the past."""
+    if choice.tolerance not in (None, PUBLISHED_TOLERANCE):
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"model '{choice.model}' answers at {PUBLISHED_TOLERANCE:g} meV per atom alone, not at "
+            f"{choice.tolerance:g}: leave the tolerance out, or use --model {SHIPPED}",
+        )
 
 
 def _refuse_conversion(folder: Path) -> None:

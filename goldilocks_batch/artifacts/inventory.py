@@ -14,7 +14,7 @@ from goldilocks_batch.artifacts.conversions import (
     resolve_published,
 )
 from goldilocks_batch.artifacts.places import Places
-from goldilocks_batch.artifacts.registry import STARTER, Entry, Registry
+from goldilocks_batch.artifacts.registry import SHIPPED, Entry, Registry
 from goldilocks_batch.artifacts.resolve import level_of
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.artifacts.trained import resolve_trained, shipped_model
@@ -92,7 +92,7 @@ def statuses(registry: Registry, places: Places) -> Iterator[Status]:
     """Every level of every model of the registry, and the model in the package."""
     for name in sorted(registry.models):
         yield from (status_of(registry, name, confidence, places) for confidence in levels_of(registry, name))
-    yield status_of_folder(STARTER, shipped_model(STARTER), registry, places)
+    yield status_of_folder(SHIPPED, shipped_model(SHIPPED), registry, places)
 
 
 def status_of_folder(name: str, folder: Path, registry: Registry, places: Places) -> Status:

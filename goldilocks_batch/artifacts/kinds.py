@@ -10,8 +10,8 @@ __all__ = ["ModelKind"]
 class ModelKind(StrEnum):
     """What a model is made of; the word is the one in registries and in ``run.json``.
 
-    ``forest``, ``alignn`` and ``constant`` are published models, described by the registry; ``trained`` and
-    ``trained_alignn`` are folders that describe themselves.
+    ``forest``, ``alignn`` and ``constant`` are published models, described by the registry; ``trained``,
+    ``trained_alignn`` and ``boosted`` are folders that describe themselves.
     """
 
     CONSTANT = "constant"
@@ -19,11 +19,12 @@ class ModelKind(StrEnum):
     ALIGNN = "alignn"
     TRAINED = "trained"
     TRAINED_ALIGNN = "trained_alignn"
+    BOOSTED = "boosted"
 
     @property
     def describes_itself(self) -> bool:
         """Whether its own folder says what it is, and not the registry."""
-        return self in (ModelKind.TRAINED, ModelKind.TRAINED_ALIGNN)
+        return self in (ModelKind.TRAINED, ModelKind.TRAINED_ALIGNN, ModelKind.BOOSTED)
 
     @property
     def has_networks(self) -> bool:
@@ -53,7 +54,12 @@ class ModelKind(StrEnum):
     @property
     def seconds(self) -> float:
         """Process-seconds that a structure of some ten atoms takes on a CPU, measured."""
-        return {ModelKind.CONSTANT: 0.002, ModelKind.FOREST: 0.003, ModelKind.TRAINED: 0.003}.get(self, 0.01)
+        return {
+            ModelKind.CONSTANT: 0.002,
+            ModelKind.BOOSTED: 0.002,
+            ModelKind.FOREST: 0.003,
+            ModelKind.TRAINED: 0.003,
+        }.get(self, 0.01)
 
     @property
     def seconds_with_gpu(self) -> float:

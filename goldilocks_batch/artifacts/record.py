@@ -18,6 +18,7 @@ __all__ = [
     "ROUNDING",
     "SCHEMA_ID",
     "Artifacts",
+    "BoostedArtifacts",
     "Kind",
     "ModelRecord",
     "NetworkArtifacts",
@@ -43,6 +44,7 @@ FEATURE_SCHEMAS: dict[str, tuple[str, ...]] = {
     "comp_struct_soap_lattice.v1": ("composition", "structure", "soap", "lattice"),
     SCHEMA_ID: ("composition", "structure", "soap", "lattice", "metallicity"),
     "comp_struct_lattice_metal.v1": ("composition", "structure", "lattice", "metallicity"),
+    "comp_struct_physics_elements.v1": ("composition", "structure", "physics", "elements"),
 }
 
 #: Sha256 of each schema's column names, one a line: another name or order is another schema.
@@ -52,6 +54,7 @@ COLUMN_DIGESTS = {
     "comp_struct_soap_lattice.v1": "e0d80da3feab0e45b7f9bb65911afb277cb872e8cfd171c776dcad12cbdce7af",
     SCHEMA_ID: "58e5a2a1e6e60a953094f6621dea46dc62c743dccd282ec258613c697010fbc1",
     "comp_struct_lattice_metal.v1": "713da4dbc314a22b6aeee620552c425af075b57bc7dbc08b508035722f9fc239",
+    "comp_struct_physics_elements.v1": "5dce2afaa633bafa6f43fc686951c67c2ce47f6a4871c5de45b2d57860562410",
 }
 
 
@@ -92,13 +95,31 @@ class NetworkArtifacts(RecordPart):
         return tuple(float(quantile) for quantile in self.networks)
 
 
+class BoostedArtifacts(RecordPart):
+    """The files that make a model of boosted trees."""
+
+    trees: Literal["trees.safetensors"] = "trees.safetensors"
+    trees_sha256: str = Field(pattern=SHA256)
+    training_set: Literal["training_set.safetensors"] = "training_set.safetensors"
+    training_set_sha256: str = Field(pattern=SHA256)
+    calibration: Literal["calibration.safetensors"] = "calibration.safetensors"
+    calibration_sha256: str = Field(pattern=SHA256)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files."""
+        return self.trees, self.training_set, self.calibration
+
+
 class CalibrationAbout(RecordPart):
     """How bounds are calibrated; ``margins`` (log kdist) are for people, loading computes them anew.
 
     ``dataset`` describes the labels if they are others than those of the training.
     """
 
-    method: Literal["conformalized_quantile_regression"] = "conformalized_quantile_regression"
+    method: Literal["conformalized_quantile_regression", "conformal_location_scale"] = (
+        "conformalized_quantile_regression"
+    )
     scale: Literal["log"] = "log"
     kind: Kind
     dataset: dict[str, Any] | None = None
@@ -150,22 +171,26 @@ class ModelRecord(RecordPart):
         training: labels, elements, cell sizes, settings: what a user should know of the data.
         evaluation: figures on rows that the model they were measured on never saw.
         remarks: for the summary of a run, a sentence each.
+        tolerances: meV per atom that a model of boosted trees answers at, ascending.
+        constants: by tolerance and confidence, the constant k-distance that covers as many labels, 1/Å.
     """
 
     record_schema_version: Literal["goldilocks_batch.model_record.v1"] = "goldilocks_batch.model_record.v1"
     record_origin: str
     name: str = Field(pattern=PLAIN_NAME)
     task: Literal["k_distance"] = "k_distance"
-    role: Literal["quantile_forest", "alignn_ensemble"] = "quantile_forest"
-    artifacts: Artifacts | NetworkArtifacts
+    role: Literal["quantile_forest", "alignn_ensemble", "boosted_trees"] = "quantile_forest"
+    artifacts: Artifacts | NetworkArtifacts | BoostedArtifacts
     calibration: CalibrationAbout
     feature_schema: str
     feature_columns: tuple[str, ...]
     feature_parameters: dict[str, Any]
     quantiles: tuple[float, ...]
-    quantile_rule: Literal["meinshausen_weights.linear.v1", "network_mean.v1"] = (
+    quantile_rule: Literal["meinshausen_weights.linear.v1", "network_mean.v1", "location_scale.v1"] = (
         "meinshausen_weights.linear.v1"
     )
+    tolerances: tuple[float, ...] = ()
+    constants: dict[str, dict[str, float]] = Field(default_factory=dict)
     requires_artifacts: tuple[Required, ...] = ()
     runtime: Runtime
     seed: int
@@ -192,8 +217,17 @@ class ModelRecord(RecordPart):
 
     @model_validator(mode="after")
     def _role_fits_files(self) -> ModelRecord:
-        if (self.role == "alignn_ensemble") != isinstance(self.artifacts, NetworkArtifacts):
+        kinds = {"alignn_ensemble": NetworkArtifacts, "boosted_trees": BoostedArtifacts}
+        if not isinstance(self.artifacts, kinds.get(self.role, Artifacts)):
             raise ValueError(f"a model of role {self.role} is not made of such files")
+        return self
+
+    @model_validator(mode="after")
+    def _tolerances_are_in_order(self) -> ModelRecord:
+        if (self.role == "boosted_trees") != bool(self.tolerances):
+            raise ValueError("boosted trees name the tolerances that they answer at, and no other model does")
+        if list(self.tolerances) != sorted(set(self.tolerances)) or any(t <= 0 for t in self.tolerances):
+            raise ValueError(f"tolerances {self.tolerances} are not positive and ascending")
         return self
 
     @property

@@ -15,7 +15,7 @@ from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.core.text import nearest
 
 __all__ = [
-    "STARTER",
+    "SHIPPED",
     "Entry",
     "FileEntry",
     "FolderEntry",
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: The model that comes with the package.
-STARTER = "starter"
+SHIPPED = "mc3d"
 
 
 class _Entry(BaseModel):
@@ -143,10 +143,16 @@ class Registry(_Entry):
         Raises:
             ModelError: MODEL_UNKNOWN, with the names that are known.
         """
+        if name == "starter":
+            raise ModelError(
+                ErrorCode.MODEL_UNKNOWN,
+                f"model 'starter' is gone; the model in the package is {SHIPPED}: write that, or leave the "
+                "option out",
+            )
         if name not in self.models:
             path = any(mark in name for mark in "/\\") or name.startswith((".", "~"))
             what = f"there is no folder {name}" if path else f"no model '{name}'"
-            known = sorted({*self.models, STARTER})
+            known = sorted({*self.models, SHIPPED})
             meant = "" if path else next(iter(difflib.get_close_matches(name, known, 1)), "")
             raise ModelError(
                 ErrorCode.MODEL_UNKNOWN,

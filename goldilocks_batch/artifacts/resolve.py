@@ -92,7 +92,7 @@ def level_of(registry: Registry, name: str, confidence: float) -> LevelEntry:
         raise ModelError(
             ErrorCode.MODEL_UNKNOWN,
             f"model '{name}' has no level {confidence:g}; it has {', '.join(sorted(model.levels))}, of which "
-            f"{nearest} is the nearest. Models with a calibration of their own, such as starter, take any "
+            f"{nearest} is the nearest. Models with a calibration of their own, such as mc3d, take any "
             "confidence",
         )
     return found[0]
@@ -167,7 +167,7 @@ def advice(model: str) -> str:
     """What to do where a model's files cannot be had."""
     return (
         f"Where there is internet, 'goldilocks-batch models pull {model} --to DIR' fetches them; copy DIR "
-        "here and name it with --artifacts DIR. --model starter needs no files"
+        "here and name it with --artifacts DIR. --model mc3d needs no files"
     )
 
 

@@ -69,6 +69,8 @@ class ResolvedModel:
         remarks: what a user of the model should know, a sentence each.
         converted: the forest of ``files`` in a form that loads faster; the same numbers, so it does not
             enter the digest.
+        tolerance: meV per atom that its bounds are for; None if that is not known.
+        constant_kdist: the constant that converges as large a share of its labels, 1/Å; None if not known.
     """
 
     name: str
@@ -82,6 +84,8 @@ class ResolvedModel:
     files: tuple[ResolvedFile, ...]
     remarks: tuple[str, ...] = ()
     converted: ResolvedFile | None = None
+    tolerance: float | None = None
+    constant_kdist: float | None = None
 
     @property
     def digest(self) -> str:

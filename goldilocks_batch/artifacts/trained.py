@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from goldilocks_batch.artifacts.folder import ModelFolder, cannot_be_used
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.record import ModelRecord, expect_columns, expect_confidence, expect_rows
-from goldilocks_batch.artifacts.registry import STARTER, Registry, load_registry
+from goldilocks_batch.artifacts.registry import SHIPPED, Registry, load_registry
 from goldilocks_batch.artifacts.resolve import resolve_files
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
-from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 
-__all__ = ["resolve_trained", "shipped_model", "trained_folder"]
+__all__ = ["chosen_tolerance", "resolve_trained", "shipped_model", "trained_folder"]
 
 
 def shipped_model(name: str) -> Path:
@@ -27,13 +28,17 @@ def trained_folder(name: str, registry: Registry) -> Path | None:
     """The folder of a model that is not of the registry: the one in the package, or one that is named."""
     if name in registry.models:
         return None
-    if name == STARTER:
-        return shipped_model(STARTER)
+    if name == SHIPPED:
+        return shipped_model(SHIPPED)
     return Path(name) if Path(name).is_dir() else None
 
 
 def resolve_trained(
-    folder: Path, confidence: float, registry: Registry | None = None, places: Places | None = None
+    folder: Path,
+    confidence: float,
+    registry: Registry | None = None,
+    places: Places | None = None,
+    tolerance: float | None = None,
 ) -> ResolvedModel:
     """A model that was trained with this package, found by its own records.
 
@@ -42,6 +47,7 @@ def resolve_trained(
         confidence: one-sided; any that its calibration rows allow.
         registry: what published files its features need should be; the package's own by default.
         places: where those are looked for.
+        tolerance: meV per atom; None for the first that the model has.
 
     Raises:
         ModelError: a file is missing, altered or not acceptable, or the record asks for what is not known.
@@ -52,6 +58,7 @@ def resolve_trained(
     expect_columns(folder, record)
     calibration = record.calibration
     expect_confidence(confidence)
+    chosen = chosen_tolerance(record, tolerance)
     expect_rows(calibration.rows, confidence)
     names = ["model.json", *record.artifacts.names]
     files = [digested("manifest", folder / "manifest.json", listing.digest)]
@@ -66,7 +73,7 @@ def resolve_trained(
         files += _network(record.name, wanted, registry or load_registry(), places or Places())
     return ResolvedModel(
         name=record.name,
-        kind=ModelKind.TRAINED_ALIGNN if record.role == "alignn_ensemble" else ModelKind.TRAINED,
+        kind=_KINDS[record.role],
         confidence=confidence,
         revision=f"sha256 {listing.digest[:12]}",
         correction=0.0,
@@ -75,7 +82,46 @@ def resolve_trained(
         training_elements=record.training_elements,
         files=tuple(files),
         remarks=record.remarks,
+        tolerance=chosen,
+        constant_kdist=None if chosen is None else _constant(record, chosen, confidence),
     )
+
+
+def _constant(record: ModelRecord, tolerance: float, confidence: float) -> float | None:
+    """The constant k-distance that as large a share of the training labels converges at, 1/Å.
+
+    Between the confidences of the record it is interpolated; None where the record has none.
+    """
+    pairs = sorted((float(c), kdist) for c, kdist in record.constants.get(f"{tolerance:g}", {}).items())
+    for (low, at_low), (high, at_high) in pairwise(pairs):
+        if low <= confidence <= high:
+            return at_low + (at_high - at_low) * (confidence - low) / (high - low)
+    return None
+
+
+def chosen_tolerance(record: ModelRecord, tolerance: float | None) -> float | None:
+    """The tolerance that a model is asked at, meV per atom; None of a model that has none by name.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, it has no such tolerance.
+    """
+    if tolerance is None:
+        return record.tolerances[0] if record.tolerances else None
+    if tolerance not in record.tolerances:
+        known = " or ".join(f"{known:g}" for known in record.tolerances)
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"model '{record.name}' does not answer at a tolerance of {tolerance:g} meV per atom"
+            + (f"; it answers at {known}" if known else ": its record names none; leave the option out"),
+        )
+    return tolerance
+
+
+_KINDS = {
+    "quantile_forest": ModelKind.TRAINED,
+    "alignn_ensemble": ModelKind.TRAINED_ALIGNN,
+    "boosted_trees": ModelKind.BOOSTED,
+}
 
 
 def _network(

@@ -43,7 +43,7 @@ app = typer.Typer(
 
     **Examples**
 
-    `goldilocks-batch run structures/ --model starter`
+    `goldilocks-batch run structures/ --model mc3d`
 
     `goldilocks-batch run manifest.parquet --artifacts models/ --confidence 0.90 -o screening`
 

@@ -28,7 +28,7 @@ def calibrate(
 
     **Example**
 
-    `goldilocks-batch calibrate starter labels.parquet --target k_dist -o calibrated/`
+    `goldilocks-batch calibrate mc3d labels.parquet --target k_dist -o calibrated/`
     """
     from goldilocks_batch.cli.resources import resources_of
     from goldilocks_batch.cli.tables import console

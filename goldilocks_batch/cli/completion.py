@@ -11,9 +11,9 @@ __all__ = ["complete_model"]
 
 def complete_model(incomplete: str) -> Iterator[str]:
     """Names of models, and folders, since a trained model is one."""
-    from goldilocks_batch.artifacts.registry import STARTER, load_registry
+    from goldilocks_batch.artifacts.registry import SHIPPED, load_registry
 
-    for name in sorted({*load_registry().models, STARTER}):
+    for name in sorted({*load_registry().models, SHIPPED}):
         if name.startswith(incomplete):
             yield name
     head, tail = os.path.split(incomplete)

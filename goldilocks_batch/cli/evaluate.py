@@ -32,7 +32,7 @@ def evaluate(
 
     `goldilocks-batch evaluate rf labels.parquet --artifacts models/ -o report/`
 
-    `goldilocks-batch evaluate starter studies.parquet --at-most k_dist_at_most -o report/`
+    `goldilocks-batch evaluate mc3d studies.parquet --at-most k_dist_at_most -o report/`
     """
     from goldilocks_batch.artifacts.inventory import levels_of
     from goldilocks_batch.artifacts.registry import load_registry

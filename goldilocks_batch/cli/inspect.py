@@ -23,7 +23,7 @@ def inspect(
 
     **Examples**
 
-    `goldilocks-batch inspect examples/structures/Si-diamond.cif --model starter`
+    `goldilocks-batch inspect examples/structures/Si-diamond.cif --model mc3d`
 
     `goldilocks-batch inspect POSCAR --artifacts models/`
 

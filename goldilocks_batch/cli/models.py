@@ -140,7 +140,7 @@ def show(model: opt.ModelName, settings: RunConfig) -> None:
 
     `goldilocks-batch models show rf`
 
-    `goldilocks-batch models show starter`
+    `goldilocks-batch models show mc3d`
     """
     from goldilocks_batch.artifacts.pull import places_for
     from goldilocks_batch.artifacts.registry import load_registry

@@ -16,8 +16,10 @@ from goldilocks_batch.config.run import RunConfig, load_config
 from goldilocks_batch.config.training import (
     Target,
     TrainAlignnConfig,
+    TrainBoostedConfig,
     TrainConfig,
     load_train_alignn_config,
+    load_train_boosted_config,
     load_train_config,
 )
 
@@ -32,6 +34,7 @@ FILES = ("artifacts", "offline", "registry")
 ASKED = (
     "model",
     "confidence",
+    "tolerance",
     "grid",
     "equal_axes",
     "symprec",
@@ -73,7 +76,7 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="rf, alignn, baseline, starter, or the folder of a trained model.",
+        help="rf, alignn, baseline, mc3d, or the folder of a trained model.",
         autocompletion=complete_model,
     ),
 ]
@@ -98,12 +101,12 @@ Dataset = Annotated[
     ),
 ]
 TrainedModel = Annotated[
-    Path, typer.Argument(help="Folder of a trained model, or starter.", autocompletion=complete_model)
+    Path, typer.Argument(help="Folder of a trained model, or mc3d.", autocompletion=complete_model)
 ]
 JudgedModel = Annotated[
     Path,
     typer.Argument(
-        help="Folder of a trained model, starter, or a published one: rf, alignn.",
+        help="Folder of a trained model, mc3d, or a published one: rf, alignn.",
         autocompletion=complete_model,
     ),
 ]
@@ -164,6 +167,13 @@ def of_forest(command: Command) -> Command:
     """Flags in the place of a command's ``options``, those of ``train rf``."""
     names = ("target.column", "target.kind", "feature_schema", "name", "remarks", "test_share", "seed")
     return takes("options", TrainConfig, *names, load=load_train_config, file=TrainingConfig)(command)
+
+
+def of_boosted(command: Command) -> Command:
+    """Flags in the place of a command's ``options``, those of ``train boosted``."""
+    names = ("structures", "name", "remarks", "test_share", "seed")
+    load = load_train_boosted_config
+    return takes("options", TrainBoostedConfig, *names, load=load, file=TrainingConfig)(command)
 
 
 def of_networks(command: Command) -> Command:

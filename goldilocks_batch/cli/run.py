@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import guarded
 from goldilocks_batch.config.run import RunConfig
@@ -29,7 +31,7 @@ def run(settings: RunConfig, dry_run: opt.DryRun = False) -> None:
 
     **Examples**
 
-    `goldilocks-batch run structures/ more.zip --model starter -o screening`
+    `goldilocks-batch run structures/ more.zip --tolerance 3 -o screening`
 
     `goldilocks-batch run manifest.parquet --artifacts models/ --workers 8`
 
@@ -44,6 +46,16 @@ def run(settings: RunConfig, dry_run: opt.DryRun = False) -> None:
     from goldilocks_batch.cli.summary import end_of_run
     from goldilocks_batch.runs.run import run as run_config
 
+    _say_who_answers(settings)
     with observer_for(settings.quiet) as observer:
         summary = run_config(settings, observer=observer)
     raise end_of_run(summary)
+
+
+def _say_who_answers(settings: RunConfig) -> None:
+    """Where nobody named a model: which one it is, and how to have the published one."""
+    if "model" not in settings.model_fields_set and not settings.quiet:
+        typer.echo(
+            f"model: {settings.model}, in the package, nothing is fetched; --model rf is the published "
+            "forest, fetched once"
+        )

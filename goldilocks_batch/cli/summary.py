@@ -43,6 +43,12 @@ def end_of_run(summary: RunSummary) -> typer.Exit:
 def _print_summary(summary: RunSummary) -> None:
     """Counts, failures and flags with their meanings, and what the model saves against the constants."""
     out, report = console(), summary.report
+    at = "" if summary.tolerance is None else f" within {summary.tolerance:g} meV per atom"
+    out.print(
+        f"{summary.model}: bounds on the k-distance of total energies{at}, confidence {summary.confidence:g}"
+    )
+    if report.ok:
+        _print_saved(out, report, summary.confidence)
     out.print(
         f"{summary.state}: {report.rows:,} of {summary.rows:,} rows, "
         f"{report.ok:,} ok, {report.failed:,} failed"
@@ -66,6 +72,20 @@ def _print_summary(summary: RunSummary) -> None:
     out.print(f"to see them: goldilocks-batch show {folder}")
     if summary.state == "interrupted":
         out.print("run the same command again to go on")
+
+
+def _print_saved(out: Console, report: Report, confidence: float) -> None:
+    """What the recommended meshes save, in a line for each constant."""
+    ours = report.kpoints["n_kpoints_irreducible"]
+    for prefix, constant in (
+        ("constant_", f"the constant that is as safe ({confidence:g})"),
+        ("aiida_", "the constant 0.15 1/Å (AiiDA balanced)"),
+    ):
+        reduced = report.kpoints[f"{prefix}n_kpoints_irreducible"]
+        if reduced:
+            share = 100.0 * (ours - reduced) / reduced
+            change = f"{-share:.0f} % fewer" if share <= 0 else f"{share:.0f} % more"
+            out.print(f"{change} irreducible k-points than {constant}")
 
 
 def print_failures(out: Console, counts: Mapping[str, int]) -> None:

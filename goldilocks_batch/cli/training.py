@@ -8,7 +8,7 @@ from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import guarded
 from goldilocks_batch.cli.help import Command, Group
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.training import TrainAlignnConfig, TrainConfig
+from goldilocks_batch.config.training import TrainAlignnConfig, TrainBoostedConfig, TrainConfig
 
 __all__ = ["app"]
 
@@ -109,3 +109,34 @@ def alignn(
         )
     lines = [f"{trained.record.trainer['epochs']} epochs; model: {output}"]
     raise end_of_training(trained, judged, report, output, lines)
+
+
+@app.command(cls=Command)
+@guarded
+@opt.of_run(*_FEATURES)
+@opt.of_boosted
+def boosted(
+    dataset: opt.Dataset,
+    output: opt.ModelFolder,
+    options: TrainBoostedConfig,
+    settings: RunConfig,
+    cache: opt.FeatureCache = None,
+    overwrite: opt.Overwrite = False,
+) -> None:
+    """Train boosted trees on labels at one tolerance or several, calibrate their bounds, and judge them.
+
+    The configuration says which column holds the labels of which tolerance: `columns: {1: k_dist_1mev}`.
+
+    **Examples**
+
+    `goldilocks-batch train boosted labels.parquet -c train-mc3d.yaml --structures mc3d.parquet -o model/`
+    """
+    from goldilocks_batch.cli.resources import resources_of
+    from goldilocks_batch.training.boosted import train_boosted
+    from goldilocks_batch.training.tolerances import tables
+
+    with resources_of(settings, cache) as resources:
+        _, judged = train_boosted(dataset, options, output, resources=resources, overwrite=overwrite)
+    typer.echo(
+        f"{judged['title']}\n\n{tables(judged['figures'])}\nmodel: {output}, its card: {output / 'card.md'}"
+    )

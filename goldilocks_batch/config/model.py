@@ -18,6 +18,7 @@ class ModelChoice:
         artifacts: folder of model files, ``<organisation>/<repository>/<file>``, that is looked in first.
         registry: a registry file in place of the package's.
         offline: whether no host may be asked.
+        tolerance: meV per atom; None for the model's first.
     """
 
     model: str
@@ -25,3 +26,4 @@ class ModelChoice:
     artifacts: Path | None = None
     registry: Path | None = None
     offline: bool = False
+    tolerance: float | None = None

@@ -44,16 +44,21 @@ class RunConfig(Options):
 
     # scientific options
     model: Annotated[str, Flag(MODEL, short="-m")] = Field(
-        "rf",
-        description="rf: published forest; alignn: published networks; starter: small forest in the package, "
-        "needs no files; baseline: constants; or the folder of a trained model",
+        "mc3d",
+        description="mc3d: trees in the package, need no files; rf: published forest; alignn: published "
+        "networks; baseline: constants; or the folder of a trained model",
     )
     confidence: Annotated[float, Flag(MODEL)] = Field(
         0.95,
         gt=0.5,
         lt=1,
         description="one-sided confidence: 0.95, 0.90 or 0.85 of published models; any between 0.5 and 1 of "
-        "starter and trained models",
+        "mc3d and trained models",
+    )
+    tolerance: Annotated[float | None, Flag(MODEL, default="1")] = Field(
+        None,
+        gt=0,
+        description="energy that counts as converged, meV per atom: 1, 3 or 5 of mc3d; other models have one",
     )
     grid: Annotated[Grid, Flag(MODEL)] = Field(
         "lower", description="bound that the recommended mesh is made from"
@@ -162,7 +167,9 @@ class RunConfig(Options):
     @property
     def choice(self) -> ModelChoice:
         """The model that is asked."""
-        return ModelChoice(self.model, self.confidence, self.artifacts, self.registry, self.offline)
+        return ModelChoice(
+            self.model, self.confidence, self.artifacts, self.registry, self.offline, self.tolerance
+        )
 
     @property
     def memory_bytes(self) -> int | None:

@@ -16,14 +16,18 @@ from goldilocks_batch.config.flags import LABELS, TRAINING, Flag
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
 __all__ = [
+    "BoostedSettings",
     "CalibrationSettings",
     "FitSettings",
     "ForestSettings",
     "NetworkSettings",
+    "Studies",
     "Target",
     "TrainAlignnConfig",
+    "TrainBoostedConfig",
     "TrainConfig",
     "load_train_alignn_config",
+    "load_train_boosted_config",
     "load_train_config",
 ]
 
@@ -194,6 +198,65 @@ class TrainAlignnConfig(Options):
     remarks: Annotated[tuple[str, ...], Flag(TRAINING, name="--remark", default="")] = Field(
         (), description="a sentence that a run with the model shows; may be repeated"
     )
+
+
+class BoostedSettings(_Section):
+    """How trees are boosted."""
+
+    trees: int = Field(700, ge=1, description="boosted trees")
+    random_trees: int = Field(500, ge=0, description="boosted extremely random trees, averaged with them")
+    scale_trees: int = Field(200, ge=1, description="trees of the error's scale")
+    learning_rate: float = Field(0.05, gt=0, description="of all of them")
+    leaves: int = Field(31, ge=2, description="of a tree")
+    huber: float = Field(0.3, gt=0, description="error in log kdist from which the loss grows linearly")
+    folds: int = Field(5, ge=2, description="by composition, for scale and calibration")
+    seed: int = Field(0, ge=0, description="of folds and trees")
+
+
+class Studies(_Section):
+    """Convergence studies of another protocol: they judge a model, and calibrate its smallest cells."""
+
+    path: Path = Field(description="a Parquet manifest with structures")
+    columns: dict[float, str] = Field(description="column of labels by tolerance, meV per atom")
+
+
+class TrainBoostedConfig(Options):
+    """Every option of ``goldilocks-batch train boosted``."""
+
+    name: Annotated[str, Flag(TRAINING)] = Field(
+        "custom-boosted", pattern=_NAME, description="name of the model"
+    )
+    columns: dict[float, str] = Field(
+        {1.0: "k_dist"}, min_length=1, description="column of labels by tolerance, meV per atom"
+    )
+    at_least: dict[float, str] = Field(
+        {},
+        description="column by tolerance that is true where a label is known to be no smaller, and no more",
+    )
+    structures: Annotated[Path | None, Flag(TRAINING, default="in the dataset")] = Field(
+        None, description="Parquet manifest with the structures of the labels, joined by id"
+    )
+    boosting: BoostedSettings = Field(BoostedSettings(), description="how trees are boosted")
+    studies: tuple[Studies, ...] = Field((), description="convergence studies besides, see the card")
+    never_converged: float = Field(
+        0.0, ge=0, lt=1, description="share of the studies that never converged and are not among the labels"
+    )
+    test_share: Annotated[float, Flag(TRAINING)] = Field(
+        0.0, ge=0, lt=1, description="share of the rows kept for the evaluation; 0: cross-validate instead"
+    )
+    seed: Annotated[int, Flag(TRAINING)] = Field(0, ge=0, description="seed of that share")
+    remarks: Annotated[tuple[str, ...], Flag(TRAINING, name="--remark", default="")] = Field(
+        (), description="a sentence that a run with the model shows; may be repeated"
+    )
+
+
+def load_train_boosted_config(path: Path | None = None, **overrides: object) -> TrainBoostedConfig:
+    """The same for boosted trees.
+
+    Raises:
+        ConfigError: as :func:`load_train_config`.
+    """
+    return _loaded(TrainBoostedConfig, path, overrides)
 
 
 def load_train_config(path: Path | None = None, **overrides: object) -> TrainConfig:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features.composition import composition_block, untabulated_element
 from goldilocks_batch.features.lattice import lattice_block
+from goldilocks_batch.features.physics import elements_block, physics_block
 from goldilocks_batch.features.soap import Zeros, soap
 from goldilocks_batch.features.structure_block import structure_block
-from goldilocks_batch.features.table import BLOCKS, block_slices, column_names, n_columns
+from goldilocks_batch.features.table import BLOCKS, PUBLISHED_BLOCKS, block_slices, column_names, n_columns
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.symmetry import Symmetry
 
@@ -48,7 +49,7 @@ class Featurizer:
 
     Args:
         metallicity: the network behind the metallicity block; None leaves the block out.
-        blocks: the blocks wanted, in this order; by default all that can be had.
+        blocks: the blocks wanted, in this order; by default those of the published forest that can be had.
         zeros: what stands for SOAP entries that vanish by symmetry; ``library`` for the published models,
             ``exact`` for models trained on this package's own features.
 
@@ -67,7 +68,7 @@ class Featurizer:
         zeros: Zeros = "library",
     ) -> None:
         if blocks is None:
-            blocks = [block for block in BLOCKS if block != "metallicity" or metallicity is not None]
+            blocks = [b for b in PUBLISHED_BLOCKS if b != "metallicity" or metallicity is not None]
         unknown = sorted(set(blocks) - set(BLOCKS))
         if unknown or len(set(blocks)) < len(blocks):
             raise ValueError(
@@ -145,6 +146,10 @@ class Featurizer:
             return *structure_block(crystals, symmetries), {}
         if block == "lattice":
             return lattice_block(crystals, symmetries), zero, {}
+        if block == "physics":
+            return physics_block(crystals, symmetries), zero, {}
+        if block == "elements":
+            return elements_block(crystals), zero, {}
         if block == "soap":
             return (
                 np.stack([soap(c, s, self._zeros) for c, s in zip(crystals, symmetries, strict=True)]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.symmetry import Symmetry
 
-__all__ = ["LATTICE_LABELS", "lattice_block"]
+__all__ = ["LATTICE_LABELS", "bravais_id", "lattice_block", "lengths_and_angles"]
 
 LATTICE_LABELS = (
     *("a", "b", "c", "alpha", "beta", "gamma"),
@@ -43,15 +43,20 @@ def lattice_block(crystals: Sequence[Crystal], symmetries: Sequence[Symmetry]) -
     lattices = np.stack([crystal.lattice for crystal in crystals])
     reciprocal = 2.0 * np.pi * np.linalg.inv(lattices).transpose(0, 2, 1)
     ids = [
-        (_SYSTEM_IDS[symmetry.crystal_system], _BRAVAIS_IDS.get(symmetry.bravais, -1), symmetry.number)
+        (_SYSTEM_IDS[symmetry.crystal_system], bravais_id(symmetry), symmetry.number)
         for symmetry in symmetries
     ]
     return np.hstack(
-        [_lengths_and_angles(lattices), _lengths_and_angles(reciprocal), np.array(ids, dtype=np.float64)]
+        [lengths_and_angles(lattices), lengths_and_angles(reciprocal), np.array(ids, dtype=np.float64)]
     )
 
 
-def _lengths_and_angles(lattices: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def bravais_id(symmetry: Symmetry) -> int:
+    """Number of the Bravais lattice, 0 (aP) to 13 (cF); -1 for a centring that the training data lacks."""
+    return _BRAVAIS_IDS.get(symmetry.bravais, -1)
+
+
+def lengths_and_angles(lattices: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """``(n, 6)``: a, b, c and α, β, γ in degrees of ``(n, 3, 3)`` lattices (rows are vectors)."""
     lengths = np.linalg.norm(lattices, axis=2)
     units = lattices / lengths[:, :, None]

@@ -6,18 +6,29 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["BLOCKS", "block_slices", "column_names", "n_columns"]
+__all__ = ["BLOCKS", "PUBLISHED_BLOCKS", "block_slices", "column_names", "n_columns"]
 
 #: Blocks in the order of their columns, with their widths.
-BLOCKS: dict[str, int] = {"composition": 146, "structure": 6, "soap": 252, "lattice": 15, "metallicity": 64}
+BLOCKS: dict[str, int] = {
+    "composition": 146,
+    "structure": 6,
+    "soap": 252,
+    "lattice": 15,
+    "metallicity": 64,
+    "physics": 97,
+    "elements": 118,
+}
+
+#: Blocks of the published forest, in the order of its columns.
+PUBLISHED_BLOCKS: tuple[str, ...] = ("composition", "structure", "soap", "lattice", "metallicity")
 
 
-def n_columns(blocks: Sequence[str] = tuple(BLOCKS)) -> int:
+def n_columns(blocks: Sequence[str] = PUBLISHED_BLOCKS) -> int:
     """Number of columns of some blocks."""
     return sum(BLOCKS[block] for block in blocks)
 
 
-def block_slices(blocks: Sequence[str] = tuple(BLOCKS)) -> dict[str, slice]:
+def block_slices(blocks: Sequence[str] = PUBLISHED_BLOCKS) -> dict[str, slice]:
     """Columns of each block in a table that holds these blocks, in this order.
 
     Raises:
@@ -31,7 +42,7 @@ def block_slices(blocks: Sequence[str] = tuple(BLOCKS)) -> dict[str, slice]:
     return slices
 
 
-def column_names(blocks: Sequence[str] = tuple(BLOCKS)) -> tuple[str, ...]:
+def column_names(blocks: Sequence[str] = PUBLISHED_BLOCKS) -> tuple[str, ...]:
     """Names of the columns of some blocks, ``block.label``.
 
     Labels hold lower-case letters, digits and underscores; they are those of the libraries that defined the
@@ -59,6 +70,14 @@ def _labels(block: str) -> tuple[str, ...]:
         from goldilocks_batch.features.lattice import LATTICE_LABELS
 
         return LATTICE_LABELS
+    if block == "physics":
+        from goldilocks_batch.features.physics import PHYSICS_LABELS
+
+        return PHYSICS_LABELS
+    if block == "elements":
+        from goldilocks_batch.features.physics import ELEMENT_LABELS
+
+        return ELEMENT_LABELS
     return tuple(str(column) for column in range(BLOCKS[block]))
 
 

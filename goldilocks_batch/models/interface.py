@@ -42,6 +42,7 @@ class RawBounds:
         spread: ``(n, 3)`` standard deviations over an ensemble, 1/Å, or None.
         flags: remarks by the row they belong to.
         failures: why a row has no answer.
+        distance: ``(n,)`` to what the model was trained on, in units of its own; None if it does not say.
         given: which of lower, median and upper the model gives; a NaN in one of these is a failure.
     """
 
@@ -50,6 +51,7 @@ class RawBounds:
     flags: dict[int, tuple[str, ...]] = field(default_factory=dict)
     failures: dict[int, GoldilocksError] = field(default_factory=dict)
     given: tuple[bool, bool, bool] = (True, True, True)
+    distance: NDArray[np.float64] | None = None
 
 
 class Model(Protocol):

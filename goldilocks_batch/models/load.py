@@ -126,10 +126,17 @@ def _trained_networks(resolved: ResolvedModel, options: _Options) -> Model:
     return model.at(resolved.confidence, device=options.device, precision=options.precision)
 
 
+def _boosted(resolved: ResolvedModel, _options: _Options) -> Model:
+    from goldilocks_batch.models.trained_boosted import read_boosted
+
+    return read_boosted(resolved.file("manifest").parent).at(resolved.confidence, resolved.tolerance)
+
+
 _LOADERS: dict[ModelKind, Callable[[ResolvedModel, _Options], Model]] = {
     ModelKind.CONSTANT: _constant,
     ModelKind.FOREST: _forest,
     ModelKind.ALIGNN: _alignn,
     ModelKind.TRAINED: _trained,
     ModelKind.TRAINED_ALIGNN: _trained_networks,
+    ModelKind.BOOSTED: _boosted,
 }

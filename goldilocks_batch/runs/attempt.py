@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from goldilocks_batch.artifacts.find import find_model
-from goldilocks_batch.artifacts.registry import STARTER
+from goldilocks_batch.artifacts.registry import SHIPPED
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.run import RunConfig
@@ -184,7 +184,7 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
         path: Path | None = getattr(config, name)
         if path is not None:
             changes[name] = path.absolute()
-    if model.kind.describes_itself and config.model != STARTER:
+    if model.kind.describes_itself and config.model != SHIPPED:
         changes["model"] = str(Path(config.model).absolute())
     return config.updated(**changes)
 

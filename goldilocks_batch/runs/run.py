@@ -70,6 +70,7 @@ class RunSummary:
         model: the model's name.
         confidence: one-sided confidence.
         remarks: what a user of this model should know, a sentence each.
+        tolerance: meV per atom that the bounds are for; None if the model does not say.
     """
 
     state: str
@@ -81,6 +82,7 @@ class RunSummary:
     model: str
     confidence: float
     remarks: tuple[str, ...]
+    tolerance: float | None = None
 
     @property
     def rate(self) -> float:
@@ -136,6 +138,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         config.model,
         config.confidence,
         assignment.work.remarks,
+        assignment.work.model.tolerance,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.resolve import published_constant
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
@@ -91,7 +92,9 @@ class Screening:
                 f"model '{model.name}' has a lower bound only, no {grid}: use --grid lower",
             )
         constants: tuple[tuple[str, float], ...] = (("aiida", AIIDA_BALANCED),)
-        published = published_constant(model.confidence)
+        published = model.constant_kdist
+        if model.kind is not ModelKind.BOOSTED:
+            published = published_constant(model.confidence)
         if published is not None:
             constants += (("constant", published),)
         meshes = MeshOptions(grid, equal_axes, constants)
@@ -100,7 +103,13 @@ class Screening:
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
         model = self.model
-        return {"name": model.name, "digest": model.digest, "correction": model.correction}
+        known: dict[str, object] = {
+            "name": model.name,
+            "digest": model.digest,
+            "correction": model.correction,
+        }
+        # others have one tolerance, and old runs of theirs go on
+        return known | ({"tolerance": model.tolerance} if model.kind is ModelKind.BOOSTED else {})
 
     def describe(self) -> dict[str, Any]:
         """For the run record."""
@@ -118,6 +127,7 @@ class Screening:
             "model_revision": model.revision,
             "model_digest": model.digest,
             "confidence": model.confidence,
+            "tolerance": model.tolerance,
             # a constant has no upper bound for anything to lie below
             "coverage_central": None if not model.kind.has_interval else round(2 * model.confidence - 1, 10),
             "correction": model.correction,
@@ -239,7 +249,8 @@ class Screener:
                 batch.flags[index].append("outside_training_elements")
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]
-        return Answers(alive[good], bounds.values[good], spread)
+        distance = None if raw.distance is None else raw.distance[good]
+        return Answers(alive[good], bounds.values[good], spread, distance)
 
 
 def _refuse_unused(

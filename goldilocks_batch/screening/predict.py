@@ -29,8 +29,9 @@ def predict(
     structures: Any,
     *,
     ids: str | Sequence[str] | None = None,
-    model: str = "rf",
+    model: str = "mc3d",
     confidence: float = 0.95,
+    tolerance: float | None = None,
     grid: Grid = "lower",
     equal_axes: bool = False,
     symprec: float = 0.01,
@@ -52,8 +53,9 @@ def predict(
         structures: one, or many, mixed as you like, of pymatgen's ``Structure``, ASE's ``Atoms`` and
             :class:`~goldilocks_batch.structures.crystal.Crystal`.
         ids: what to call them; their places, from 0, by default.
-        model: a name in the registry, or the folder of a trained model.
+        model: a name in the registry, mc3d, or the folder of a trained model.
         confidence: one-sided; 0.95, 0.90 or 0.85 of published models, any between 0.5 and 1 of others.
+        tolerance: meV per atom that counts as converged: 1, 3 or 5 of mc3d; None: 1, or what a model has.
         grid: which kdist the recommended mesh is made from.
         equal_axes: equal counts along axes of equal length.
         symprec: distance tolerance of the table's space group and primitive cell, Å.
@@ -75,7 +77,7 @@ def predict(
         InputError: DUPLICATE_ID, an id occurs twice.
         ModelError: the model is unknown, or its files are missing, altered or not acceptable.
     """
-    choice = ModelChoice(model, confidence, _path(artifacts), _path(registry), offline)
+    choice = ModelChoice(model, confidence, _path(artifacts), _path(registry), offline, tolerance)
     work = Screening.of(
         find_model(choice, convert=convert_forest),
         grid=_one_of("grid", grid, Grid),

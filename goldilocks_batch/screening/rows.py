@@ -52,11 +52,13 @@ class Answers:
         indices: ``(m,)`` their places in the batch, ascending.
         bounds: ``(m, 3)`` kdist, 1/Å: lower, median, upper; NaN where the model has no such bound.
         spread: ``(m, 3)`` standard deviations over an ensemble, 1/Å, or None.
+        distance: ``(m,)`` to what the model was trained on, or None.
     """
 
     indices: NDArray[np.int64]
     bounds: NDArray[np.float64]
     spread: NDArray[np.float64] | None = None
+    distance: NDArray[np.float64] | None = None
 
 
 def result_table(
@@ -83,6 +85,8 @@ def result_table(
         batch.flags[index].append("mesh_very_dense")
     if answers.spread is not None:
         columns |= {f"spread_{name}": answers.spread[:, place] for place, name in enumerate(_BOUNDS)}
+    if answers.distance is not None:
+        columns["training_distance"] = answers.distance
     count = len(batch)
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
     arrays |= {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}

@@ -17,7 +17,15 @@ from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
 from goldilocks_batch.structures._operations import clear_operations
 from goldilocks_batch.structures.crystal import Crystal
 
-__all__ = ["ANGLE_TOLERANCE", "DISTANCES_ONLY", "SYMPREC", "Symmetry", "find_symmetry", "quiet_spglib"]
+__all__ = [
+    "ANGLE_TOLERANCE",
+    "DISTANCES_ONLY",
+    "SYMPREC",
+    "Symmetry",
+    "find_symmetry",
+    "quiet_spglib",
+    "reduced_lattice",
+]
 
 #: Distance tolerance of the training data, Å.
 SYMPREC = 0.01
@@ -122,6 +130,16 @@ def quiet_spglib() -> Iterator[Any]:
     with warnings.catch_warnings():  # spglib announces its change of error handling on every call
         warnings.simplefilter("ignore", DeprecationWarning)
         yield _spglib()
+
+
+def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Niggli-reduced vectors of the same lattice, ``(3, 3)``, Å; the given ones if spglib finds none."""
+    try:
+        with quiet_spglib() as spglib:
+            found = spglib.niggli_reduce(lattice)
+    except Exception:  # spglib raises its own class or a binding's, by version; any lattice will do
+        return lattice
+    return lattice if found is None else np.array(found, dtype=np.float64)
 
 
 @lru_cache(maxsize=1)

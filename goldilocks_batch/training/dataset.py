@@ -37,6 +37,7 @@ class Dataset:
         kdist: ``(n,)`` float64, 1/Å; NaN where only a limit is known.
         at_most: ``(n,)`` float64, 1/Å, a limit that the true label does not exceed; infinite for a label.
         lattices: ``(n, 3, 3)`` float64, Å, primitive cells.
+        supplied: ``(n, 3, 3)`` float64, Å, cells as supplied.
         crystals: ``(n,)`` of :class:`~goldilocks_batch.structures.crystal.Crystal`, primitive cells.
         n_sites: ``(n,)`` int64, of the primitive cell.
         n_elements: ``(n,)`` int64.
@@ -52,6 +53,7 @@ class Dataset:
     kdist: NDArray[np.float64]
     at_most: NDArray[np.float64]
     lattices: NDArray[np.float64]
+    supplied: NDArray[np.float64]
     crystals: NDArray[np.object_]
     n_sites: NDArray[np.int64]
     n_elements: NDArray[np.int64]
@@ -168,6 +170,7 @@ def load_dataset(
         kdist=labels.kdist[good],
         at_most=labels.at_most[good],
         lattices=lattices,
+        supplied=matrix(table["supplied"], 9).reshape(-1, 3, 3),
         crystals=_crystals(lattices, table["frac"].to_pylist(), numbers, table["pbc"].to_pylist()),
         n_sites=np.array([len(found) for found in numbers]),
         n_elements=np.array([len(np.unique(found)) for found in numbers]),

@@ -109,13 +109,15 @@ class Describer:
         Returns:
             A row for each reference, in order: ``key``, the digest of its content; ``stage``,
             ``error_code`` and ``error_message`` if it failed; of the cell ``numbers`` (one a
-            site), ``lattice`` (flat, Å), ``frac`` (flat), ``pbc``, ``space_group``; ``features``.
+            site), ``lattice`` (flat, Å), ``frac`` (flat), ``pbc``, ``space_group``; ``supplied``, the lattice
+            of the cell as supplied; ``features``.
         """
         batch = Batch(references)
         batch.load(self._features.max_sites, self._features.cell)
         assert self._featurizer is not None  # noqa: S101 - every schema has blocks
         alive = batch.alive
         crystals, symmetries = batch.crystals(alive), batch.symmetries(alive)
+        supplied = batch.supplied_crystals(alive)
         found = self._featurizer(crystals, symmetries)
         for row, failure in found.failures.items():
             batch.fail(int(alive[row]), failure, Stage.FEATURES)
@@ -128,6 +130,7 @@ class Describer:
                 described[index] |= {
                     "numbers": crystals[row].numbers,
                     "lattice": crystals[row].lattice.ravel(),
+                    "supplied": supplied[row].lattice.ravel(),
                     "frac": crystals[row].frac.ravel(),
                     "pbc": crystals[row].pbc,
                     "space_group": symmetries[row].number,
@@ -255,6 +258,7 @@ def _schema(features: FeatureSet) -> pa.Schema:
             ("error_message", pa.string()),
             ("numbers", pa.list_(pa.uint8())),
             ("lattice", pa.list_(pa.float64(), 9)),
+            ("supplied", pa.list_(pa.float64(), 9)),
             ("frac", pa.list_(pa.float64())),
             ("pbc", pa.list_(pa.bool_(), 3)),
             ("space_group", pa.int16()),

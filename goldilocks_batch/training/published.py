@@ -48,7 +48,7 @@ def evaluate_published(
         raise ConfigError(
             ErrorCode.CONFIG_INVALID,
             f"model '{models[0].name}' has a lower bound only; what its constants cover and cost on these "
-            "labels is in the evaluation of any other model, such as starter, under constants in use",
+            "labels is in the evaluation of any other model, such as mc3d, under constants in use",
         )
     loaded = {model.confidence: load_model(model) for model in models}
     first = next(iter(loaded.values()))

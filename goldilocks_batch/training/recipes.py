@@ -153,7 +153,7 @@ def calibrate_model(
     Structures without features are listed in the new model's ``failures.parquet``.
 
     Args:
-        model: the model's folder, or ``starter``.
+        model: the model's folder, or ``mc3d``.
         dataset: labels of the kind of structures, and of the protocol, that it is to be used for.
         target: which column holds the label.
         output: the new model's folder, missing or empty.
@@ -215,7 +215,7 @@ def evaluate_model(
     """Judge a model on a dataset; :func:`write_judged` says what is written to ``output``.
 
     Args:
-        model: the model's folder, or ``starter``.
+        model: the model's folder, or ``mc3d``.
         dataset: labels that it was not trained on.
         target: which column holds the label, and where there is one, the limit of those without.
         output: the report's folder.

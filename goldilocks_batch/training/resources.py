@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS, ModelRecord
-from goldilocks_batch.artifacts.registry import STARTER
+from goldilocks_batch.artifacts.registry import SHIPPED
 from goldilocks_batch.artifacts.resolved import ResolvedFile
 from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.config.choices import Cell
@@ -113,5 +113,5 @@ def checked_schema(schema: str) -> str:
 
 
 def folder_of(model: Path) -> Path:
-    """A model's folder, by its path or as ``starter``, the model in the package."""
-    return shipped_model(STARTER) if str(model) == STARTER and not model.is_dir() else model
+    """A model's folder, by its path or as ``mc3d``, the model in the package."""
+    return shipped_model(SHIPPED) if str(model) == SHIPPED and not model.is_dir() else model

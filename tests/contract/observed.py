@@ -200,16 +200,16 @@ def run_folder(place: Workplace) -> object:
 def model_folders(place: Workplace) -> object:
     """Files and records of a trained model and of the one in the package, and of a judgement."""
     package = Path(goldilocks_batch.__file__).parent
-    (starter,) = (path.parent for path in package.rglob("starter/model.json"))
+    (starter,) = (path.parent for path in package.rglob("mc3d/model.json"))
     found = {
-        "starter": shapes.folder(starter, _KINDS),
+        "mc3d": shapes.folder(starter, _KINDS),
         "trained": shapes.folder(place.trained / "model", _KINDS),
         "report": shapes.folder(place.trained / "report", _KINDS),
     }
-    for name in ("starter", "trained"):
+    for name in ("mc3d", "trained"):
         record = found[name]["model.json"]
         record["evaluation"] = sorted(record["evaluation"])  # what is inside is in the report, too
-    found["starter"]["manifest.json"] = json.loads((starter / "manifest.json").read_text())
+    found["mc3d"]["manifest.json"] = json.loads((starter / "manifest.json").read_text())
     return found
 
 
@@ -263,7 +263,7 @@ def exits(place: Workplace) -> object:
         "run, the folder is another run's": ("run", place.broken, *options, done),
         "inspect, the structure is broken": ("inspect", place.broken / NAMES[1], "--model", "baseline"),
         "manifest, one structure is broken": ("manifest", place.broken, "-o", place.folder / "m2.parquet"),
-        "models verify": ("models", "verify", "starter"),
+        "models verify": ("models", "verify", "mc3d"),
         "status": ("status", done),
         "collect": ("collect", done),
     }

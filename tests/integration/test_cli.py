@@ -128,7 +128,7 @@ def test_the_package_is_a_command_too() -> None:
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--precision", "bf16"], "precision bf16 is for networks, and model 'starter' has none"),
+        (["--precision", "bf16"], "precision bf16 is for networks, and model 'mc3d' has none"),
         (["--device", "cuda"], "device cuda is for networks"),
         (["--single-site", "supercell"], "single_site supercell is for networks"),
         (["--gpus", "1"], "gpus 1 is for networks"),
@@ -137,7 +137,7 @@ def test_the_package_is_a_command_too() -> None:
 def test_what_has_no_effect_is_refused(
     examples: Path, tmp_path: Path, flags: list[str], complaint: str
 ) -> None:
-    done = command("run", examples / "MgO.cif", "--model", "starter", *flags, "-o", tmp_path / "run")
+    done = command("run", examples / "MgO.cif", "--model", "mc3d", *flags, "-o", tmp_path / "run")
     assert done.returncode == 2
     assert complaint in done.stderr
     assert not (tmp_path / "run").exists()

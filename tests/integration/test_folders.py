@@ -95,7 +95,7 @@ def test_collect_finds_files_that_were_named_from_another_folder(examples: Path,
     started.mkdir()
     elsewhere.mkdir()
     shutil.copytree(examples, started / "structures")
-    shipped = ROOT / "goldilocks_batch" / "artifacts" / "shipped" / "starter"
+    shipped = ROOT / "goldilocks_batch" / "artifacts" / "shipped" / "mc3d"
     shutil.copytree(shipped, started / "model")
     done = goldilocks("run", "structures", "--model", "model", "-o", "run", cwd=started)
     assert done.returncode in (0, 1), done.stderr
@@ -126,12 +126,12 @@ def test_a_compacted_run_is_complete_and_finds_an_id_in_one_row_group(
 
 def test_the_doctor_says_what_is_missing(tmp_path: Path) -> None:
     configuration = tmp_path / "config.yaml"
-    configuration.write_text("model: starter\n")
+    configuration.write_text("model: mc3d\n")
     fine = goldilocks("doctor", "-c", str(configuration), "-o", str(tmp_path / "run"))
     assert fine.returncode == 0, fine.stdout
-    assert "ok       model: starter" in fine.stdout
+    assert "ok       model: mc3d" in fine.stdout
     assert "file locks" in fine.stdout
-    configuration.write_text("model: starter\ndevice: cuda\n")
+    configuration.write_text("model: mc3d\ndevice: cuda\n")
     found = goldilocks("doctor", "-c", str(configuration), "-o", "/proc/nowhere/run")
     assert found.returncode == 2
     assert "problem  output: /proc" in found.stdout

@@ -103,8 +103,8 @@ def test_what_cannot_be_pulled_says_why(hub: Hub, tmp_path: Path) -> None:
     for arguments, environment, words in (
         (["nets"], {}, "HTTP 404, not found"),
         (["nets"], {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
-        (["nets"], {}, "--artifacts DIR. --model starter"),
-        (["best"], {}, "no model 'best'; there are: nets, starter; or name the folder"),
+        (["nets"], {}, "--artifacts DIR. --model mc3d"),
+        (["best"], {}, "no model 'best'; there are: mc3d, nets; or name the folder"),
         (["./best"], {}, "there is no folder ./best"),
         (["nets", "--confidence", "0.5"], {}, "it has 0.90, 0.95"),
     ):
@@ -316,8 +316,8 @@ def test_a_conversion_does_without_its_pickle(hub: Hub, tmp_path: Path, shared: 
 
 def test_models_that_have_all_they_need(hub: Hub, tmp_path: Path) -> None:
     own = tmp_path / "own"
-    shutil.copytree(shipped_model("starter"), own)
-    for model in ("starter", own):
+    shutil.copytree(shipped_model("mc3d"), own)
+    for model in ("mc3d", own):
         for arguments, words in ((["verify"], "verified"), (["pull"], "nothing"), (["convert"], "nothing")):
             done = command(hub, tmp_path, "models", *arguments, model)
             assert done.returncode == 0, done.stderr

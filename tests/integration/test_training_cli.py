@@ -35,7 +35,6 @@ SMALL = {
     "calibration": {"kind": "cross", "folds": 3},
     "validation_folds": 2,
 }
-STARTER = Path(__file__).resolve().parents[2] / "configs" / "train-starter.yaml"
 PLOTS = {f"{name}.png" for name in ("parity", "coverage", "width", "waste")}
 
 
@@ -205,21 +204,6 @@ def test_structures_without_features_are_counted_and_listed(
     assert read_model(tmp_path / "model").record.training.labels == 38
 
 
-def test_the_starters_recipe_makes_a_model_of_another_name(cache: Path, tmp_path: Path) -> None:
-    labels = write_labelled(tmp_path / "labels.parquet", 40)
-    recipe = yaml.safe_load(STARTER.read_text(encoding="utf-8")) | {
-        name: SMALL[name] for name in ("forest", "calibration", "validation_folds")
-    }
-    (tmp_path / "starter.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    flags = ["-c", tmp_path / "starter.yaml", "--target", "k_dist", "--kind", "kdist", "--executor", "serial"]
-    arguments = ["train", "rf", labels, *flags, "-o", tmp_path / "model"]
-    refused(command(*arguments, cache=cache), "CONFIG_INVALID", "--name")
-    done = command(*arguments, "--name", "mine", "--remark", "my own labels", cache=cache)
-    assert done.returncode == 0, done.stderr
-    record = read_model(tmp_path / "model").record
-    assert (record.name, record.remarks) == ("mine", ("my own labels",))
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_training_leaves_no_model_and_keeps_its_features(
     labels: Path, tmp_path: Path, number: signal.Signals
@@ -335,7 +319,7 @@ def test_suggestions_of_a_run_are_a_manifest_that_can_be_screened(
         (["train", "rf", "x", "-o", "m", "--kind", "length"], "CONFIG_INVALID", "'length'"),
         (["train", "rf", "x", "-o", "m", "-c", "absent.yaml"], "CONFIG_INVALID", "cannot be read"),
         (["evaluate", "nowhere", "x", "-o", "r"], "ARTIFACT_MISSING", "manifest.json"),
-        (["evaluate", "starter", "x", "-o", "r", "--kind", "length"], "CONFIG_INVALID", "'length'"),
+        (["evaluate", "mc3d", "x", "-o", "r", "--kind", "length"], "CONFIG_INVALID", "'length'"),
         (["calibrate", "nowhere", "x", "-o", "m"], "ARTIFACT_MISSING", "manifest.json"),
         (["suggest", "nowhere"], "ROWS_LOST", "no results"),
     ],

@@ -161,7 +161,7 @@ def test_help_is_quick_to_load(command: list[str]) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
 
 
-@pytest.mark.parametrize("model", ["starter", "baseline"])
+@pytest.mark.parametrize("model", ["mc3d", "baseline"])
 def test_models_without_networks_need_no_torch(model: str) -> None:
     code = (
         "import sys; sys.modules['torch_geometric'] = None\n"

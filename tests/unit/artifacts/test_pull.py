@@ -338,7 +338,7 @@ def test_what_cannot_be_had_says_where_was_looked_and_what_to_do(hub: Hub, tmp_p
     assert refusal.value.code == ErrorCode.ARTIFACT_MISSING
     for text in (str(tmp_path), f"{tmp_path}/cache", hub.url, "models pull nets --to", "--artifacts"):
         assert text in refusal.value.message
-    assert "--model starter needs no files" in refusal.value.message
+    assert "--model mc3d needs no files" in refusal.value.message
 
 
 def test_a_cache_that_cannot_be_written_is_told_with_what_to_do(hub: Hub, tmp_path: Path) -> None:

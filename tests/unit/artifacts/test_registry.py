@@ -126,7 +126,7 @@ def test_what_is_missing_is_named_with_where_it_was_looked_for(tmp_path: Path, m
     with pytest.raises(ModelError, match=f"org/repo/{missing}") as caught:
         resolve(load_registry(registry(tmp_path)), "m", 0.95, Places(hub))
     assert caught.value.code == ErrorCode.ARTIFACT_MISSING
-    assert "--model starter" in caught.value.message
+    assert "--model mc3d" in caught.value.message
 
 
 def test_without_a_folder_the_message_says_what_to_name(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
 
 def test_unknown_models_and_levels_name_the_known_ones(tmp_path: Path) -> None:
     known = load_registry(registry(tmp_path))
-    with pytest.raises(ModelError, match="no model 'n'; there are: m, starter; or name the folder"):
+    with pytest.raises(ModelError, match="no model 'n'; there are: m, mc3d; or name the folder"):
         resolve(known, "n", 0.95, Places(tmp_path))
     with pytest.raises(ModelError, match=r"there is no folder \./n; there are"):
         resolve(known, "./n", 0.95, Places(tmp_path))

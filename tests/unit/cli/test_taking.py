@@ -43,13 +43,11 @@ def test_what_is_not_given_is_left_to_the_defaults() -> None:
 
 
 def test_every_kind_of_option() -> None:
-    flags = (
-        "a.cif b.zip -o out -m starter --confidence 0.9 --grid median --equal-axes --gpus 0 --dashboard -q"
-    )
+    flags = "a.cif b.zip -o out -m mc3d --confidence 0.9 --grid median --equal-axes --gpus 0 --dashboard -q"
     assert called(*flags.split()) == RunConfig(
         inputs=["a.cif", "b.zip"],
         output="out",
-        model="starter",
+        model="mc3d",
         confidence=0.9,
         grid="median",
         equal_axes=True,

@@ -71,11 +71,11 @@ def test_shells_can_complete() -> None:
 
 def test_models_are_completed_and_so_are_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("mine", "starters", ".hidden"):
+    for name in ("mine", "mc3ds", ".hidden"):
         Path(name).mkdir()
-    Path("starter.txt").touch()
-    assert list(complete_model("st")) == ["starter", "starters"]
-    assert {"alignn", "baseline", "rf", "starter", "mine"} <= set(complete_model(""))
+    Path("mc3d.txt").touch()
+    assert list(complete_model("mc")) == ["mc3d", "mc3ds"]
+    assert {"alignn", "baseline", "rf", "mc3d", "mine"} <= set(complete_model(""))
     assert ".hidden" not in set(complete_model(""))
     assert list(complete_model(f"{tmp_path}/mi")) == [f"{tmp_path}/mine"]
 

@@ -9,7 +9,7 @@ import yaml
 
 from goldilocks_batch.config.bundled import example, examples
 from goldilocks_batch.config.run import RunConfig, load_config
-from goldilocks_batch.config.training import TrainAlignnConfig, TrainConfig
+from goldilocks_batch.config.training import TrainAlignnConfig, TrainBoostedConfig, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -25,7 +25,8 @@ def test_an_example_is_read_by_its_command(name: str, tmp_path: Path) -> None:
     if name.startswith("sbatch"):
         assert text.startswith("#!/usr/bin/env bash\n")
     elif name.startswith("train"):
-        kind = TrainAlignnConfig if name == "train-alignn" else TrainConfig
+        kinds = {"train-alignn": TrainAlignnConfig, "train-mc3d": TrainBoostedConfig}
+        kind = kinds.get(name, TrainConfig)
         kind.model_validate(yaml.safe_load(text))
     else:
         path = tmp_path / "example.yaml"

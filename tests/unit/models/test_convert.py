@@ -105,7 +105,7 @@ def test_the_record_says_what_it_is_of(source: ResolvedFile, tmp_path: Path) -> 
     found = read_conversion(conversion_path(tmp_path, source.sha256))
     assert found is not None
     assert found.source.sha256 == source.sha256
-    assert read_conversion(shipped_model("starter")) is None
+    assert read_conversion(shipped_model("mc3d")) is None
 
 
 def test_it_is_made_once_and_always_the_same(source: ResolvedFile, tmp_path: Path) -> None:

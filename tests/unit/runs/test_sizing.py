@@ -16,7 +16,7 @@ from goldilocks_batch.results.shards import cut_shards, remaining_shards
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.sizing import shard_rows, shard_size, typical_seconds
 
-KINDS = (ModelKind.CONSTANT, ModelKind.FOREST, ModelKind.TRAINED, ModelKind.ALIGNN)
+KINDS = (ModelKind.CONSTANT, ModelKind.FOREST, ModelKind.BOOSTED, ModelKind.ALIGNN)
 
 
 @given(
@@ -85,7 +85,7 @@ def test_the_processes_are_those_of_the_configuration(
 
 def test_every_kind_of_model_has_a_cost() -> None:
     kinds: set[ModelKind] = {entry.kind for entry in load_registry().models.values()}
-    kinds |= {screening_of(RunConfig(model=name)).model.kind for name in ("starter", "baseline")}
+    kinds |= {screening_of(RunConfig(model=name)).model.kind for name in ("mc3d", "baseline")}
     assert kinds == set(KINDS)
     assert all(typical_seconds(RunConfig(device="cpu"), kind) > 0 for kind in kinds)
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import yaml
 
-from goldilocks_batch.artifacts.folder import packed
-from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.config.training import (
     CalibrationSettings,
     ForestSettings,
@@ -20,13 +18,7 @@ from goldilocks_batch.config.training import (
 )
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, ModelError, RunError
 from goldilocks_batch.models.trained_forest import read_model
-from goldilocks_batch.training.card import margin_table, report
-from goldilocks_batch.training.dataset import load_dataset
-from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.recipes import Check, calibrate_model, evaluate_model, train_model
-from goldilocks_batch.training.seen import Seen
-from goldilocks_batch.training.starter import STARTER
-from goldilocks_batch.training.train import fit, trainer_about
 from tests.training_data import write_labelled
 
 TARGET = Target(column="k_dist")
@@ -174,10 +166,6 @@ def test_the_shipped_options_are_the_defaults() -> None:
     assert written == TrainConfig().model_dump(mode="json")
 
 
-def test_the_starter_can_be_trained_from_its_file() -> None:
-    assert load_train_config(CONFIGS / "train-starter.yaml") == STARTER
-
-
 def test_name_and_remarks_of_other_labels_are_refused(labels: Path, tmp_path: Path) -> None:
     about = CROSS.model_copy(update={"name": "theirs", "describes": 64 * "0"})
     with pytest.raises(ConfigError, match=r"'theirs' and its remarks describe .*--name") as refusal:
@@ -219,42 +207,3 @@ def test_overrides_lie_over_the_file(tmp_path: Path) -> None:
     assert config.target == Target(column="M", kind="kpoint_length")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_train_config(tmp_path / "absent.yaml")
-
-
-@pytest.mark.slow
-@pytest.mark.shared
-def test_the_shipped_forest_is_what_its_recipe_grows(shared: Path) -> None:
-    shipped = read_model(shipped_model("starter"))
-    if shipped.record.trainer != trainer_about(STARTER):
-        pytest.skip("grown by other library versions than are installed")
-    features = FeatureSet(STARTER.feature_schema)
-    labels = load_dataset(shared / "data" / "jarvis_kpoint_length.parquet", STARTER.target, features)
-    assert labels.labels.sha256 == shipped.record.training.dataset_sha256
-    data = (labels.features, labels.kdist, labels.formulas)
-    forest, calibration = fit(*data, STARTER.forest, STARTER.calibration, STARTER.seed)
-    for grown, kept in ((forest, shipped.forest), (calibration, shipped.calibration)):
-        assert packed(grown.to_arrays()) == packed(kept.to_arrays())
-    folder = shipped_model("starter")
-    assert Seen.of(labels).file()["seen.safetensors"] == (folder / "seen.safetensors").read_bytes()
-
-
-@pytest.mark.shared
-def test_the_shipped_card_is_what_the_shipped_model_does(shared: Path, tmp_path: Path) -> None:
-    folder = shipped_model("starter")
-    record, studies = read_model(folder).record, shared / "data" / "kpoints_qe.parquet"
-    card = (folder / "card.md").read_text(encoding="utf-8")
-    target = Target(column="k_dist", at_most="k_dist_at_most")
-    judged = evaluate_model(folder, studies, target, tmp_path / "report")
-    text = report(judged.evaluation, remarks=judged.remarks)
-    assert "share their composition" in text
-    assert f"## Elsewhere: {studies.name}\n\n{text.rstrip()}\n" in card
-    assert judged.evaluation.to_dict() == record.evaluation["checks"][f"Elsewhere: {studies.name}"]
-    assert margin_table(record) in card
-    assert str(record.training.labels) in card
-    names = [
-        f"Elsewhere: {studies.name}{rest}" for rest in ("", ", compositions that the training set lacks")
-    ]
-    assert [f"## {name}\n" in card for name in names] == [True, True]
-    rows = [record.evaluation["checks"][name]["rows"] for name in names]
-    related = len(judged.dataset) - rows[1]
-    assert f"{related} of these {rows[0]} structures" in judged.remarks[0]

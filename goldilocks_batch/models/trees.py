@@ -1,0 +1,117 @@
+"""An ensemble of boosted regression trees as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.errors import ErrorCode, ModelError
+
+__all__ = ["Trees"]
+
+_KINDS = {
+    "roots": "int32",
+    "features": "int16",
+    "thresholds": "float64",
+    "children": "int32",
+    "leaves": "float64",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trees:
+    """Boosted trees; see :func:`~goldilocks_batch.models._trees_kernel.sum_of_leaves` for the arrays."""
+
+    roots: NDArray[np.int32]
+    features: NDArray[np.int16]
+    thresholds: NDArray[np.float64]
+    children: NDArray[np.int32]
+    leaves: NDArray[np.float64]
+
+    @classmethod
+    def from_dump(cls, dump: Mapping[str, Any]) -> Self:
+        """The trees of LightGBM's ``Booster.dump_model()``.
+
+        Raises:
+            ValueError: a split is not of the kind that is known here (numerical, ``<=``).
+        """
+        roots: list[int] = []
+        nodes: list[tuple[int, float]] = []
+        children: list[list[int]] = []
+        leaves: list[float] = []
+
+        def add(tree: Mapping[str, Any]) -> int:
+            if "leaf_value" in tree:
+                leaves.append(float(tree["leaf_value"]))
+                return -len(leaves)
+            if tree["decision_type"] != "<=" or tree["missing_type"] not in ("None", "NaN"):
+                raise ValueError(f"a split of kind {tree['decision_type']}, {tree['missing_type']}")
+            place = len(nodes)
+            nodes.append((int(tree["split_feature"]), float(tree["threshold"])))
+            children.append([0, 0])
+            children[place] = [add(tree["left_child"]), add(tree["right_child"])]
+            return place
+
+        roots = [add(tree["tree_structure"]) for tree in dump["tree_info"]]
+        return cls(
+            np.array(roots, dtype=np.int32),
+            np.array([feature for feature, _ in nodes], dtype=np.int16),
+            np.array([threshold for _, threshold in nodes], dtype=np.float64),
+            np.array(children, dtype=np.int32).reshape(-1, 2),
+            np.array(leaves, dtype=np.float64),
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], columns: int) -> Self:
+        """The trees of :meth:`to_arrays`, checked so that no row can lead out of them or round in circles.
+
+        Args:
+            arrays: by name.
+            columns: how many columns a row has.
+
+        Raises:
+            ModelError: ARTIFACT_INVALID, an array is missing, of another type, or points where nothing is.
+        """
+        complaint = _complaint(arrays, columns)
+        if complaint:
+            raise ModelError(ErrorCode.ARTIFACT_INVALID, f"no boosted trees that can be used: {complaint}")
+        return cls(**{name: arrays[name] for name in _KINDS})
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of the leaf values of ``(n, k)`` finite rows: ``(n,)``."""
+        from goldilocks_batch.models._trees_kernel import sum_of_leaves
+
+        return sum_of_leaves(
+            np.ascontiguousarray(rows, dtype=np.float64),
+            *(self.roots, self.features, self.thresholds, self.children, self.leaves),
+        )
+
+
+def _complaint(arrays: Mapping[str, NDArray[Any]], columns: int) -> str:
+    found = {name: str(array.dtype) for name, array in arrays.items()}
+    if found != _KINDS:
+        return f"expected the arrays {_KINDS}, found {found}"
+    nodes, leaves, children = len(arrays["features"]), len(arrays["leaves"]), arrays["children"]
+    if children.shape != (nodes, 2) or arrays["thresholds"].shape != (nodes,):
+        return "nodes, thresholds and children do not fit each other"
+    if any(arrays[name].ndim != 1 for name in ("roots", "features", "leaves")) or not len(arrays["roots"]):
+        return "there is no tree, or an array has another shape"
+    if nodes and not (arrays["features"].min() >= 0 and arrays["features"].max() < columns):
+        return f"a node asks a column that is not among {columns}"
+    inner = children >= 0
+    if (inner & (children <= np.arange(nodes)[:, None])).any():
+        return "a node leads back to itself or to one before it"
+    for links in (children, arrays["roots"]):
+        if links.size and (links.max() >= nodes or links.min() < -leaves):
+            return "a node leads to one that is not there"
+    if not (np.isfinite(arrays["thresholds"]).all() and np.isfinite(arrays["leaves"]).all()):
+        return "a threshold or a leaf is not finite"
+    return ""

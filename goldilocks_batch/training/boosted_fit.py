@@ -1,0 +1,270 @@
+"""Fit a boosted model: location and scale by LightGBM, calibrated out of fold.
+
+The location is the mean of two ensembles, boosted trees and boosted extremely random trees, of the middle of
+each label's interval in log kdist, with Huber's loss, since some labels are wrong. All tolerances are learned
+together, the tolerance being a column along which predictions may only rise. The scale is learned from the
+errors of predictions that saw no row of the same composition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.config.training import BoostedSettings
+from goldilocks_batch.models.boosted import BoostedParts, log_tolerance, scale_rows
+from goldilocks_batch.models.nearness import NEIGHBOURS, Nearness
+from goldilocks_batch.models.trees import Trees
+from goldilocks_batch.training.scaled_fit import calibrate_scaled
+from goldilocks_batch.training.splits import fold_numbers
+
+__all__ = ["Fitted", "Labelled", "fit_boosted"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """What a boosted model learns from; t tolerances, n structures.
+
+    Attributes:
+        features: ``(n, k)`` float64.
+        tolerances: ``(t,)`` meV per atom, ascending.
+        low: ``(n, t)`` log of the smallest k-distance that gives the converged mesh.
+        high: ``(n, t)`` log of the largest; infinite where Γ alone is enough.
+        groups: ``(n,)`` compositions.
+        weights: ``(n,)`` of the rows.
+    """
+
+    features: NDArray[np.float64]
+    tolerances: tuple[float, ...]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    weights: NDArray[np.float64]
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """``(n, t)`` middles of the intervals; the lower end of one that has no upper."""
+        return np.where(np.isfinite(self.high), 0.5 * (self.low + self.high), self.low)
+
+    @property
+    def label(self) -> NDArray[np.float64]:
+        """``(n, t)`` logs of the labels: upper ends, the lower of an interval that has none."""
+        return np.where(np.isfinite(self.high), self.high + np.log1p(-1e-6), self.low)
+
+    def take(self, rows: NDArray[Any]) -> Labelled:
+        """Some of the structures."""
+        return Labelled(
+            self.features[rows],
+            self.tolerances,
+            *(self.low[rows], self.high[rows], self.groups[rows], self.weights[rows]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A fitted model and what it says of its own rows out of fold.
+
+    Attributes:
+        parts: the model.
+        location: ``(n, t)`` μ of each row from trees that saw no row of its composition.
+        scale: ``(n, t)`` w likewise.
+        distance: ``(n,)`` to the other structures, those of the same composition left out.
+        folds: ``(n,)``.
+    """
+
+    parts: BoostedParts
+    location: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    folds: NDArray[np.int64]
+
+
+def fit_boosted(
+    data: Labelled,
+    settings: BoostedSettings,
+    columns: Mapping[str, int],
+    *,
+    extra: Callable[[BoostedParts], Any] | None = None,
+    grown: Callable[[], None] | None = None,
+) -> Fitted:
+    """Fit location, scale, distance and calibration.
+
+    Args:
+        data: the labels.
+        settings: how.
+        columns: places of the columns that groups are made from, see
+            :func:`~goldilocks_batch.models.boosted.group_columns`.
+        extra: given the model without its calibration, more scores for it; see
+            :func:`~goldilocks_batch.training.scaled_fit.calibrate_scaled`.
+        grown: called after each ensemble.
+    """
+    folds = fold_numbers(data.groups, settings.folds, settings.seed)
+    location = np.empty(data.low.shape)
+    for fold in range(settings.folds):
+        out = folds == fold
+        trees = _location(data.take(~out), settings, grown)
+        location[out] = _asked(trees, data.features[out], data.tolerances)
+    error = np.abs(location - data.label)
+    scale = np.empty(data.low.shape)
+    for fold in range(settings.folds):
+        out = folds == fold
+        trees_of_scale = _scale(data, location, error, ~out, settings, grown)
+        for place, tolerance in enumerate(data.tolerances):
+            rows = scale_rows(data.features[out], location[out, place], tolerance)
+            scale[out, place] = trees_of_scale.predict(rows)
+    nearness, distance = _nearness(data)
+    parts = BoostedParts(
+        tolerances=data.tolerances,
+        location=_location(data, settings, grown),
+        scale=_scale(data, location, error, np.ones(len(folds), dtype=bool), settings, grown),
+        nearness=nearness,
+        scaled=None,
+        columns=dict(columns),
+    )
+    scale = parts.positive(scale)
+    more = extra(parts) if extra is not None else None
+    scaled = calibrate_scaled(data, location, scale, parts.groups(data.features, distance), more)
+    return Fitted(parts.calibrated(scaled), location, scale, distance, folds)
+
+
+def _asked(trees: Trees, features: NDArray[np.float64], tolerances: tuple[float, ...]) -> NDArray[np.float64]:
+    found = [
+        trees.predict(np.column_stack([features, np.full(len(features), log_tolerance(t))]))
+        for t in tolerances
+    ]
+    return np.column_stack(found)
+
+
+def _parameters(settings: BoostedSettings) -> dict[str, Any]:
+    """What makes LightGBM give the same trees each time, and what all ensembles share."""
+    return {
+        "verbosity": -1,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "max_bin": 63,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 1.0,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed + 1,
+    }
+
+
+def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], None] | None) -> Trees:
+    """The mean of two ensembles as one sum."""
+    rows = np.vstack(
+        [
+            np.column_stack([data.features, np.full(len(data.features), log_tolerance(t))])
+            for t in data.tolerances
+        ]
+    )
+    target, weights = data.middle.T.ravel(), np.tile(data.weights, len(data.tolerances))
+    shared = {
+        **_parameters(settings),
+        "objective": "huber",
+        "alpha": settings.huber,
+        "num_leaves": settings.leaves,
+        "monotone_constraints": [0] * data.features.shape[1] + [1],
+    }
+    plain = {"feature_fraction": 0.25, "feature_fraction_bynode": 0.5, "min_data_in_leaf": 40}
+    rounds = [(settings.trees, plain)]
+    if settings.random_trees:
+        random = {"extra_trees": True, "feature_fraction": 0.3, "min_data_in_leaf": 20}
+        rounds.append((settings.random_trees, random))
+    parts = []
+    for count, own in rounds:
+        parts.append(_boost(rows, target, weights, {**shared, **own}, count))
+        if grown is not None:
+            grown()
+    return _mean(parts)
+
+
+def _scale(
+    data: Labelled,
+    location: NDArray[np.float64],
+    error: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+    settings: BoostedSettings,
+    grown: Callable[[], None] | None,
+) -> Trees:
+    rows = np.vstack(
+        [
+            scale_rows(data.features[kept], location[kept, place], tolerance)
+            for place, tolerance in enumerate(data.tolerances)
+        ]
+    )
+    parameters = {
+        **_parameters(settings),
+        "objective": "huber",
+        "alpha": 0.3,
+        "num_leaves": 12,
+        "min_data_in_leaf": 60,
+        "feature_fraction": 0.25,
+        "lambda_l2": 5.0,
+    }
+    weights = np.tile(data.weights[kept], len(data.tolerances))
+    trees = _boost(rows, error[kept].T.ravel(), weights, parameters, settings.scale_trees)
+    if grown is not None:
+        grown()
+    return trees
+
+
+def _boost(
+    rows: NDArray[np.float64],
+    target: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    parameters: Mapping[str, Any],
+    count: int,
+) -> Trees:
+    import lightgbm
+
+    data = lightgbm.Dataset(rows, target, weight=weights, free_raw_data=True)
+    return Trees.from_dump(lightgbm.train(dict(parameters), data, count).dump_model())
+
+
+def _mean(parts: list[Trees]) -> Trees:
+    """Ensembles as one whose sum is the mean of theirs."""
+    nodes = np.cumsum([0] + [len(part.features) for part in parts])
+    leaves = np.cumsum([0] + [len(part.leaves) for part in parts])
+
+    def moved(links: NDArray[np.int32], place: int) -> NDArray[np.int32]:
+        by = np.where(links >= 0, nodes[place], -leaves[place])
+        return (links + by).astype(np.int32)
+
+    return Trees(
+        np.concatenate([moved(part.roots, i) for i, part in enumerate(parts)]),
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.thresholds for part in parts]),
+        np.concatenate([moved(part.children, i) for i, part in enumerate(parts)]),
+        np.concatenate([part.leaves / len(parts) for part in parts]),
+    )
+
+
+def _nearness(data: Labelled, dimensions: int = 16) -> tuple[Nearness, NDArray[np.float64]]:
+    """The training set's distances, and those of its own structures to other compositions."""
+    centre, spread = data.features.mean(axis=0), data.features.std(axis=0)
+    weight = np.where(spread > 1e-9, 1.0 / np.maximum(spread, 1e-9), 0.0)
+    standard = (data.features - centre) * weight
+    # the covariance's eigenvectors, the sign of each fixed, so that the same data give the same bytes
+    _, vectors = np.linalg.eigh(standard.T @ standard)
+    leading = vectors[:, ::-1][:, : min(dimensions, vectors.shape[1])]
+    leading = leading * np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
+    axes = weight[:, None] * leading
+    points = ((data.features - centre) @ axes).astype(np.float32)
+    distance = np.empty(len(points))
+    length = (points**2).sum(axis=1)
+    _, composition = np.unique(data.groups, return_inverse=True)
+    for start in range(0, len(points), 512):
+        block = slice(start, start + 512)
+        square = length[block, None] + length - 2.0 * points[block] @ points.T
+        square[composition[block, None] == composition] = np.inf
+        kept = min(NEIGHBOURS, square.shape[1]) - 1
+        distance[block] = np.sqrt(np.maximum(np.partition(square, kept, axis=1)[:, kept], 0.0))
+    finite = distance[np.isfinite(distance)]
+    unit = float(np.quantile(finite, 0.95)) if len(finite) else 1.0
+    return Nearness(centre, axes, points, np.array([unit])), np.minimum(distance / unit, 1e3)

@@ -1,0 +1,102 @@
+"""Training boosted trees: intervals of labels, the recipe from file to folder, the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from goldilocks_batch.config.training import BoostedSettings, TrainBoostedConfig, load_train_boosted_config
+from goldilocks_batch.core.errors import InputError
+from goldilocks_batch.kpoints.mesh import mesh
+from goldilocks_batch.training.boosted import train_boosted
+from goldilocks_batch.training.boosted_fit import Labelled
+from goldilocks_batch.training.tolerances import constants_of, intervals
+from tests.training_data import write_labelled
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+SMALL = BoostedSettings(trees=8, random_trees=4, scale_trees=4, folds=2)
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty structures with labels at two tolerances."""
+    path = write_labelled(tmp_path_factory.mktemp("labels") / "labels.parquet", 60)
+    table = pq.read_table(path)
+    wider = np.array(table["k_dist"].to_pylist()) * 1.3
+    pq.write_table(table.append_column("k_dist_3", [wider.tolist()]), path)
+    return path
+
+
+def test_intervals_hold_the_meshes_of_their_labels() -> None:
+    rng = np.random.default_rng(0)
+    lattices = np.eye(3) * rng.uniform(2, 20, (300, 3))[:, None]
+    lengths = 2 * np.pi / np.diagonal(lattices, axis1=1, axis2=2)
+    counts = rng.integers(1, 9, (300, 3))
+    axis = rng.integers(0, 3, 300)
+    counts[np.arange(300), axis] += 1
+    end = lengths[np.arange(300), axis] / (counts[np.arange(300), axis] - 1)
+    label = (end * (1 - 1e-6))[:, None]
+    periodic = np.ones((300, 3), dtype=bool)
+    expected = mesh(end * (1 - 1e-4), lattices, periodic)
+    low, high = (np.exp(ends[:, 0]) for ends in intervals(label, lattices, np.zeros((300, 1), dtype=bool)))
+    np.testing.assert_allclose(high, end, rtol=1e-9)
+    assert (low < high).all()
+    wide = high / low > 1.01  # ratios are rounded to five decimals, which narrow intervals do not outlive
+    assert wide.sum() > 150
+    for share in (0.0, 0.3, 0.9, 0.99):
+        found = mesh((low + share * (high - low)) * (1 + 1e-9), lattices, periodic)
+        np.testing.assert_array_equal(found[wide], expected[wide])
+
+
+def test_a_label_that_is_at_least_has_no_upper_end() -> None:
+    label = np.array([[0.7, 0.9]])
+    low, high = intervals(label, np.eye(3)[None] * 4.0, np.array([[False, True]]))
+    assert (np.isfinite(high[0, 0]), high[0, 1], np.exp(low[0, 1])) == (True, np.inf, 0.9)
+    data = Labelled(np.zeros((1, 2)), (1.0, 3.0), low, high, np.array(["Si"]), np.ones(1))
+    assert np.exp(data.label[0, 1]) == pytest.approx(0.9)
+    assert data.low[0, 0] < data.middle[0, 0] < data.label[0, 0]
+
+
+def test_constants_fall_with_confidence() -> None:
+    found = constants_of(np.log(np.random.default_rng(1).uniform(0.1, 1, (500, 2))), (1.0, 3.0))
+    values = [found["3"][level] for level in ("0.5", "0.8", "0.95", "0.99")]
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_recipe_makes_a_model_and_the_same_bytes_each_time(labels: Path, tmp_path: Path) -> None:
+    config = TrainBoostedConfig(
+        name="mine", columns={1.0: "k_dist", 3.0: "k_dist_3"}, boosting=SMALL, never_converged=0.04
+    )
+    model, judged = train_boosted(labels, config, tmp_path / "one")
+    train_boosted(labels, config, tmp_path / "two")
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    assert model.record.tolerances == (1.0, 3.0)
+    assert set(judged["figures"]) == {"1", "3"}
+    assert 0.6 < judged["figures"]["1"]["levels"]["0.80"]["lower_holds"] <= 1.0
+    assert "never converged" in (tmp_path / "one" / "card.md").read_text(encoding="utf-8")
+    with pytest.raises(Exception, match="it answers at 1 or 3"):
+        model.at(0.9, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({1.0: "nothing"}, "no column nothing"),
+        ({1.0: "k_dist_3", 3.0: "k_dist"}, "are columns exchanged"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(
+    labels: Path, tmp_path: Path, columns: dict[float, str], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        train_boosted(labels, TrainBoostedConfig(columns=columns, boosting=SMALL), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_shipped_options_can_be_read() -> None:
+    config = load_train_boosted_config(CONFIGS / "train-mc3d.yaml")
+    assert (config.name, sorted(config.columns)) == ("mc3d", [1.0, 3.0, 5.0])
