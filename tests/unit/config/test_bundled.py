@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from goldilocks_batch.config.bundled import example, examples
 from goldilocks_batch.config.run import RunConfig, load_config
@@ -25,7 +26,10 @@ def test_an_example_is_read_by_its_command(name: str, tmp_path: Path) -> None:
     if name.startswith("sbatch"):
         assert text.startswith("#!/usr/bin/env bash\n")
     elif name.startswith("train"):
-        kinds = {"train-alignn": TrainAlignnConfig, "train-mc3d": TrainBoostedConfig}
+        kinds: dict[str, type[BaseModel]] = {
+            "train-alignn": TrainAlignnConfig,
+            "train-mc3d": TrainBoostedConfig,
+        }
         kind = kinds.get(name, TrainConfig)
         kind.model_validate(yaml.safe_load(text))
     else:
