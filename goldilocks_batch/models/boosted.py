@@ -100,14 +100,19 @@ class BoostedParts:
         Bounds at a tolerance are not below those at a smaller one, which are computed too: a larger tolerance
         never gives a denser mesh.
         """
-        return self.bounds_at(features, tolerance, (confidence,))[0], self.nearness(features)
+        distance = self.nearness(features)
+        return self.bounds_at(features, tolerance, (confidence,), distance)[0], distance
 
     def bounds_at(
-        self, features: NDArray[np.float64], tolerance: float, confidences: Sequence[float]
+        self,
+        features: NDArray[np.float64],
+        tolerance: float,
+        confidences: Sequence[float],
+        distance: NDArray[np.float64] | None = None,
     ) -> list[NDArray[np.float64]]:
-        """Bounds ``(n, 3)`` for each of some confidences, 1/Å."""
+        """Bounds ``(n, 3)`` for each of some confidences, 1/Å; ``distance`` if it is known already."""
         assert self.scaled is not None  # noqa: S101 - a model that predicts has a calibration
-        groups = self.groups(features, self.nearness(features))
+        groups = self.groups(features, self.nearness(features) if distance is None else distance)
         found: list[NDArray[np.float64]] = []
         for place in range(self.tolerances.index(tolerance) + 1):
             location, scale = self.ask(features, self.tolerances[place])
