@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
-from goldilocks_batch.structures._operations import clear_operations
+from goldilocks_batch.structures._operations import angles_matter, clear_operations
 from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.structures.symmetry import find_symmetry
+from goldilocks_batch.structures.symmetry import ANGLE_TOLERANCE, DISTANCES_ONLY, find_symmetry
 
 
 def crystal(lattice: object, frac: object, numbers: object) -> Crystal:
@@ -96,19 +96,23 @@ BASES = {
     "cubic": np.eye(3) * 4.0,
     "hexagonal": np.array([[3, 0, 0], [-1.5, 1.5 * np.sqrt(3), 0], [0, 0, 5.0]]),
     "skewed": np.array([[3.2, 0, 0], [3.2, 3.2, 0], [6.4, 3.2, 4.1]]),
+    "long": np.diag([3.0, 3.0, 27.0]),
+    "long hexagonal": np.array([[3, 0, 0], [-1.5, 1.5 * np.sqrt(3), 0], [0, 0, 20.0]]),
+    "nearly square": np.array([[4, 0, 0], [4 * np.cos(1.54), 4 * np.sin(1.54), 0], [0, 0, 6.0]]),
 }
 
 
-@settings(max_examples=150)
+@settings(max_examples=250)
 @given(
     st.sampled_from(sorted(BASES)),
     st.integers(1, 4),
     st.sampled_from([0.0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.05]),
     st.sampled_from([0.0, 1e-4, 1e-3, 5e-3, 0.02]),
     st.integers(0, 2**32 - 1),
+    st.sampled_from([ANGLE_TOLERANCE, DISTANCES_ONLY]),
 )
 def test_distorted_crystals_equal_the_search_of_spglib(
-    basis: str, n: int, noise: float, strain: float, seed: int
+    basis: str, n: int, noise: float, strain: float, seed: int, angle_tolerance: float
 ) -> None:
     """The direct search must notice every case in which the tolerance matters."""
     rng = np.random.default_rng(seed)
@@ -120,13 +124,15 @@ def test_distorted_crystals_equal_the_search_of_spglib(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         expected = spglib.get_symmetry_dataset(
-            (distorted.lattice, distorted.frac, distorted.numbers), symprec=0.01, angle_tolerance=5.0
+            (distorted.lattice, distorted.frac, distorted.numbers),
+            symprec=0.01,
+            angle_tolerance=angle_tolerance,
         )
     if expected is None:
         with pytest.raises(FeatureError):
-            find_symmetry(distorted)
+            find_symmetry(distorted, 0.01, angle_tolerance)
         return
-    found = find_symmetry(distorted)
+    found = find_symmetry(distorted, 0.01, angle_tolerance)
     assert (found.number, found.international, found.hall_number) == (
         expected.number,
         expected.international,
@@ -150,3 +156,13 @@ def test_clear_operations_need_a_primitive_cell_of_moderate_shape() -> None:
     assert not clear(np.eye(3) * 4, [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.501]], [29, 8, 8])  # overlap
     assert not clear(np.diag([4, 4, 4.01]), origin, [29])  # cubic within the tolerance
     assert not clear(np.eye(3) * 40, np.random.default_rng(0).random((101, 3)), [29] * 101)
+
+
+def test_an_angle_tolerance_matters_where_a_cell_is_nearly_of_a_higher_system() -> None:
+    """88.2° between equal vectors: square to 5°, but 0.1 Å from it."""
+    nearly = crystal(BASES["nearly square"], [[0, 0, 0]], [29])
+    assert (find_symmetry(nearly).number, find_symmetry(nearly, 0.01, DISTANCES_ONLY).number) == (123, 65)
+    assert angles_matter(nearly.lattice, nearly.frac, nearly.numbers, 0.01)
+    for name in ("cubic", "hexagonal", "long", "long hexagonal"):
+        clear = crystal(BASES[name], [[0, 0, 0]], [29])
+        assert not angles_matter(clear.lattice, clear.frac, clear.numbers, 0.01), name
