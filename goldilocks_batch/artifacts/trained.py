@@ -7,10 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from goldilocks_batch.artifacts.coverage import expect_confidence, expect_rows
 from goldilocks_batch.artifacts.folder import ModelFolder, cannot_be_used
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.places import Places
-from goldilocks_batch.artifacts.record import ModelRecord, expect_columns, expect_confidence, expect_rows
+from goldilocks_batch.artifacts.record import ModelRecord, expect_columns
 from goldilocks_batch.artifacts.registry import SHIPPED, Registry, load_registry
 from goldilocks_batch.artifacts.resolve import resolve_files
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested

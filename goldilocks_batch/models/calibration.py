@@ -37,7 +37,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.artifacts.record import ROUNDING, Kind, expect_confidence, expect_rows
+from goldilocks_batch.artifacts.coverage import ROUNDING, expect_confidence, expect_rows
+from goldilocks_batch.artifacts.record import Kind
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
 __all__ = ["LEVELS", "Calibration", "Margins", "conformal_rank", "margin"]

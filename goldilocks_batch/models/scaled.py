@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.artifacts.record import ROUNDING, expect_confidence, expect_rows
+from goldilocks_batch.artifacts.coverage import ROUNDING, expect_confidence, expect_rows
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
 __all__ = ["FAMILIES", "KNOTS", "Groups", "Scaled", "groups_of", "product_of"]

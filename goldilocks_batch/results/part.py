@@ -100,7 +100,12 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         # `read_table` would treat each as a dataset, at half as much time again
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(columns).replace_schema_metadata(None)
+            table = file.read(columns).replace_schema_metadata(None)
+            if table.num_rows != file.metadata.num_rows:
+                raise pa.ArrowInvalid(
+                    f"{table.num_rows} rows where its footer tells of {file.metadata.num_rows}"
+                )
+            return table
     except (OSError, pa.ArrowException) as error:
         raise RunError(
             ErrorCode.ROWS_LOST,

@@ -99,9 +99,8 @@ class Describer:
 
     def __init__(self, features: FeatureSet) -> None:
         self._features = features
-        self._featurizer: Featurizer | None = build_featurizer(
-            features.files, features.blocks, features.zeros
-        )
+        blocks, zeros = features.blocks, features.zeros
+        self._featurizer: Featurizer | None = build_featurizer(features.files, blocks, zeros)
 
     def __call__(self, references: Sequence[Reference]) -> pa.Table:
         """Read structures and compute their features.

@@ -59,7 +59,7 @@ def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "49 of 49 rows, 49 ok, 0 failed" in done.stdout
-    assert "a stricter protocol than the published models'" in done.stdout  # remarks
+    assert "mc3d is trained on MC3D cells" in done.stdout  # remarks
     assert "outside_training_elements" in done.stdout
     assert "Warning" not in done.stderr
     assert not (tmp_path / "cache").exists()
@@ -171,7 +171,7 @@ def test_failed_rows_are_an_exit_code_of_their_own(tmp_path: Path) -> None:
         (["run", "x.cif", "--model", "baseline", "--grid", "upper"], "use --grid lower"),
         (["run", "x.cif", "--grid", "middle"], "'middle' is not one of"),
         (["run", "x.cif", "--config", "no.yaml"], "no.yaml cannot be read"),
-        (["run", "x.cif"], "--artifacts"),
+        (["run", "x.cif", "--model", "rf"], "--artifacts"),
         (["run", "x.cif", "--artifacts", "no/such/folder"], "ARTIFACT_MISSING"),
         (["inspect", "y.cif", "--model", "baseline"], "INPUT_NOT_FOUND"),
     ],
@@ -187,6 +187,7 @@ def test_what_cannot_run_says_why_in_one_line(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_manifest_is_the_same_input_in_another_form(examples: Path, tmp_path: Path) -> None:
     made = command("manifest", examples, "-o", tmp_path / "m.parquet")
     assert made.returncode == 0, made.stderr
@@ -212,6 +213,7 @@ def test_inspect_of_a_broken_structure_says_what_is_wrong(tmp_path: Path) -> Non
     assert "NO_STRUCTURE" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_features_of_the_examples(examples: Path, tmp_path: Path, shared: Path) -> None:
     options = ["--artifacts", shared / "hub", "--registry", REGISTRY, "--executor", "serial"]
@@ -225,6 +227,7 @@ def test_features_of_the_examples(examples: Path, tmp_path: Path, shared: Path) 
     assert "structure_block_zero" in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_features_and_failures_make_the_whole(tmp_path: Path, shared: Path, examples: Path) -> None:
     folder = tmp_path / "in"
@@ -247,11 +250,12 @@ def test_features_and_failures_make_the_whole(tmp_path: Path, shared: Path, exam
     assert [(row["id"], row["error_code"]) for row in failures] == [("bad", "NO_STRUCTURE")]
 
 
+@pytest.mark.slow
 def test_an_altered_model_file_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "JunwenYin" / "metallicity-goldilocks-CGCNN"
     folder.mkdir(parents=True)
     (folder / "is_metal.ckpt").write_bytes(b"not the network")
-    done = command("run", ROOT / "examples", "--artifacts", tmp_path)
+    done = command("run", ROOT / "examples", "--model", "rf", "--artifacts", tmp_path)
     assert done.returncode == 2
     assert "ARTIFACT_DIGEST" in done.stderr
     assert "Nothing in it was read" in done.stderr
@@ -263,6 +267,7 @@ def test_schema_names_every_column_and_flag() -> None:
     assert all(flag in shown for flag in FLAGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_in_order_and_it_goes_on_later(
     manifest: Path, tmp_path: Path, number: signal.Signals
@@ -293,6 +298,7 @@ def test_a_signal_ends_a_run_in_order_and_it_goes_on_later(
     assert sum(attempt["rows"] for attempt in record["attempts"]) == 600
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_cells_of_one_atom_as_asked_for(examples: Path, tmp_path: Path, shared: Path) -> None:
     flags = {}
@@ -314,6 +320,7 @@ def test_cells_of_one_atom_as_asked_for(examples: Path, tmp_path: Path, shared: 
     assert "single_site" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_inspect_treats_a_cell_of_one_atom_as_run_does_and_shows_spreads(
     examples: Path, tmp_path: Path, shared: Path

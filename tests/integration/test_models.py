@@ -19,6 +19,8 @@ from goldilocks_batch import read_results
 from goldilocks_batch.artifacts.trained import shipped_model
 from tests.hub_server import COMMIT, Fault, Hub, serving
 
+pytestmark = pytest.mark.slow
+
 REGISTRY = Path(__file__).resolve().parents[1] / "registry-standins.toml"
 
 

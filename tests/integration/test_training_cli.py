@@ -27,6 +27,8 @@ from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.train import bounds_of
 from tests.training_data import labelled_rows, write_labelled
 
+pytestmark = pytest.mark.slow
+
 ROWS = 90
 SMALL = {
     "name": "made-up",
@@ -316,12 +318,12 @@ def test_suggestions_of_a_run_are_a_manifest_that_can_be_screened(
     [
         (["train", "rf", "absent.parquet", "-o", "m"], "INPUT_NOT_FOUND", "does not exist"),
         (["train", "rf", "x", "-o", "m", "--features", "comp"], "CONFIG_INVALID", "comp_lattice.v1"),
-        (["train", "rf", "x", "-o", "m", "--kind", "length"], "CONFIG_INVALID", "'length'"),
+        (["train", "rf", "x", "-o", "m", "--kind", "length"], "Invalid value", "'length'"),
         (["train", "rf", "x", "-o", "m", "-c", "absent.yaml"], "CONFIG_INVALID", "cannot be read"),
         (["evaluate", "nowhere", "x", "-o", "r"], "ARTIFACT_MISSING", "manifest.json"),
-        (["evaluate", "mc3d", "x", "-o", "r", "--kind", "length"], "CONFIG_INVALID", "'length'"),
+        (["evaluate", "mc3d", "x", "-o", "r", "--kind", "length"], "Invalid value", "'length'"),
         (["calibrate", "nowhere", "x", "-o", "m"], "ARTIFACT_MISSING", "manifest.json"),
-        (["suggest", "nowhere"], "ROWS_LOST", "no results"),
+        (["suggest", "nowhere"], "RESUME_REFUSED", "no run.json"),
     ],
 )
 def test_what_cannot_be_done_says_why(arguments: list[str], code: str, text: str, cache: Path) -> None:

@@ -1,7 +1,6 @@
 """What a CIF says about the contents of its cell, and whether its sites agree.
 
-The formula with the number of formula units, the multiplicities of the sites, the cell's volume, the
-density: each is a checksum over the list of sites and the symmetry.
+Formula and number of units, multiplicities, volume and density are checksums over sites and symmetry.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldilocks_batch.artifacts.record import rows_needed
+from goldilocks_batch.artifacts.coverage import rows_needed
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.models.calibration import LEVELS, Calibration, Margins, conformal_rank, margin
 
