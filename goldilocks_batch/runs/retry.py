@@ -1,4 +1,4 @@
-"""Shards handed out and taken back until none is left; what is lost is tried again in smaller company."""
+"""The shards of a run in the order in which they are tried: lost ones are bisected, or tried again alone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 class Waiting:
     """Shards that are to be done, in the order in which they are tried.
 
-    A shard whose process was lost is guilty: its halves come next, and so on down to one structure, which
-    has two chances.  One that was lost with a whole worker may be the victim of what that worker did beside
-    it.  It is tried again after all others, and if workers are lost with it once more, alone: what takes a
-    worker along then is guilty.
+    A shard whose process was lost holds a failing structure: it is bisected, and its halves come next, down
+    to one structure, which is tried twice.  A shard that was lost with a whole worker may have been lost for
+    another shard of that worker.  It is tried again after all others, and if a worker is lost with it once
+    more, alone; if a worker is lost then too, it holds a failing structure.
 
     Args:
         queue: shards, the next first; taken over.

@@ -32,7 +32,7 @@ _ASK_EVERY, _ASK_SELDOM = 30.0, 600.0
 #: Seconds without an answer of SLURM and without a worker that end a run.
 _PATIENCE = 3600.0
 #: So many jobs in one place may end, one after the other, before a worker of theirs has reported.
-_BARREN_JOBS = 3
+_LARGEST_LOSS = 3
 
 
 class SlurmPool:
@@ -78,7 +78,7 @@ class SlurmPool:
                 asked,
                 shards,
             )
-        self._barren: Counter[str] = Counter()  # jobs that ended in vain, by the name of their worker
+        self._lost: Counter[str] = Counter()  # jobs that ended before their worker reported, by its name
         self._reported: set[str] = set()  # workers whose present job has been seen at work
         self._served = False
         self._next, self._pause = time.monotonic() + _ASK_EVERY, _ASK_EVERY
@@ -138,7 +138,7 @@ class SlurmPool:
         now = time.monotonic()
         present = {worker["name"] for worker in self.target.scheduler_info["workers"].values()}
         for name in present:
-            del self._barren[name]
+            del self._lost[name]
         self._reported |= present
         if workers:
             self._served, self._seen = True, now
@@ -150,7 +150,7 @@ class SlurmPool:
             self._put_off(error, now, present)
         else:
             self._trouble, self._pause = None, _ASK_EVERY
-            self._check_barren(present)
+            self._check_lost(present)
         self._next = time.monotonic() + self._pause
 
     def _replace(self, present: set[str]) -> None:
@@ -164,14 +164,14 @@ class SlurmPool:
                 continue
             self._forget(name)
             if job.job_id is not None and name not in self._reported:
-                self._count_barren(name, job.job_id)
+                self._count_lost(name, job.job_id)
             self._reported.discard(name)
         self._submit_missing()
 
-    def _count_barren(self, name: str, job: str) -> None:
+    def _count_lost(self, name: str, job: str) -> None:
         """A job has ended in vain; after the third in one place there is no fourth."""
-        self._barren[name] += 1
-        hopeless = self._barren[name] == _BARREN_JOBS
+        self._lost[name] += 1
+        hopeless = self._lost[name] == _LARGEST_LOSS
         _log.warning(
             "job %s has ended before its worker reported: %s%s",
             job,
@@ -205,14 +205,14 @@ class SlurmPool:
         else:
             self._pause = min(2 * self._pause, _ASK_SELDOM)
 
-    def _check_barren(self, present: set[str]) -> None:
+    def _check_lost(self, present: set[str]) -> None:
         """End the run if no job ever comes to work, or no place is left for one of a kind."""
         kinds = {str(name).partition("-")[0] for name in self.target.worker_spec}
         hopeless = (not self._places and not present) or (self.two_kinds and len(kinds) < 2)
-        if hopeless or (not self._served and self._barren.total() >= _BARREN_JOBS):
+        if hopeless or (not self._served and self._lost.total() >= _LARGEST_LOSS):
             raise RunError(
                 ErrorCode.CLUSTER_FAILED,
-                f"{self._barren.total()} jobs have ended before their worker reported: "
+                f"{self._lost.total()} jobs have ended before their worker reported: "
                 f"{_last_words(self._logs)}",
             )
 
