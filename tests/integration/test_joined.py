@@ -122,7 +122,8 @@ def test_workers_leave_with_nothing_in_hand(
     assert pool.started >= 3
     begun = structures_begun(tmp_path / "log")
     assert begun == 600
-    assert recorder.warnings == []
+    # all may be on their leave at once
+    assert [warning for warning in recorder.warnings if "waiting for some" not in warning] == []
     assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
 
 

@@ -153,7 +153,7 @@ def test_a_pulled_folder_serves_a_machine_without_network(
     assert command(hub, cache, "models", "verify", "--artifacts", moved, *registry).returncode == 0
     (arrays,) = moved.glob("converted/*/*/forest.safetensors")
     arrays.write_bytes(arrays.read_bytes()[:-1])
-    for arguments in (["models", "verify"], ["run", examples / "MgO.cif", "-o", tmp_path / "x"]):
+    for arguments in (["models", "verify"], ["run", "-m", "rf", examples / "MgO.cif", "-o", tmp_path / "x"]):
         done = command(hub, cache, *arguments, "--artifacts", moved, *registry)
         assert done.returncode in (1, 2)
         assert "forest.safetensors" in done.stderr
@@ -164,11 +164,11 @@ def test_a_run_fetches_what_it_needs_once(hub: Hub, tmp_path: Path, shared: Path
     hub.add_folder(shared / "hub")
     cache = tmp_path / "cache"
     options = ["--registry", REGISTRY, "--workers", "2", "--shard-size", "10"]
-    offline = command(hub, cache, "run", examples, *options, "--offline", "-o", tmp_path / "none")
+    offline = command(hub, cache, "run", "-m", "rf", examples, *options, "--offline", "-o", tmp_path / "none")
     assert offline.returncode == 2
     assert "models pull rf --to DIR" in offline.stderr
     assert hub.asked == []
-    first = command(hub, cache, "run", examples, *options, "-o", tmp_path / "first")
+    first = command(hub, cache, "run", "-m", "rf", examples, *options, "-o", tmp_path / "first")
     assert first.returncode == 0, first.stderr
     assert "QRF95.pkl: fetching 4.0 MB" in first.stderr
     asked = [path for method, path, _ in hub.asked if method == "HEAD"]
@@ -176,13 +176,17 @@ def test_a_run_fetches_what_it_needs_once(hub: Hub, tmp_path: Path, shared: Path
     before = len(hub.asked)
     sent = [path for method, path, _ in hub.asked if method == "GET" and not path.startswith("/api/")]
     assert len(sent) == len(asked)  # each file once, to the client: workers asked for nothing
-    second = command(hub, cache, "run", examples, *options, "-o", tmp_path / "second", HF_HUB_OFFLINE="1")
+    second = command(
+        hub, cache, "run", "-m", "rf", examples, *options, "-o", tmp_path / "second", HF_HUB_OFFLINE="1"
+    )
     assert second.returncode == 0, second.stderr
     assert len(hub.asked) == before
     named = command(
         hub,
         tmp_path / "no",
         "run",
+        "-m",
+        "rf",
         examples,
         "--artifacts",
         shared / "hub",
@@ -211,7 +215,7 @@ def test_tasks_of_an_array_use_what_the_client_found(
     hub.add_folder(shared / "hub")
     cache, output = tmp_path / "cache", tmp_path / "run"
     options = ["--registry", REGISTRY, "--executor", "serial", "--shard-size", "20"]
-    done = command(hub, cache, "run", examples, *options, "-o", output)
+    done = command(hub, cache, "run", "-m", "rf", examples, *options, "-o", output)
     assert done.returncode == 0, done.stderr
     table = read_results(output)
     for path in [*output.glob("results/part-*"), *cache.rglob(".*.mutex")]:
@@ -266,7 +270,7 @@ def test_a_plan_fetches_nothing_and_says_what_would_be(
 ) -> None:
     hub.add_folder(shared / "hub")
     cache, output = tmp_path / "cache", tmp_path / "run"
-    arguments = ["run", examples, "--registry", REGISTRY, "--executor", "serial", "-o", output]
+    arguments = ["run", "-m", "rf", examples, "--registry", REGISTRY, "--executor", "serial", "-o", output]
     planned = command(hub, cache, *arguments, "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert "49 rows, 49 to do" in planned.stdout
@@ -297,7 +301,7 @@ def test_a_conversion_does_without_its_pickle(hub: Hub, tmp_path: Path, shared: 
     for artifacts in (folder, shared / "hub"):
         options = ["--offline", *registry, "--executor", "serial", "--artifacts", artifacts]
         output = tmp_path / f"run{len(tables)}"
-        done = command(hub, tmp_path, "run", examples / "MgO.cif", *options, "-o", output)
+        done = command(hub, tmp_path, "run", "-m", "rf", examples / "MgO.cif", *options, "-o", output)
         assert done.returncode == 0, done.stderr
         tables.append(read_results(output))
     assert tables[0].equals(tables[1])
@@ -324,10 +328,10 @@ def test_models_that_have_all_they_need(hub: Hub, tmp_path: Path) -> None:
             done = command(hub, tmp_path, "models", *arguments, model)
             assert done.returncode == 0, done.stderr
             assert words in done.stdout
-    (own / "forest.safetensors").write_bytes(b"other")
+    (own / "trees.safetensors").write_bytes(b"other")
     altered = command(hub, tmp_path, "models", "verify", own)
     assert altered.returncode == 1
-    assert "forest.safetensors has 5 bytes" in altered.stderr
+    assert "trees.safetensors has 5 bytes" in altered.stderr
     for arguments in (["list"], ["verify"], ["show", "rf"]):
         refused = command(hub, tmp_path, "models", *arguments, "--artifacts", tmp_path / "nowhere")
         assert refused.returncode == 2
@@ -342,7 +346,17 @@ def test_files_that_nobody_pins_are_named(hub: Hub, tmp_path: Path, shared: Path
     options = ["--artifacts", shared / "hub", "--offline", "--executor", "serial"]
     done = {}
     for name, registry in (("loose", loose), ("pinned", REGISTRY)):
-        arguments = ["run", examples / "MgO.cif", *options, "--registry", registry, "-o", tmp_path / name]
+        arguments = [
+            "run",
+            "-m",
+            "rf",
+            examples / "MgO.cif",
+            *options,
+            "--registry",
+            registry,
+            "-o",
+            tmp_path / name,
+        ]
         done[name] = command(hub, tmp_path / "cache", *arguments)
         assert done[name].returncode == 0, done[name].stderr
     for said in (done["loose"].stderr, done["loose"].stdout):

@@ -317,7 +317,7 @@ def test_suggestions_of_a_run_are_a_manifest_that_can_be_screened(
     ("arguments", "code", "text"),
     [
         (["train", "rf", "absent.parquet", "-o", "m"], "INPUT_NOT_FOUND", "does not exist"),
-        (["train", "rf", "x", "-o", "m", "--features", "comp"], "CONFIG_INVALID", "comp_lattice.v1"),
+        (["train", "rf", "x", "-o", "m", "--features", "comp"], "Invalid value", "comp_lattice.v1"),
         (["train", "rf", "x", "-o", "m", "--kind", "length"], "Invalid value", "'length'"),
         (["train", "rf", "x", "-o", "m", "-c", "absent.yaml"], "CONFIG_INVALID", "cannot be read"),
         (["evaluate", "nowhere", "x", "-o", "r"], "ARTIFACT_MISSING", "manifest.json"),

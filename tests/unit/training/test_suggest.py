@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pymatgen.core.structure import Structure
 
 import goldilocks_batch
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, RunError
 from goldilocks_batch.structures.read import load
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from goldilocks_batch.training.selection import Whitening, suggest
@@ -174,7 +174,7 @@ def test_runs_without_intervals_or_records_are_refused(run: Path, known: Path, t
 
 def test_a_folder_without_its_record_is_refused(bounded: Path, known: Path, tmp_path: Path) -> None:
     (tmp_path / "results").symlink_to(bounded / "results")
-    with pytest.raises(InputError, match=r"no run\.json"):
+    with pytest.raises(RunError, match=r"no run\.json"):
         suggest_next(tmp_path, 5, tmp_path / "next.parquet", training=known)
 
 
