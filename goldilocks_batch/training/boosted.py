@@ -17,8 +17,9 @@ from goldilocks_batch.models.boosted import BoostedParts, group_columns
 from goldilocks_batch.models.trained_boosted import BoostedModel, read_boosted, write_boosted
 from goldilocks_batch.training.boosted_card import boosted_card
 from goldilocks_batch.training.boosted_data import BoostedData, read_boosted_data
-from goldilocks_batch.training.boosted_fit import Fitted, Labelled, fit_boosted
+from goldilocks_batch.training.boosted_fit import Fitted, fit_boosted
 from goldilocks_batch.training.features import FeatureSet
+from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.scaled_fit import More, calibrate_scaled

@@ -19,10 +19,10 @@ from goldilocks_batch.structures.sources.columns import string_column
 from goldilocks_batch.structures.sources.dialects import id_column
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.state import digest_of_file
-from goldilocks_batch.training.boosted_fit import Labelled
 from goldilocks_batch.training.dataset import matrix
 from goldilocks_batch.training.features import FeatureSet, cached_features
 from goldilocks_batch.training.label_tables import invalid_dataset, some
+from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.labels import read_structures
 from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.tolerances import intervals

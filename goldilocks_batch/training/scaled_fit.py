@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.models.scaled import FAMILIES, KNOTS, Groups, Scaled, product_of
-
-if TYPE_CHECKING:
-    from goldilocks_batch.training.boosted_fit import Labelled
+from goldilocks_batch.training.labelled import Labelled
 
 __all__ = ["DAMPING", "More", "calibrate_scaled"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.kpoints.mesh import mesh, reciprocal_lengths
 from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.models.scaled import DISTANCES, SIZES, Groups
-from goldilocks_batch.training.boosted_fit import Labelled
+from goldilocks_batch.training.labelled import Labelled
 
 __all__ = ["LEVELS", "constants_of", "intervals", "judge", "tables"]
 

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,19 @@ def test_rooms_import_nothing_from_rooms_after_them(path: Path) -> None:
         ours, _, module = name.partition(".")
         other = room_of(module) if ours == "goldilocks_batch" else ""
         assert not other or ROOMS.index(other) <= ROOMS.index(own), f"{name_of(path)} imports {name}"
+
+
+def test_no_modules_import_each_other() -> None:
+    names = {name_of(path).removesuffix(".__init__") for path in MODULES}
+    wanted = {
+        name_of(path).removesuffix(".__init__"): {
+            found.removeprefix("goldilocks_batch.") for found in imports(path)
+        }
+        & names
+        for path in MODULES
+    }
+    order = TopologicalSorter({name: found - {name} for name, found in wanted.items()})
+    order.prepare()  # raises CycleError, which names them
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

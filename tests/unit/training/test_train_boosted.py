@@ -12,7 +12,7 @@ from goldilocks_batch.config.training import BoostedSettings, TrainBoostedConfig
 from goldilocks_batch.core.errors import InputError
 from goldilocks_batch.kpoints.mesh import mesh
 from goldilocks_batch.training.boosted import train_boosted
-from goldilocks_batch.training.boosted_fit import Labelled
+from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.tolerances import constants_of, intervals
 from tests.training_data import write_labelled
 
