@@ -60,7 +60,7 @@ LOGGING = """
 import sys
 
 if "goldilocks_batch.execution.child" in sys.orig_argv:
-    from goldilocks_batch.cluster import worker
+    from goldilocks_batch.execution import job as worker
 
     run_job = worker.run_job
 
