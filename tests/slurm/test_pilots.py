@@ -145,7 +145,7 @@ def test_a_cancelled_job_is_replaced_and_nothing_is_charged(
     assert len(list((output / "logs").glob("worker-*.log"))) == 2
     twice = structures_begun() - 2000
     FIGURES.info("a job cancelled: %d structures begun twice", twice)
-    assert twice <= 5, "one shard was in hand"
+    assert twice <= 10, "one shard was in hand, and the answer of one may not have been fetched"
 
 
 def test_a_walltime_shorter_than_the_work(
