@@ -113,6 +113,7 @@ def children() -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.nightly
 def test_processes_killed_at_twenty_random_moments(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
     done, rng = threading.Event(), random.Random(11)
     killed: list[int] = []
