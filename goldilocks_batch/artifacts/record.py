@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from goldilocks_batch.artifacts.folder import PLAIN_NAME, SHA256, RecordPart, cannot_be_used, sha256_of_bytes
+from goldilocks_batch.artifacts.folder import (
+    PLAIN_NAME,
+    SHA256,
+    ModelFolder,
+    RecordPart,
+    cannot_be_used,
+    sha256_of_bytes,
+)
 from goldilocks_batch.config.choices import Cell
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "ModelRecord",
     "NetworkArtifacts",
     "expect_columns",
+    "expect_digests",
 ]
 
 #: How calibration rows are set aside: a split of their own, or every row once by cross-validation.
@@ -257,3 +266,20 @@ def expect_columns(folder: Path, record: ModelRecord) -> None:
             folder / "model.json",
             f"its {len(record.feature_columns)} feature columns are not those of {record.feature_schema}",
         )
+
+
+def expect_digests(files: ModelFolder, named: Mapping[str, str]) -> None:
+    """Refuse a record that names other digests than the manifest for some of the files.
+
+    Args:
+        files: the model's folder.
+        named: the sha256 that the record names, by file.
+
+    Raises:
+        ModelError: ARTIFACT_INVALID.
+    """
+    for name, sha256 in named.items():
+        if files.sha256(name) not in (None, sha256):
+            raise cannot_be_used(
+                files.path / "model.json", f"it names another sha256 for {name} than manifest.json"
+            )

@@ -16,7 +16,7 @@ from goldilocks_batch.artifacts.folder import (
     sha256_of_bytes,
     write_folder,
 )
-from goldilocks_batch.artifacts.record import BoostedArtifacts, ModelRecord, expect_columns
+from goldilocks_batch.artifacts.record import BoostedArtifacts, ModelRecord, expect_columns, expect_digests
 from goldilocks_batch.artifacts.trained import chosen_tolerance
 from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.features.soap import Zeros
@@ -160,11 +160,7 @@ def read_boosted(folder: Path) -> BoostedModel:
         _TRAINING_SET: artifacts.training_set_sha256,
         _CALIBRATION: artifacts.calibration_sha256,
     }
-    for name, sha256 in named.items():
-        if files.sha256(name) not in (None, sha256):
-            raise cannot_be_used(
-                folder / "model.json", f"it names another sha256 for {name} than manifest.json"
-            )
+    expect_digests(files, named)
     try:
         columns = group_columns(record.feature_columns)
     except ValueError as error:

@@ -22,7 +22,7 @@ from goldilocks_batch.artifacts.folder import (
     sha256_of_bytes,
     write_folder,
 )
-from goldilocks_batch.artifacts.record import Artifacts, ModelRecord, expect_columns
+from goldilocks_batch.artifacts.record import Artifacts, ModelRecord, expect_columns, expect_digests
 from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
@@ -189,11 +189,7 @@ def read_model(folder: Path) -> TrainedModel:
         raise cannot_be_used(folder / "model.json", "it is an ensemble of networks, not a forest")
     expect_columns(folder, record)
     named = {_FOREST: artifacts.estimator_sha256, _CALIBRATION: artifacts.calibration_sha256}
-    for name, sha256 in named.items():
-        if files.sha256(name) not in (None, sha256):
-            raise cannot_be_used(
-                folder / "model.json", f"it names another sha256 for {name} than manifest.json"
-            )
+    expect_digests(files, named)
     forest = Forest.from_arrays(files.arrays(_FOREST))
     if forest.n_features[0] != len(record.feature_columns):
         raise cannot_be_used(
