@@ -24,8 +24,10 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "scheduler.json"
+        # this tree first: a package may install a module of the name "tests"
+        tree = str(Path(__file__).resolve().parents[2])
         self._environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+            "PYTHONPATH": os.pathsep.join([tree, *(path or str(Path.cwd()) for path in sys.path)])
         }
         self.start()
 

@@ -1,0 +1,1 @@
+"""The tests; a package of its own, because others install one of this name."""
