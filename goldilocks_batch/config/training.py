@@ -207,7 +207,7 @@ class BoostedSettings(_Section):
     random_trees: int = Field(500, ge=0, description="boosted extremely random trees, averaged with them")
     scale_trees: int = Field(200, ge=1, description="trees of the error's scale")
     learning_rate: float = Field(0.05, gt=0, description="of all of them")
-    leaves: int = Field(31, ge=2, description="of a tree")
+    leaves: int = Field(31, ge=2, le=64, description="of a tree")
     huber: float = Field(0.3, gt=0, description="error in log kdist from which the loss grows linearly")
     folds: int = Field(5, ge=2, description="by composition, for scale and calibration")
     seed: int = Field(0, ge=0, description="of folds and trees")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ NEIGHBOURS = 3
 _KINDS = {"centre": "float64", "axes": "float64", "points": "float32", "unit": "float64"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Nearness:
     """The training set in a few dimensions.
 
@@ -44,15 +45,20 @@ class Nearness:
         from goldilocks_batch.models._trees_kernel import kth_smallest
 
         place = ((features - self.centre) @ self.axes).astype(np.float32)
+        # |x - p|² = |x|² + [x, 1] · [-2p, |p|²]: one product
+        asked = np.column_stack([place, np.ones(len(place), dtype=np.float32)])
         found = np.empty(len(place))
-        length = (self.points**2).sum(axis=1)
         kept = min(NEIGHBOURS, len(self.points))
         for start in range(0, len(place), 256):
-            block = place[start : start + 256]
-            square = length - 2.0 * (block @ self.points.T)
-            nearest = kth_smallest(square, kept) + (block**2).sum(axis=1)
-            found[start : start + 256] = np.sqrt(np.maximum(nearest, 0.0)) / self.unit[0]
-        return found
+            found[start : start + 256] = kth_smallest(asked[start : start + 256] @ self._products, kept)
+        square = found + (place**2).sum(axis=1)
+        nearest: NDArray[np.float64] = np.sqrt(np.maximum(square, 0.0)) / self.unit[0]
+        return nearest
+
+    @cached_property
+    def _products(self) -> NDArray[np.float32]:
+        """``(d + 1, n)``: what coordinates and a 1 are multiplied with."""
+        return np.vstack([-2.0 * self.points.T, (self.points**2).sum(axis=1)])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name."""

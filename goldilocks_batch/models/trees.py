@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 
-__all__ = ["Trees"]
+__all__ = ["MOST_LEAVES", "Trees"]
+
+#: Leaves that a tree may have: the kernel keeps them as the bits of a word.
+MOST_LEAVES = 64
 
 _KINDS = {
     "roots": "int32",
@@ -22,9 +26,17 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Trees:
-    """Boosted trees; see :func:`~goldilocks_batch.models._trees_kernel.sum_of_leaves` for the arrays."""
+    """Boosted trees.
+
+    Attributes:
+        roots: ``(trees,)`` the first node of each tree; a negative one is a leaf, as in ``children``.
+        features: ``(nodes,)`` the column that a node asks.
+        thresholds: ``(nodes,)``; a row goes left if its value is not above.
+        children: ``(nodes, 2)`` the nodes to the left and right; ``-1 - i`` is leaf i.
+        leaves: ``(leaves,)`` their values.
+    """
 
     roots: NDArray[np.int32]
     features: NDArray[np.int16]
@@ -83,15 +95,23 @@ class Trees:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in _KINDS}
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of the leaf values of ``(n, k)`` finite rows: ``(n,)``."""
         from goldilocks_batch.models._trees_kernel import sum_of_leaves
 
-        return sum_of_leaves(
-            np.ascontiguousarray(rows, dtype=np.float64),
-            *(self.roots, self.features, self.thresholds, self.children, self.leaves),
+        return sum_of_leaves(np.ascontiguousarray(rows, dtype=np.float64), *self._scored)
+
+    @cached_property
+    def _scored(self) -> tuple[NDArray[Any], ...]:
+        """The arrays that the kernel takes."""
+        from goldilocks_batch.models._trees_kernel import kept_leaves
+
+        nodes, first_node, kept, leaves, first_leaf = kept_leaves(self.roots, self.children)
+        return (
+            *(first_node, self.features[nodes], self.thresholds[nodes], kept),
+            *(first_leaf, self.leaves[leaves]),
         )
 
 
@@ -112,6 +132,21 @@ def _complaint(arrays: Mapping[str, NDArray[Any]], columns: int) -> str:
     for links in (children, arrays["roots"]):
         if links.size and (links.max() >= nodes or links.min() < -leaves):
             return "a node leads to one that is not there"
+    links = np.concatenate([arrays["roots"], children.ravel()])
+    if len(np.unique(links)) != len(links):
+        return "two nodes lead to the same one"
+    if _leaves_of_largest(children) > MOST_LEAVES:
+        return f"a tree has more than {MOST_LEAVES} leaves"
     if not (np.isfinite(arrays["thresholds"]).all() and np.isfinite(arrays["leaves"]).all()):
         return "a threshold or a leaf is not finite"
     return ""
+
+
+def _leaves_of_largest(children: NDArray[np.int32]) -> int:
+    """How many leaves the largest tree has; nodes lead to later ones alone."""
+    top = np.arange(len(children))
+    parents, sides = np.nonzero(children >= 0)
+    top[children[parents, sides]] = parents
+    while (top[top] != top).any():
+        top = top[top]
+    return 1 + int(np.bincount(top).max(initial=0))  # a binary tree of n nodes has n + 1 leaves

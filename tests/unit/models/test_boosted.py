@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.models.boosted import BoostedParts
 from goldilocks_batch.models.scaled import FAMILIES, KNOTS, Groups, Scaled
 from goldilocks_batch.models.trained_boosted import BoostedModel, read_boosted
-from goldilocks_batch.models.trees import Trees
+from goldilocks_batch.models.trees import MOST_LEAVES, Trees
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +42,14 @@ def rows(model: BoostedModel) -> NDArray[np.float64]:
     return found
 
 
-@pytest.mark.parametrize("extra", [False, True])
-def test_trees_give_what_the_library_gives(extra: bool) -> None:
+@pytest.mark.parametrize(("extra", "leaves"), [(False, 31), (True, 31), (False, 2), (False, MOST_LEAVES)])
+def test_trees_give_what_the_library_gives(extra: bool, leaves: int) -> None:
     lightgbm = pytest.importorskip("lightgbm")
     rng = np.random.default_rng(0)
     table = rng.normal(size=(500, 6))
     target = np.sin(table[:, 0]) + table[:, 1] * table[:, 2]
     options = {"objective": "huber", "verbosity": -1, "num_threads": 1, "extra_trees": extra}
+    options |= {"num_leaves": leaves, "min_data_in_leaf": 1}
     booster = lightgbm.train(options, lightgbm.Dataset(table, target), 30)
     trees = Trees.from_dump(booster.dump_model())
     other = rng.normal(size=(333, 6)) * 2
@@ -56,12 +58,37 @@ def test_trees_give_what_the_library_gives(extra: bool) -> None:
     np.testing.assert_array_equal(arrays.predict(other), trees.predict(other))
 
 
+def test_trees_that_are_single_leaves() -> None:
+    none = np.empty(0)
+    trees = Trees(
+        *(np.array([-1, -2], dtype=np.int32), none.astype(np.int16), none),
+        *(np.empty((0, 2), dtype=np.int32), np.array([0.5, 0.25])),
+    )
+    assert Trees.from_arrays(trees.to_arrays(), 3).predict(np.ones((70, 3))).tolist() == [0.75] * 70
+
+
+def test_trees_of_too_many_leaves_are_refused() -> None:
+    nodes = MOST_LEAVES  # a chain, which has a leaf more than nodes
+    children = np.array([[-1 - i, i + 1] for i in range(nodes)], dtype=np.int32)
+    children[-1, 1] = -1 - nodes
+    arrays: dict[str, NDArray[Any]] = {
+        "roots": np.zeros(1, dtype=np.int32),
+        "features": np.zeros(nodes, dtype=np.int16),
+        "thresholds": np.zeros(nodes),
+        "children": children,
+        "leaves": np.zeros(nodes + 1),
+    }
+    with pytest.raises(ModelError, match="more than 64 leaves"):
+        Trees.from_arrays(arrays, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
         ("features", lambda a: a + 50, "asks a column"),
         ("children", lambda a: np.zeros_like(a), "leads back"),
         ("children", lambda a: np.where(a < 0, -(10**6), a).astype(a.dtype), "not there"),
+        ("children", lambda a: np.where(a == -2, -1, a).astype(a.dtype), "the same one"),
         ("leaves", lambda a: a * np.nan, "not finite"),
         ("thresholds", lambda a: a.astype(np.float32), "expected the arrays"),
         ("roots", lambda a: a[:0], "no tree"),
