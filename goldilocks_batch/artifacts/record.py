@@ -175,6 +175,8 @@ class ModelRecord(RecordPart):
         remarks: for the summary of a run, a sentence each.
         tolerances: meV per atom that a model of boosted trees answers at, ascending.
         constants: by tolerance and confidence, the constant k-distance that covers as many labels, 1/Å.
+        small_constants: the same for primitive cells of up to ``small_sites`` atoms.
+        small_sites: 0 where such cells have no constant of their own.
     """
 
     record_schema_version: Literal["goldilocks_batch.model_record.v1"] = "goldilocks_batch.model_record.v1"
@@ -193,6 +195,8 @@ class ModelRecord(RecordPart):
     )
     tolerances: tuple[float, ...] = ()
     constants: dict[str, dict[str, float]] = Field(default_factory=dict)
+    small_constants: dict[str, dict[str, float]] = Field(default_factory=dict)
+    small_sites: int = 0
     requires_artifacts: tuple[Required, ...] = ()
     runtime: Runtime
     seed: int

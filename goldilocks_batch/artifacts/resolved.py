@@ -71,6 +71,7 @@ class ResolvedModel:
             enter the digest.
         tolerance: meV per atom that its bounds are for; None if that is not known.
         constant_kdist: the constant that converges as large a share of its labels, 1/Å; None if not known.
+        small_constant: atoms of a primitive cell, and the constant for cells of no more; None: the same.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ResolvedModel:
     converted: ResolvedFile | None = None
     tolerance: float | None = None
     constant_kdist: float | None = None
+    small_constant: tuple[int, float] | None = None
 
     @property
     def digest(self) -> str:

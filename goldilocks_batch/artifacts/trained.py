@@ -84,16 +84,24 @@ def resolve_trained(
         files=tuple(files),
         remarks=record.remarks,
         tolerance=chosen,
-        constant_kdist=None if chosen is None else _constant(record, chosen, confidence),
+        constant_kdist=None if chosen is None else _constant(record.constants, chosen, confidence),
+        small_constant=None if chosen is None else _small_constant(record, chosen, confidence),
     )
 
 
-def _constant(record: ModelRecord, tolerance: float, confidence: float) -> float | None:
+def _small_constant(record: ModelRecord, tolerance: float, confidence: float) -> tuple[int, float] | None:
+    kdist = _constant(record.small_constants, tolerance, confidence)
+    return None if kdist is None else (record.small_sites, kdist)
+
+
+def _constant(
+    constants: Mapping[str, Mapping[str, float]], tolerance: float, confidence: float
+) -> float | None:
     """The constant k-distance that as large a share of the training labels converges at, 1/Å.
 
     Between the confidences of the record it is interpolated; None where the record has none.
     """
-    pairs = sorted((float(c), kdist) for c, kdist in record.constants.get(f"{tolerance:g}", {}).items())
+    pairs = sorted((float(c), kdist) for c, kdist in constants.get(f"{tolerance:g}", {}).items())
     for (low, at_low), (high, at_high) in pairwise(pairs):
         if low <= confidence <= high:
             return at_low + (at_high - at_low) * (confidence - low) / (high - low)

@@ -11,7 +11,7 @@ __all__ = ["calibrate"]
 
 
 @guarded
-@opt.of_run(*opt.FILES, "max_sites", *opt.WORKERS, "quiet", file=True)
+@opt.of_run(*opt.FILES, "tolerance", "max_sites", *opt.WORKERS, "quiet", file=True)
 @opt.of_labels("column", "kind")
 def calibrate(
     model: opt.TrainedModel,
@@ -24,7 +24,7 @@ def calibrate(
 ) -> None:
     """Calibrate a trained model anew, on labels of your own that it was not trained on.
 
-    The forest stays; its bounds are moved so that they hold as often as they promise for such structures.
+    Trees or networks stay; bounds are moved so that they hold as often as they promise for such structures.
 
     **Example**
 
@@ -37,7 +37,12 @@ def calibrate(
     from goldilocks_batch.training.recipes import calibrate_model
 
     with resources_of(settings, cache) as resources:
-        made = calibrate_model(model, dataset, target, output, resources=resources, overwrite=overwrite)
+        made = calibrate_model(
+            *(model, dataset, target, output),
+            tolerance=settings.tolerance,
+            resources=resources,
+            overwrite=overwrite,
+        )
     calibration, out = made.record.calibration, console()
     labels = calibration.dataset or {}
     out.print(f"calibrated on {calibration.rows:,} labels. {calibration.guarantee}")
@@ -46,6 +51,7 @@ def calibrate(
             f"{labels['known_compositions']:,} of their structures share their composition with the training "
             "set: expect somewhat less coverage for new compositions"
         )
-    print_markdown(margin_table(made.record))
+    if made.record.calibration.margins:
+        print_markdown(margin_table(made.record))
     out.print(f"model: {output}")
     raise end_of_features(labels["left_out"], output)

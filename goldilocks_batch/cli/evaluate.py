@@ -11,7 +11,7 @@ __all__ = ["evaluate"]
 
 
 @guarded
-@opt.of_run(*opt.FILES, "max_sites", *opt.WORKERS, "quiet", file=True)
+@opt.of_run(*opt.FILES, "tolerance", "max_sites", *opt.WORKERS, "quiet", file=True)
 @opt.of_labels("column", "kind", "at_most")
 def evaluate(
     model: opt.JudgedModel,
@@ -58,6 +58,7 @@ def evaluate(
                 target,
                 output,
                 confidences=confidence or CONFIDENCES,
+                tolerance=settings.tolerance,
                 resources=resources,
             )
     print_markdown(tables(judged.evaluation, remarks=judged.remarks))

@@ -78,7 +78,7 @@ def _print_saved(out: Console, report: Report, confidence: float) -> None:
     """What the recommended meshes save, in a line for each constant."""
     ours = report.kpoints["n_kpoints_irreducible"]
     for prefix, constant in (
-        ("constant_", f"the constant that is as safe ({confidence:g})"),
+        ("constant_", f"the constant that is as safe for cells as small or large ({confidence:g})"),
         ("aiida_", "the constant 0.15 1/Å (AiiDA balanced)"),
     ):
         reduced = report.kpoints[f"{prefix}n_kpoints_irreducible"]

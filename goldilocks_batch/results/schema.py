@@ -108,7 +108,7 @@ COLUMNS: tuple[Column, ...] = (
         "constant_kdist",
         pa.float64(),
         "1/angstrom",
-        "the constant kdist that is as safe on the model's labels",
+        "the constant kdist that is as safe on the model's labels (mc3d: of cells as small)",
     ),
     Column("confidence", pa.float64(), "", "one-sided: share of structures meant to converge at kdist_lower"),
     Column("tolerance", pa.float64(), "meV", "energy an atom that the bounds are for; null if not known"),

@@ -97,7 +97,7 @@ class Screening:
             published = published_constant(model.confidence)
         if published is not None:
             constants += (("constant", published),)
-        meshes = MeshOptions(grid, equal_axes, constants)
+        meshes = MeshOptions(grid, equal_axes, constants, model.small_constant)
         return cls(model, max_sites, meshes, single_site, device, precision, allow_missing_hydrogens, symprec)
 
     def identity(self) -> dict[str, object]:

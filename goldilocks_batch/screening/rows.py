@@ -37,11 +37,13 @@ class MeshOptions:
         grid: the bound that the recommended mesh is made from: lower, median or upper.
         equal_axes: equal counts along axes of equal length.
         constants: name and kdist (1/Å) of the baselines set beside every prediction.
+        small_constant: atoms of a primitive cell, and what the baseline "constant" is for cells of no more.
     """
 
     grid: str
     equal_axes: bool
     constants: tuple[tuple[str, float], ...]
+    small_constant: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,13 @@ def result_table(
     columns["kdist"] = kdists[""] = kdists[options.grid]
     for name, constant in options.constants:
         kdists[f"{name}_"] = np.full(len(answers.indices), constant)
+    if options.small_constant is not None:
+        most, constant = options.small_constant
+        small = np.array(
+            [len(cell) <= most for cell, _ in batch.primitive_cells(answers.indices)], dtype=bool
+        )
+        kdists["constant_"][small] = constant
+        columns["constant_kdist"] = kdists["constant_"]
     with batch.timed(Stage.MESH.value):
         for prefix, crystals, rotations in _cells(batch, answers.indices):
             columns |= _mesh_columns(prefix, crystals, rotations, kdists, options.equal_axes)
@@ -89,7 +98,8 @@ def result_table(
         columns["training_distance"] = answers.distance
     count = len(batch)
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
-    arrays |= {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}
+    same = {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}
+    arrays = same | arrays
     return _assembled(arrays | known_columns(batch, first_row), count)
 
 

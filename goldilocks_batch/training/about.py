@@ -15,7 +15,7 @@ from goldilocks_batch.training.train import (
     CONFIDENCES,
 )
 
-__all__ = ["Named", "about_model"]
+__all__ = ["NOT_JUDGED", "Named", "about_model", "calibration_about"]
 
 
 _GUARANTEES: dict[Kind, str] = {
@@ -26,7 +26,7 @@ _GUARANTEES: dict[Kind, str] = {
 }
 
 
-_NOT_JUDGED = (
+NOT_JUDGED = (
     "None yet with this calibration: `goldilocks-batch evaluate` judges it on labels that neither training "
     "nor calibration saw."
 )
@@ -68,7 +68,7 @@ def about_model(
     return {
         "record_origin": f"goldilocks-batch {version}",
         "name": config.name,
-        "calibration": _calibration_about(calibration),
+        "calibration": calibration_about(calibration),
         "feature_schema": features.schema,
         "feature_columns": features.columns,
         "feature_parameters": {"cell": features.cell}
@@ -91,7 +91,8 @@ def about_model(
     }
 
 
-def _calibration_about(calibration: Calibration) -> dict[str, Any]:
+def calibration_about(calibration: Calibration) -> dict[str, Any]:
+    """What a record says of margins."""
     margins = {f"{c:.2f}": calibration.margins(c) for c in CONFIDENCES}
     return {
         "kind": calibration.kind,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from goldilocks_batch.models.trained_boosted import THIN
+from goldilocks_batch.training.about import NOT_JUDGED
 from goldilocks_batch.training.tolerances import tables
 
 __all__ = ["boosted_card"]
@@ -19,7 +20,7 @@ def boosted_card(
     Args:
         record: the fields of the model's record.
         title: how the figures were had.
-        figures: see :func:`~goldilocks_batch.training.tolerances.judge`.
+        figures: see :func:`~goldilocks_batch.training.tolerances.judge`; empty where there are none.
         studies: by name, see :func:`~goldilocks_batch.training.boosted.judge_studies`.
     """
     about = record["training"]
@@ -52,7 +53,7 @@ def boosted_card(
         f"{record['calibration']['guarantee']}",
         _unfinished(about["never_converged"]),
         f"## {title}",
-        tables(figures),
+        tables(figures) if figures else NOT_JUDGED,
     ]
     if studies:
         parts += ["## Convergence studies of another protocol", _studies(studies)]

@@ -60,7 +60,7 @@ def fit_boosted(
         settings: how.
         columns: places of the columns that groups are made from, see
             :func:`~goldilocks_batch.models.boosted.group_columns`.
-        extra: given the model without its calibration, more scores for it; see
+        extra: given the model without its calibration, studies of the smallest cells for it; see
             :func:`~goldilocks_batch.training.scaled_fit.calibrate_scaled`.
         grown: called after each ensemble.
     """

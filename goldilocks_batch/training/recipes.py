@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.artifacts.record import ModelRecord
+from goldilocks_batch.artifacts.trained import chosen_tolerance
 from goldilocks_batch.config.training import Target, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.models.calibration import Calibration
 from goldilocks_batch.models.trained import Trained, read_trained
+from goldilocks_batch.models.trained_boosted import BoostedModel
 from goldilocks_batch.models.trained_forest import TrainedModel, read_model, write_model
-from goldilocks_batch.training.about import _NOT_JUDGED, _calibration_about, about_model
+from goldilocks_batch.training.about import NOT_JUDGED, about_model, calibration_about
+from goldilocks_batch.training.boosted_recipes import boosted_bounds, calibrate_boosted
 from goldilocks_batch.training.card import describe_training, model_card, report
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.evaluate import evaluate
@@ -145,9 +148,10 @@ def calibrate_model(
     target: Target,
     output: Path,
     *,
+    tolerance: float | None = None,
     resources: Resources | None = None,
     overwrite: bool = False,
-) -> Trained:
+) -> Trained | BoostedModel:
     """Calibrate a model anew, on labels it was not trained on.
 
     Structures without features are listed in the new model's ``failures.parquet``.
@@ -157,6 +161,7 @@ def calibrate_model(
         dataset: labels of the kind of structures, and of the protocol, that it is to be used for.
         target: which column holds the label.
         output: the new model's folder, missing or empty.
+        tolerance: of the labels, meV per atom, for boosted trees, which keep this one alone.
         resources: how features are had.
         overwrite: replace a model that is there.
 
@@ -174,7 +179,8 @@ def calibrate_model(
     old = read_trained(origin)
     features = resources.features_of(old.record)
     data = resources.load(dataset, target, features).for_training()
-    data = data.without(old.failures(data.cells))
+    if not isinstance(old, BoostedModel):
+        data = data.without(old.failures(data.cells))
     known = overlap_with(origin, old.record.training.dataset_sha256, data)
     if known.trained.any():
         which = some(data.ids[known.trained].tolist(), len(data), "structures")
@@ -183,12 +189,15 @@ def calibrate_model(
             f"{which} of {dataset} are what the model was trained on; a calibration needs labels that it "
             "never saw: drop them",
         )
+    if isinstance(old, BoostedModel):
+        return calibrate_boosted(old, data, tolerance, int(known.compositions.sum()), output)
+    chosen_tolerance(old.record, tolerance)  # one that it does not answer at is refused
     predictions = old.predict(data.features, data.cells, old.levels)
     calibration = Calibration(np.array(old.levels), predictions, data.kdist.astype(np.float32), "split")
     calibration.margins(max(CONFIDENCES))  # too few rows are refused here
     about = old.record.model_dump(mode="json", exclude={"artifacts"})
     labels = describe_training(data) | {"known_compositions": int(known.compositions.sum())}
-    about["calibration"] = _calibration_about(calibration) | {"dataset": labels}
+    about["calibration"] = calibration_about(calibration) | {"dataset": labels}
     about["calibration"]["guarantee"] += (
         f" These rows are of {data.labels.name}, none of them trained the model."
     )
@@ -196,7 +205,7 @@ def calibrate_model(
     about["evaluation"] = {}
     seen = Seen.read(origin)
     draft = ModelRecord.model_validate({**about, "artifacts": old.record.artifacts})
-    card = {"card.md": model_card(draft, {"Figures": _NOT_JUDGED}).encode()}
+    card = {"card.md": model_card(draft, {"Figures": NOT_JUDGED}).encode()}
     extra = {**card, **(seen.calibrated_on(data).file() if seen else {}), **failures_file(data)}
     with placed(output) as folder:
         old.write_anew(folder, calibration, about, extra)
@@ -210,6 +219,7 @@ def evaluate_model(
     output: Path,
     *,
     confidences: Sequence[float] = CONFIDENCES,
+    tolerance: float | None = None,
     resources: Resources | None = None,
 ) -> Judged:
     """Judge a model on a dataset; :func:`write_judged` says what is written to ``output``.
@@ -220,6 +230,7 @@ def evaluate_model(
         target: which column holds the label, and where there is one, the limit of those without.
         output: the report's folder.
         confidences: one-sided levels; the first is the one that plots and groups are about.
+        tolerance: meV per atom, of a model that answers at several; its smallest by default.
         resources: how features are had.
 
     Raises:
@@ -231,8 +242,13 @@ def evaluate_model(
     folder = folder_of(model)
     trained = read_trained(folder)
     data = resources.load(dataset, target, resources.features_of(trained.record))
-    data = data.without(trained.failures(data.cells))
-    bounds, intervals = judged_bounds(trained, data, confidences)
+    intervals: dict[float, NDArray[np.float64]] | None = None
+    if isinstance(trained, BoostedModel):
+        bounds = boosted_bounds(trained, data, confidences, tolerance)
+    else:
+        chosen_tolerance(trained.record, tolerance)  # one that it does not answer at is refused
+        data = data.without(trained.failures(data.cells))
+        bounds, intervals = judged_bounds(trained, data, confidences)
     known = overlap_with(folder, trained.record.training.dataset_sha256, data)
     judged = Judged(evaluate(data, bounds, intervals), data, bounds, known.remarks)
     write_judged(judged, output)

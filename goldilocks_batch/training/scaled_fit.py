@@ -1,4 +1,4 @@
-"""Calibrate a location and a scale: shift, pooled scores, and factors of groups at the knots."""
+"""Calibrate a location and a scale: shift, scores, factors of groups at the knots, lines of small cells."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from numpy.typing import NDArray
 from goldilocks_batch.models.scaled import FAMILIES, KNOTS, Groups, Scaled, product_of
 from goldilocks_batch.training.labelled import Labelled
 
-__all__ = ["DAMPING", "More", "calibrate_scaled"]
+__all__ = ["DAMPING", "More", "calibrate_scaled", "small_constants"]
 
 #: How far a group's own quantile counts at each knot.  With 1 every group would be covered as the whole is,
 #: and at 0.95 a bound would cost a third more k-points; as it is, groups of 100 labels and more stay within
 #: three points of the whole.
 DAMPING = (0.5, 0.45, 0.40, 0.13)
-#: The group of the smallest cells counts in full: labels are thin there, and errors large.
-_SMALLEST = 0.5
 #: Labels at which a group's factor counts half.
 _HALF = 60
 _CYCLES = 3
 #: Fewer rows than this say nothing of a group.
 _LEAST = 10
+#: Slopes that a line may have, and how many rows it needs.
+_SLOPES = np.linspace(0.0, 1.0, 21)
+_LEAST_OF_LINES = 40
+#: What a label of a small cell weighs beside a study of one: labels were found by matching, studies were not.
+_LABEL = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class More:
-    """Structures that calibrate the smallest cells besides: of a protocol near the labels'.
+    """Studies of small cells, of a protocol near the labels', which calibrate these besides.
 
     Attributes:
-        scores: ``(t, m)``, ``log kdist - μ`` over w; NaN where there is no label.
-        scale: ``(t, m)``, w.
-        groups: of the structures.
+        label: ``(t, m)`` log kdist; NaN where there is none.
+        location: ``(t, m)`` μ.
     """
 
-    scores: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    groups: Groups
+    label: NDArray[np.float64]
+    location: NDArray[np.float64]
 
 
 def calibrate_scaled(
@@ -56,7 +57,7 @@ def calibrate_scaled(
         location: ``(n, t)`` μ, out of fold.
         scale: ``(n, t)`` w, likewise.
         groups: of the rows.
-        more: further structures for the factor of the smallest cells.
+        more: studies of the smallest cells, for their lines.
     """
     label = data.label
     tolerances = range(label.shape[1])
@@ -65,7 +66,7 @@ def calibrate_scaled(
     factors: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FAMILIES}
     widths = np.empty((len(scores), len(KNOTS)))
     for t, z in enumerate(scores):
-        found = _factors(-z, groups, None if more is None else _extra(more, t, shift[t]))
+        found = _factors(-z, groups)
         for name in FAMILIES:
             factors[name].append(found[name])
         product = product_of(found, groups, len(KNOTS))
@@ -75,6 +76,7 @@ def calibrate_scaled(
         np.sort(np.array(scores), axis=1).astype(np.float32),
         np.maximum(np.maximum.accumulate(widths, axis=1), 0.0),
         {name: np.array(values) for name, values in factors.items()},
+        _lines(label, location, groups.of["size"] == 0, more),
     )
 
 
@@ -83,15 +85,73 @@ def _rank(scores: NDArray[np.float64], confidence: float) -> float:
     return float(np.partition(scores, rank - 1)[rank - 1])
 
 
-def _extra(more: More, tolerance: int, shift: float) -> tuple[NDArray[np.float64], Groups]:
-    scores = -(more.scores[tolerance] - shift / more.scale[tolerance])
-    known = np.isfinite(scores)
-    return scores[known], more.groups.take(known)
+def _lines(
+    label: NDArray[np.float64],
+    location: NDArray[np.float64],
+    small: NDArray[np.bool_],
+    more: More | None,
+) -> NDArray[np.float64] | None:
+    """Lines ``(t, knots, 2)`` of the smallest cells; None where a tolerance has too few of them."""
+    lines = np.empty((label.shape[1], len(KNOTS), 2))
+    for t in range(label.shape[1]):
+        truth, answer, weight = _small_cells(label[small, t], location[small, t], more, t)
+        if len(truth) < _LEAST_OF_LINES:
+            return None
+        for j, knot in enumerate(KNOTS):
+            lines[t, j] = min(_line(truth, answer, weight, knot, slope) for slope in _SLOPES)[1:]
+    return lines
 
 
-def _factors(
-    scores: NDArray[np.float64], groups: Groups, more: tuple[NDArray[np.float64], Groups] | None
-) -> dict[str, NDArray[np.float64]]:
+def small_constants(
+    data: Labelled, location: NDArray[np.float64], groups: Groups, more: More | None
+) -> dict[str, dict[str, float]]:
+    """Constants, 1/Å, that converge a share of the smallest cells, by tolerance and share.
+
+    Labels and studies count as in the lines; empty where they are too few for these.
+    """
+    small, found = groups.of["size"] == 0, {}
+    for t, tolerance in enumerate(data.tolerances):
+        rows = _small_cells(data.label[small, t], location[small, t], more, t)
+        if len(rows[0]) < _LEAST_OF_LINES:
+            return {}
+        shares = [round(0.01 * i, 2) for i in range(50, 99)]
+        found[f"{tolerance:g}"] = {
+            f"{c:g}": round(float(np.exp(-_line(*rows, c, slope=0.0)[2])), 5) for c in shares
+        }
+    return found
+
+
+def _small_cells(
+    label: NDArray[np.float64], location: NDArray[np.float64], more: More | None, tolerance: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Labels and studies of the smallest cells: log kdist, μ and weight."""
+    truth, answer, weight = label, location, np.full(len(label), _LABEL)
+    if more is not None:
+        known = np.isfinite(more.label[tolerance])
+        truth = np.concatenate([truth, more.label[tolerance, known]])
+        answer = np.concatenate([answer, more.location[tolerance, known]])
+        weight = np.concatenate([weight, np.ones(int(known.sum()))])
+    return truth, answer, weight
+
+
+def _line(
+    truth: NDArray[np.float64],
+    answer: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    confidence: float,
+    slope: float,
+) -> tuple[float, float, float]:
+    """A line that lies below a share of the labels: its pinball loss, slope and offset."""
+    excess = slope * answer - truth
+    order = np.argsort(excess, kind="stable")
+    share = np.cumsum(weight[order]) / (weight.sum() + weight.mean())  # of the row that is asked for too
+    offset = float(excess[order[min(int(np.searchsorted(share, confidence)), len(order) - 1)]])
+    above = offset - excess
+    loss = weight * np.where(above >= 0, (1.0 - confidence) * above, -confidence * above)
+    return float(loss.sum()), float(slope), offset
+
+
+def _factors(scores: NDArray[np.float64], groups: Groups) -> dict[str, NDArray[np.float64]]:
     """Factors ``(knots, groups)`` by family, fitted in turn, a knot at a time."""
     factors = {name: np.ones((len(KNOTS), count)) for name, count in FAMILIES.items()}
     for j, knot in enumerate(KNOTS):
@@ -104,14 +164,8 @@ def _factors(
                     continue
                 for group in range(count):
                     own = scaled[groups.of[name] == group]
-                    damping = DAMPING[j]
-                    if name == "size" and group == 0:
-                        damping = max(damping, _SMALLEST)
-                        if more is not None:
-                            there = more[0] / product_of(at, more[1], 1)[:, 0]
-                            own = np.concatenate([own, there[more[1].of[name] == group]])
                     if len(own) < _LEAST:
                         continue
                     ratio = max(float(np.quantile(own, knot)) / whole, 0.2)
-                    factors[name][j, group] *= ratio ** (damping * len(own) / (len(own) + _HALF))
+                    factors[name][j, group] *= ratio ** (DAMPING[j] * len(own) / (len(own) + _HALF))
     return factors

@@ -36,11 +36,11 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 def test_run_says_what_it_did_and_how_it_went(examples: Path, tmp_path: Path) -> None:
     done = command("run", examples, "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
     assert done.returncode == 0
-    assert "49 of 49 rows, 49 ok, 0 failed" in done.stdout
+    assert "74 of 74 rows, 74 ok, 0 failed" in done.stdout
     assert "constant 0.15 (AiiDA balanced)" in done.stdout
-    assert "49 rows, 0 done already" in done.stderr
+    assert "74 rows, 0 done already" in done.stderr
     again = command("run", examples, "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
-    assert "49 rows, 49 done already" in again.stderr
+    assert "74 rows, 74 done already" in again.stderr
 
 
 def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
-    assert "49 of 49 rows, 49 ok, 0 failed" in done.stdout
+    assert "74 of 74 rows, 74 ok, 0 failed" in done.stdout
     assert "mc3d is trained on MC3D cells" in done.stdout  # remarks
     assert "outside_training_elements" in done.stdout
     assert "Warning" not in done.stderr
@@ -115,7 +115,7 @@ def test_a_log_keeps_every_step(examples: Path, tmp_path: Path) -> None:
     options = ("--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
     done = command("run", examples, *options, "--log-file", tmp_path / "log", "--verbose", "--quiet")
     assert done.returncode == 0
-    assert "49 of 49 ok" in (tmp_path / "log").read_text()
+    assert "74 of 74 ok" in (tmp_path / "log").read_text()
     assert "debug: " in done.stderr
 
 

@@ -128,10 +128,12 @@ def test_any_calibration_is_monotone(data: st.DataObject) -> None:
     scores = np.sort(rng.normal(size=(1, 200)) * rng.uniform(0.1, 3)).astype(np.float32)
     factors = {name: np.exp(rng.normal(size=(1, len(KNOTS), n))) for name, n in FAMILIES.items()}
     widths = np.sort(rng.uniform(0, 2, (1, len(KNOTS))), axis=1)
-    scaled = Scaled(np.zeros(1), scores, widths, factors)
+    lines = np.stack([rng.uniform(0, 1, (1, len(KNOTS))), rng.normal(size=(1, len(KNOTS)))], axis=2)
+    scaled = Scaled(np.zeros(1), scores, widths, factors, lines if data.draw(st.booleans()) else None)
+    location, scale = rng.normal(size=20), rng.uniform(0.05, 0.5, 20)
     groups = Groups({name: rng.integers(n, size=20) for name, n in FAMILIES.items()})
     levels = sorted(data.draw(st.lists(st.floats(0.51, 0.99), min_size=2, max_size=5)))
-    found = [scaled.width(groups, 0, level) for level in levels]
+    found = [scaled.below(location, scale, groups, 0, level) for level in levels]
     assert (np.array(found) >= 0).all()
     assert (np.diff(np.array(found), axis=0) >= -1e-12).all()
 

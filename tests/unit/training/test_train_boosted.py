@@ -8,11 +8,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from goldilocks_batch.config.training import BoostedSettings, TrainBoostedConfig, load_train_boosted_config
-from goldilocks_batch.core.errors import InputError
+from goldilocks_batch.config.training import (
+    BoostedSettings,
+    Target,
+    TrainBoostedConfig,
+    load_train_boosted_config,
+)
+from goldilocks_batch.core.errors import ConfigError, InputError
 from goldilocks_batch.kpoints.mesh import mesh
+from goldilocks_batch.models.trained_boosted import BoostedModel, read_boosted
 from goldilocks_batch.training.boosted import train_boosted
 from goldilocks_batch.training.labelled import Labelled
+from goldilocks_batch.training.recipes import calibrate_model, evaluate_model
 from goldilocks_batch.training.tolerances import constants_of, intervals
 from tests.training_data import write_labelled
 
@@ -80,6 +87,55 @@ def test_the_recipe_makes_a_model_and_the_same_bytes_each_time(labels: Path, tmp
     assert "never converged" in (tmp_path / "one" / "card.md").read_text(encoding="utf-8")
     with pytest.raises(Exception, match="it answers at 1 or 3"):
         model.at(0.9, 5.0)
+
+
+@pytest.fixture(scope="module")
+def trained(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "mine"
+    train_boosted(
+        labels, TrainBoostedConfig(columns={1.0: "k_dist", 3.0: "k_dist_3"}, boosting=SMALL), folder
+    )
+    return folder
+
+
+def test_evaluation_judges_the_bounds_of_a_tolerance(labels: Path, trained: Path, tmp_path: Path) -> None:
+    found = {}
+    for tolerance, column in ((None, "k_dist"), (3.0, "k_dist_3")):
+        judged = evaluate_model(
+            trained, labels, Target(column=column), tmp_path / column, tolerance=tolerance
+        )
+        model = read_boosted(trained)
+        expected = model.parts.bounds(judged.dataset.features, tolerance or 1.0, 0.95)[0]
+        np.testing.assert_array_equal(judged.bounds[0.95], expected)
+        assert any("flatter" in remark for remark in judged.remarks), "it was trained on the same file"
+        assert (tmp_path / column / "evaluation.md").is_file()
+        found[column] = judged.evaluation.mae
+    assert found["k_dist"] != found["k_dist_3"]
+    with pytest.raises(ConfigError, match="it answers at 1 or 3"):
+        evaluate_model(trained, labels, Target(column="k_dist"), tmp_path / "two", tolerance=2.0)
+
+
+def test_calibration_on_other_labels_keeps_the_trees_and_one_tolerance(trained: Path, tmp_path: Path) -> None:
+    others = write_labelled(tmp_path / "others.parquet", 40, seed=7)
+    made = calibrate_model(trained, others, Target(column="k_dist"), tmp_path / "anew", tolerance=3.0)
+    assert isinstance(made, BoostedModel)
+    old = read_boosted(trained)
+    assert made.record.tolerances == (3.0,)
+    assert made.record.calibration.kind == "split"
+    np.testing.assert_array_equal(made.parts.location.leaves, old.parts.location.leaves)
+    judged = evaluate_model(tmp_path / "anew", others, Target(column="k_dist"), tmp_path / "report")
+    lower = judged.bounds[0.8][:, 0]
+    kdist, cells = judged.dataset.kdist[:, None], judged.dataset.supplied
+    _, high = intervals(kdist, cells, np.zeros(kdist.shape, dtype=bool))
+    assert (np.log(lower) <= high[:, 0]).mean() >= 0.8, "its own calibration rows, whose meshes are converged"
+    assert "None yet with this calibration" in (tmp_path / "anew" / "card.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="it answers at 3"):
+        made.at(0.8, 1.0)
+
+
+def test_training_labels_calibrate_nothing(labels: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="drop them"):
+        calibrate_model(trained, labels, Target(column="k_dist"), tmp_path / "anew")
 
 
 @pytest.mark.parametrize(
