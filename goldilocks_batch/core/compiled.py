@@ -147,7 +147,7 @@ def warm_up(say: Callable[[str], None] = lambda _name: None) -> tuple[int, int]:
         say: told the name of each kernel before it is compiled or found.
 
     Returns:
-        Number of kernels, and of those that had to be compiled.
+        Number of kernels, those that other kernels call among them, and of those that had to be compiled.
     """
     from numba.core import types
 
@@ -158,7 +158,7 @@ def warm_up(say: Callable[[str], None] = lambda _name: None) -> tuple[int, int]:
         say(name)
         for call in calls:
             _kernels[name].compile(tuple(_type(argument, types) for argument in call))
-    return len(signatures), len(set(_compiled[before:]))
+    return len(_kernels), len(set(_compiled[before:]))
 
 
 def _type(description: Any, types: Any) -> Any:
