@@ -94,7 +94,7 @@ def _rows(name: str, field: FieldInfo, seen: dict[object, str]) -> Iterator[list
     """The row of an option; those of its own options follow where it has any, once for each kind."""
     default, text = field.get_default(call_default_factory=True), field.description or ""
     nested = next(
-        (k for k in _parts(field.annotation) if isinstance(k, type) and issubclass(k, BaseModel)), None
+        (k for k in _members(field.annotation) if isinstance(k, type) and issubclass(k, BaseModel)), None
     )
     if nested is None:
         yield [f"`{name}`", _takes(field), _default(field), text]
@@ -113,6 +113,12 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
     if hasattr(annotation, "__metadata__"):
         return _parts(get_args(annotation)[0])
     return (annotation,)
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """The members of a union, and what the lists among them are of."""
+    for part in _parts(annotation):
+        yield from _parts(get_args(part)[0]) if get_origin(part) is tuple else (part,)
 
 
 def _takes(field: FieldInfo) -> str:

@@ -113,7 +113,6 @@ class TLSPool:
 
     dashboard: str | None = None
     seats = 2
-    two_kinds = False
     plugins: tuple[WorkerPlugin, ...] = ()
 
     def __init__(self, folder: Path) -> None:

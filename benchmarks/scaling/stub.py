@@ -31,8 +31,8 @@ class StubWork:
     screening: Screening
 
     @property
-    def splits(self) -> bool:
-        """It has no second half."""
+    def uses_gpu(self) -> bool:
+        """It runs no networks."""
         return False
 
     def build(self) -> StubPipeline:

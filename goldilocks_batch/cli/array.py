@@ -21,6 +21,7 @@ __all__ = ["array", "array_task"]
     "allow_outside",
     "jobs",
     *opt.ALLOWED,
+    "gpu_processes",
     "compact_above",
     "overwrite",
     file=True,

@@ -42,7 +42,6 @@ ASKED = (
     "max_sites",
     "allow_missing_hydrogens",
     "device",
-    "precision",
     *FILES,
 )
 #: Jobs of a scheduler.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goldilocks_batch.cli.tables import console, rounded
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.runs.dry_run import check_array, check_kinds, plan, scripts
+from goldilocks_batch.runs.dry_run import check_array, check_requests, plan, scripts
 
 __all__ = ["print_plan"]
 
@@ -16,7 +16,7 @@ def print_plan(config: RunConfig, *, array: bool = False) -> None:
         GoldilocksError: as :func:`~goldilocks_batch.runs.dry_run.plan`, or a job could never start.
     """
     if array or config.submits_jobs:
-        check_kinds(config)
+        check_requests(config)
     planned, out = plan(config, array=array), console()
     if array:
         check_array(sum(planned.jobs.values()))

@@ -19,6 +19,7 @@ __all__ = ["run"]
     "allow_outside",
     *opt.WORKERS,
     "gpus",
+    "gpu_processes",
     "compact_above",
     "overwrite",
     "quiet",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -75,7 +75,11 @@ def _complaint(kind: type[BaseModel], item: ErrorDetails) -> str:
     place = item["loc"]
     name = ".".join(map(str, place))
     if item["type"] == "extra_forbidden":
-        known = set(_section(kind, place[:-1]).model_fields)
+        section = _section(kind, place[:-1])
+        gone: Mapping[str, Callable[[object], str]] = getattr(section, "gone", {})
+        if place[-1] in gone:
+            return f"option '{name}' is gone: {gone[str(place[-1])](item['input'])}"
+        known = set(section.model_fields)
         return f"unknown option '{name}': {nearest(str(place[-1]), known)}"
     said = item["msg"].removeprefix("Value error, ")  # ours; pydantic marks them so
     if not name:
@@ -113,7 +117,9 @@ def _choices(annotation: Any) -> list[str]:
 def _section(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
     """The model of a nested section, by the names that lead to it."""
     for name in path:
-        annotation = kind.model_fields[str(name)].annotation
+        if isinstance(name, int):  # an item of a list of sections
+            continue
+        annotation = kind.model_fields[name].annotation
         choices = (annotation, *get_args(annotation))
         kind = next(c for c in choices if isinstance(c, type) and issubclass(c, BaseModel))
     return kind

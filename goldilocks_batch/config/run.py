@@ -7,21 +7,29 @@ done and may differ between the attempts of one run.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from goldilocks_batch.config.checking import Options, read_yaml
-from goldilocks_batch.config.choices import Device, ExecutorName, Grid, Precision, SingleSite
+from goldilocks_batch.config.choices import Device, ExecutorName, Grid, SingleSite
 from goldilocks_batch.config.flags import MESSAGES, MODEL, WORK, Flag
 from goldilocks_batch.config.model import ModelChoice
-from goldilocks_batch.config.slurm import JobKind, MemoryLimit, SlurmOptions, bytes_of
+from goldilocks_batch.config.slurm import JobRequest, MemoryLimit, SlurmOptions, bytes_of
 
 __all__ = ["SCIENTIFIC", "RunConfig", "load_config"]
 
 #: Where a dashboard listens that nobody gave an address: this machine, any free port.
 ANY_PORT = "127.0.0.1:0"
+
+
+def _no_precision(_value: object) -> str:
+    return (
+        "leave it out; networks' matrix products are in float32 (on an H200 tf32 was 1.01 times as "
+        "fast, bf16 0.8 times)"
+    )
 
 
 class RunConfig(Options):
@@ -41,6 +49,9 @@ class RunConfig(Options):
     output: Annotated[Path, Flag(short="-o")] = Field(
         Path("goldilocks-run"), description="folder for the results"
     )
+
+    #: Options that are no more, and what is said of each, given its value.
+    gone: ClassVar[Mapping[str, Callable[[object], str]]] = {"precision": _no_precision}
 
     # scientific options
     model: Annotated[str, Flag(MODEL, short="-m")] = Field(
@@ -89,11 +100,9 @@ class RunConfig(Options):
 
     # execution options
     device: Annotated[Device, Flag(WORK)] = Field(
-        "auto", description="where networks run; auto: on a GPU if there is one"
-    )
-    precision: Annotated[Precision, Flag(WORK)] = Field(
-        "float32",
-        description="of networks' matrix products on a GPU: float32, or faster and rounded, tf32 or bf16",
+        "auto",
+        description="where networks run; auto: on GPUs, in as many processes as these have memory for; cuda: "
+        "on GPUs, in every process",
     )
     artifacts: Annotated[Path | None, Flag(MODEL, default="")] = Field(
         None,
@@ -110,7 +119,10 @@ class RunConfig(Options):
         None, ge=1, description="worker processes"
     )
     gpus: Annotated[int | None, Flag(WORK, default="all, if the model has networks")] = Field(
-        None, ge=0, description="GPUs to use on this machine, a process each"
+        None, ge=0, description="GPUs to use on this machine, shared by its processes"
+    )
+    gpu_processes: Annotated[int | None, Flag(WORK, default="as many as its free memory has room for")] = (
+        Field(None, ge=1, description="processes that share a GPU; the others run networks on their cores")
     )
     cluster: Annotated[str | None, Flag(WORK, default="", metavar="ADDRESS|FILE")] = Field(
         None, description="join a Dask cluster: tls://host:port or a scheduler file"
@@ -119,7 +131,7 @@ class RunConfig(Options):
         False, description="join a cluster beyond this machine although it has no TLS"
     )
     jobs: Annotated[int, Flag(WORK)] = Field(
-        1, ge=1, description="pilot jobs of each kind, or tasks of a job array (SLURM)"
+        1, ge=1, description="pilot jobs of each request, or tasks of a job array (SLURM)"
     )
     max_jobs: Annotated[int | None, Flag(WORK, default="fixed")] = Field(
         None, ge=1, description="adapt the number of pilot jobs up to this"
@@ -185,28 +197,38 @@ class RunConfig(Options):
     def _adapts_upwards(self) -> Self:
         if self.max_jobs is None:
             return self
-        if len(self.slurm.kinds) > 1:
+        if len(self.slurm.requests) > 1:
             raise ValueError(
-                "max_jobs adapts the number of one kind of jobs; slurm.cpu and slurm.gpu are two"
+                f"max_jobs adapts the number of one request's jobs; slurm.requests has "
+                f"{len(self.slurm.requests)}: say jobs in each"
             )
-        (kind,) = self.slurm.kinds.values()
-        least, _ = self.jobs_of(kind)
+        (request,) = self.slurm.requests
+        least, _ = self.jobs_of(request)
         if self.max_jobs < least:
             raise ValueError(f"max_jobs is {self.max_jobs}, less than jobs, {least}")
         return self
 
-    def jobs_of(self, kind: JobKind, shards: int | None = None) -> tuple[int, int]:
-        """The least and the largest number of pilot jobs of a kind, or of tasks of an array.
+    @model_validator(mode="after")
+    def _every_process_or_some(self) -> Self:
+        if self.gpu_processes is not None and self.device == "cuda":
+            raise ValueError(
+                f"gpu_processes is {self.gpu_processes}, which leaves other processes to their cores, and "
+                "device is cuda, with which every process uses a GPU: leave one of them out"
+            )
+        return self
+
+    def jobs_of(self, request: JobRequest, shards: int | None = None) -> tuple[int, int]:
+        """The least and the largest number of pilot jobs of a request, or of tasks of an array.
 
         Args:
-            kind: of job.
+            request: what each asks for.
             shards: how many there are to do; a job that could have none of them is not counted.
         """
-        least = kind.jobs or self.jobs
+        least = request.jobs or self.jobs
         most = self.max_jobs or least
         if shards is None:
             return least, most
-        useful = max(1, -(-shards // kind.seats))
+        useful = max(1, -(-shards // request.seats))
         return min(least, useful), min(most, useful)
 
     def updated(self, **changes: object) -> Self:
@@ -225,7 +247,6 @@ SCIENTIFIC = (
     "equal_axes",
     "symprec",
     "single_site",
-    "precision",
     "max_sites",
     "allow_outside",
     "allow_missing_hydrogens",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["JobKind", "MemoryLimit", "SlurmOptions", "bytes_of", "seconds_of"]
+__all__ = ["JobRequest", "MemoryLimit", "SlurmOptions", "bytes_of", "seconds_of"]
 
 _SHORTEST = 60
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+)(?::([0-5]?\d))?(?::([0-5]?\d))?")
@@ -116,8 +118,8 @@ Variable = Annotated[str, AfterValidator(_variable)]
 Line = Annotated[str, AfterValidator(_one_line)]
 
 
-class JobKind(BaseModel):
-    """One kind of job: a node's part for a time."""
+class JobRequest(BaseModel):
+    """What a job asks for: a node's part for a time.  Each of its processes does whole shards."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -128,23 +130,49 @@ class JobKind(BaseModel):
     jobs: int | None = Field(None, ge=1, description="how many; null: as many as --jobs says")
     cores: int = Field(1, ge=1, description="cores of a job")
     memory: Memory = Field("4GB", description="memory of a job, shared by its processes")
-    processes: int | None = Field(None, ge=1, description="shards at a time; null: one a core, one a GPU")
-    gpus: int = Field(0, ge=0, description="GPUs of a job")
+    processes: int | None = Field(None, ge=1, description="shards at a time; null: one a core")
+    gpus: int = Field(0, ge=0, description="GPUs of a job, shared by its processes")
     directives: tuple[Directive, ...] = Field((), description="further #SBATCH directives")
 
     @property
     def seats(self) -> int:
         """Shards that a job works on at a time."""
-        return self.processes or self.gpus or self.cores
+        return self.processes or self.cores
+
+
+def _in_a_list(request: object) -> object:
+    return (request,) if isinstance(request, Mapping | JobRequest) else request
+
+
+def _at_least_one(requests: tuple[JobRequest, ...]) -> tuple[JobRequest, ...]:
+    if not requests:
+        raise ValueError("no job could be submitted: say what a job asks for, or leave the option out")
+    return requests
+
+
+def _as_request(old: object) -> str:
+    """What to write in place of one of the two kinds that jobs once were of."""
+    if old is None:
+        return "leave it out: slurm.requests names the only jobs that there are"
+    item = yaml.safe_dump(old, default_flow_style=True, sort_keys=False, width=1000).strip()
+    return f"write slurm.requests: [{item}], an item for each kind of node; each job does whole shards"
 
 
 class SlurmOptions(BaseModel):
-    """The job kinds of a run, and what is common to them."""
+    """The jobs of a run, and what is common to them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cpu: JobKind | None = Field(JobKind(), description="jobs without a GPU; null: none")
-    gpu: JobKind | None = Field(None, description="jobs with GPUs; null: none")
+    #: Options that are no more, and what is said of each, given its value.
+    gone: ClassVar[Mapping[str, Callable[[object], str]]] = {"cpu": _as_request, "gpu": _as_request}
+
+    requests: Annotated[
+        tuple[JobRequest, ...], BeforeValidator(_in_a_list), AfterValidator(_at_least_one)
+    ] = Field(
+        (JobRequest(),),
+        description="what a job asks for: one such mapping, or a list of them, for nodes with GPUs beside "
+        "nodes without",
+    )
     interface: Plain | None = Field(None, description="network interface that the nodes share, e.g. ib0")
     scratch: Place | None = Field(
         None, description="node-local folder, e.g. /scratch/$SLURM_JOB_ID; null: the node's $TMPDIR or /tmp"
@@ -153,15 +181,7 @@ class SlurmOptions(BaseModel):
     modules: tuple[Plain, ...] = Field((), description="environment modules to load")
     environment: dict[Variable, Line] = Field({}, description="environment variables to set")
 
-    @model_validator(mode="after")
-    def _some_kind(self) -> Self:
-        if not self.kinds:
-            raise ValueError("both cpu and gpu are null: no job could be submitted")
-        if self.gpu is not None and self.gpu.gpus == 0:
-            raise ValueError("gpu.gpus is 0: say how many GPUs a job asks for, or put the kind under cpu")
-        return self
-
     @property
-    def kinds(self) -> dict[str, JobKind]:
-        """The kinds asked for, by name."""
-        return {name: kind for name, kind in (("cpu", self.cpu), ("gpu", self.gpu)) if kind is not None}
+    def numbered(self) -> dict[str, JobRequest]:
+        """The requests by their numbers, from 1."""
+        return {str(number): request for number, request in enumerate(self.requests, 1)}

@@ -37,6 +37,8 @@ _held: Counter[Path] = Counter()
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function at its first call with arguments of some types, as ``numba.njit`` does.
 
+    It runs outside of the interpreter's lock, so that another thread can talk to a GPU meanwhile.
+
     Args:
         options: of ``numba.njit``.
     """
@@ -48,7 +50,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             chosen = config.CACHE_DIR
             config.CACHE_DIR = chosen or str(kernel_folder())
             try:
-                dispatcher = njit(cache=True, **options)(function)
+                dispatcher = njit(**{"cache": True, "nogil": True, **options})(function)
             finally:
                 config.CACHE_DIR = chosen  # other packages' kernels are none of our business
         name = f"{function.__module__}:{function.__qualname__}"

@@ -1,7 +1,8 @@
 """Where the machine code of kernels is kept.
 
 It is kept outside of the installation, which may be read-only and of which nothing is to be left behind: in a
-folder of the project's cache that is named by the package's version and the kernels' source.
+folder of the project's cache that is named by the package's version and a digest of the kernels' source and
+of how they are compiled.
 
 Numba's files are pickles.  They are taken only from folders that nobody could have written to but this user,
 the administrator and the owner of the package's own files.
@@ -27,6 +28,8 @@ from goldilocks_batch.core.versions import source_digest, versions
 __all__ = ["has_code", "kernel_folder", "kernel_modules"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+#: It says how kernels are compiled.
+_COMPILER = _PACKAGE / "core" / "compiled.py"
 #: What tells a module that holds kernels.
 _MARK = b"\n@kernel("
 #: Write permissions of others than the owner.
@@ -46,7 +49,7 @@ def kernel_folder() -> Path:
     That is ``kernels/<version>-<digest>`` in the project's cache, or, where that can't be written, in the
     user's, or in a temporary folder of the user's own.  Code that lies in a read-only cache is copied there.
     """
-    key = f"{versions()['goldilocks-batch']}-{source_digest(kernel_modules())[:16]}"
+    key = f"{versions()['goldilocks-batch']}-{source_digest((_COMPILER, *kernel_modules()))[:16]}"
     filled: Path | None = None
     for base in _bases():
         folder = base / "kernels" / key

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import shutil
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Gpus", "cores", "free_memory", "gpus", "memory_share", "visible_gpus"]
+__all__ = [
+    "GPU_MEMORY",
+    "Gpus",
+    "cores",
+    "free_gpu_memory",
+    "free_memory",
+    "gpu_memory_share",
+    "gpus",
+    "memory_share",
+    "visible_gpus",
+]
 
+#: Environment variable that tells a process how many bytes of its GPU's memory it may take.
+GPU_MEMORY = "GOLDILOCKS_GPU_MEMORY"
+#: Seconds in which the driver's own program must have told of the GPUs.
+_PATIENCE = 30.0
 #: Where the kernel shows devices.
 _DEVICES = Path("/dev")
 #: A GPU each: of NVIDIA's driver.
@@ -84,3 +102,36 @@ def _named(restriction: str) -> tuple[str, ...]:
     """
     entries = (entry.strip() for entry in restriction.split(","))
     return tuple(itertools.takewhile(lambda entry: entry and not entry.startswith("-"), entries))
+
+
+def free_gpu_memory(names: Sequence[str]) -> dict[str, int | None]:
+    """Bytes of each GPU's memory that nobody has taken; None for a GPU of which the driver does not tell.
+
+    The driver's ``nvidia-smi`` is asked, so that this process takes no GPU memory itself.  It does not tell
+    of parts of GPUs (MIG), nor of AMD's.
+
+    Args:
+        names: as ``CUDA_VISIBLE_DEVICES`` numbers or names GPUs: by the driver's numbers, which processes
+            that are dealt one go by too (``CUDA_DEVICE_ORDER=PCI_BUS_ID``), or by the beginnings of UUIDs.
+    """
+    program = shutil.which("nvidia-smi") if names else None
+    told: list[list[str]] = []
+    if program is not None:
+        query = [program, "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(  # noqa: S603 - a fixed command
+                query, capture_output=True, text=True, timeout=_PATIENCE, check=True
+            )
+            told = [[part.strip() for part in line.split(",")] for line in done.stdout.splitlines()]
+    found: dict[str, int | None] = {}
+    for name in names:
+        lines = [line for line in told if len(line) == 3 and (line[0] == name or line[1].startswith(name))]
+        mebibytes = lines[0][2] if len(lines) == 1 else ""
+        found[name] = int(mebibytes) * 2**20 if mebibytes.isdigit() else None
+    return found
+
+
+def gpu_memory_share() -> int | None:
+    """Bytes of its GPU's memory that this process may take, as whoever started it says; None for no limit."""
+    said = os.environ.get(GPU_MEMORY, "")
+    return int(said) if said.isdigit() else None

@@ -13,7 +13,7 @@ import time
 from multiprocessing.connection import Connection
 
 from goldilocks_batch.core.errors import GoldilocksError
-from goldilocks_batch.execution.job import Order, load, perform
+from goldilocks_batch.execution.job import Job, pipeline_for, run_job
 
 __all__ = ["main"]
 
@@ -27,18 +27,18 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     while True:
         try:
-            order: Order = connection.recv()
+            job: Job = connection.recv()
         except EOFError:
             return
-        _answer(connection, order)
+        _answer(connection, job)
 
 
-def _answer(connection: Connection, order: Order) -> None:
+def _answer(connection: Connection, job: Job) -> None:
     """Tell that the model is loaded, then how the shard ended."""
     try:
-        load(order)
+        pipeline_for(job.work)
         connection.send(("ready", None))
-        connection.send(("done", perform(order)))
+        connection.send(("done", run_job(job)))
     except GoldilocksError as error:
         connection.send(("error", error))
     except Exception as error:  # whatever it is, it costs one row after splitting

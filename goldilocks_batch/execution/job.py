@@ -1,19 +1,14 @@
-"""What happens inside a worker: build the pipeline once, then read, evaluate and write shard by shard.
-
-Work that splits may be done in two steps, by processes of two kinds: one without a GPU reads and prepares,
-one with a GPU predicts and writes.
-"""
+"""What happens inside a worker: build the pipeline once, then read, evaluate and write shard by shard."""
 
 from __future__ import annotations
 
-import pickle
 import resource
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self, cast
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -23,18 +18,7 @@ from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.structures.sources.reference import Piece, Reference
 
-__all__ = [
-    "Job",
-    "Order",
-    "Pipeline",
-    "SplitPipeline",
-    "SplitWork",
-    "Step",
-    "Work",
-    "load",
-    "perform",
-    "run_job",
-]
+__all__ = ["Job", "Pipeline", "Work", "pipeline_for", "run_job"]
 
 
 class Pipeline(Protocol):
@@ -44,22 +28,12 @@ class Pipeline(Protocol):
         """One row for every reference, in order."""
 
 
-class SplitPipeline(Pipeline, Protocol):
-    """A pipeline in two halves; what lies between them pickles."""
-
-    def prepare(self, references: Sequence[Reference]) -> object:
-        """All that comes before the networks."""
-
-    def finish(self, prepared: object, first_row: int) -> tuple[pa.Table, Report]:
-        """One row for every reference that was prepared, in order."""
-
-
 class Work(Protocol):
     """A small, hashable, picklable description from which any process can build the same pipeline."""
 
     @property
-    def splits(self) -> bool:
-        """Whether it is a :class:`SplitWork`, whose second half gains from a GPU."""
+    def uses_gpu(self) -> bool:
+        """Whether its pipelines run networks on a GPU where they see one."""
 
     def build(self) -> Pipeline:
         """Load what is needed; called once a process."""
@@ -68,13 +42,6 @@ class Work(Protocol):
         self, references: Sequence[Reference], first_row: int, code: ErrorCode, message: str
     ) -> tuple[pa.Table, Report]:
         """The rows of structures that no worker survived; needs nothing loaded."""
-
-
-class SplitWork(Work, Protocol):
-    """Work whose pipeline is a :class:`SplitPipeline`."""
-
-    def without_device(self) -> Self:
-        """The same for a process that only prepares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,70 +85,6 @@ def pipeline_for(work: Work) -> Pipeline:
         _built.clear()
         _built[work] = pipeline
     return _built[work]
-
-
-Step = Literal["whole", "prepare", "finish"]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A job, or half of it.
-
-    Attributes:
-        job: the shard.
-        step: all of it, or which half.
-        prepared: what the first half gave, for the second.
-    """
-
-    job: Job
-    step: Step = "whole"
-    prepared: bytes = b""
-
-
-def load(order: Order) -> None:
-    """Build what an order needs, if it is not there yet.
-
-    Raises:
-        GoldilocksError: it cannot be built, which ends a run.
-    """
-    _pipeline_of(order)
-
-
-def perform(order: Order) -> Report | bytes:
-    """Carry out an order: the report of a finished shard, or what the first half gave.
-
-    Raises:
-        GoldilocksError: the pipeline cannot be built, or the part cannot be written.
-    """
-    match order.step:
-        case "whole":
-            return run_job(order.job)
-        case "prepare":
-            return _prepare(order)
-        case "finish":
-            return _finish(order)
-
-
-def _pipeline_of(order: Order) -> Pipeline:
-    work = order.job.work
-    return pipeline_for(cast(SplitWork, work).without_device() if order.step == "prepare" else work)
-
-
-def _prepare(order: Order) -> bytes:
-    pipeline = cast(SplitPipeline, _pipeline_of(order))
-    began = time.perf_counter()
-    references = _read(order.job)
-    reading = time.perf_counter() - began
-    return pickle.dumps((pipeline.prepare(references), reading, _peak_memory()), protocol=5)
-
-
-def _finish(order: Order) -> Report:
-    pipeline = cast(SplitPipeline, _pipeline_of(order))
-    prepared, reading, peak = pickle.loads(order.prepared)  # noqa: S301 - see the import
-    table, report = pipeline.finish(prepared, order.job.shard.start)
-    report.spend("read", reading)
-    report.peak_memory = max(peak, _peak_memory())
-    return _write(order.job, table, report)
 
 
 def run_job(job: Job) -> Report:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ErrorCode, RunError
-from goldilocks_batch.core.machine import visible_gpus
 from goldilocks_batch.execution.dask.executor import DaskExecutor
 from goldilocks_batch.execution.dask.local import LocalPool
 from goldilocks_batch.execution.dask.pool import Pool
 from goldilocks_batch.execution.dask.tasks import Ration
 from goldilocks_batch.execution.forks import forked, watch_forks
-from goldilocks_batch.networks.devices import usable_gpus
+from goldilocks_batch.execution.places import Sharing
 
 __all__ = ["dask_executor"]
 
-_log = logging.getLogger(__name__)
 watch_forks()
 
 
@@ -24,14 +20,12 @@ def dask_executor(
     config: RunConfig,
     *,
     shards: int | None = None,
-    splits: bool = False,
 ) -> DaskExecutor:
     """The executor, with its workers started or asked for.
 
     Args:
         config: says where the workers are.
         shards: how many there are to do; None if that is not known.
-        splits: whether the work gains from workers of two kinds, where there are GPUs.
 
     Raises:
         ConfigError: SLURM or the cluster to join can't be as the configuration has it.
@@ -44,12 +38,13 @@ def dask_executor(
             "this process is a fork of one that has used Dask, and a fork lacks its threads: start it with "
             "multiprocessing's method spawn, or use the executor local or serial",
         )
-    pool = _pool(config, shards, splits)
+    pool = _pool(config, shards)
+    sharing = Sharing.of(config, here=isinstance(pool, LocalPool))
     family = pool.family if isinstance(pool, LocalPool) else ""
-    return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes, family))
+    return DaskExecutor(pool, Ration(config.task_timeout, config.memory_bytes, sharing, family))
 
 
-def _pool(config: RunConfig, shards: int | None, splits: bool) -> Pool:
+def _pool(config: RunConfig, shards: int | None) -> Pool:
     if config.cluster is not None:
         from goldilocks_batch.execution.dask.joined import JoinedPool
 
@@ -58,16 +53,4 @@ def _pool(config: RunConfig, shards: int | None, splits: bool) -> Pool:
         from goldilocks_batch.execution.slurm.pool import SlurmPool
 
         return SlurmPool(config, shards)
-    return LocalPool(config.workers, config.dashboard, _gpus(config) if splits else 0)
-
-
-def _gpus(config: RunConfig) -> int:
-    """GPUs to use on this machine: as many as asked for, or all that torch can use."""
-    seen = len(visible_gpus())
-    if config.gpus is not None:
-        if config.gpus > seen:
-            _log.warning(
-                "%d GPUs asked for, %d seen here: processes without one use a core", config.gpus, seen
-            )
-        return config.gpus
-    return 0 if config.device == "cpu" else min(usable_gpus(), seen)
+    return LocalPool(config.workers, config.dashboard)

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from typing import Any
@@ -23,8 +24,10 @@ from typing import Any
 import psutil
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.core.machine import GPU_MEMORY
 from goldilocks_batch.execution.executor import Done, Lost, Outcome
-from goldilocks_batch.execution.job import Job, Order, Step
+from goldilocks_batch.execution.job import Job
+from goldilocks_batch.execution.places import CORES, NO_GPU, Place, Sharing, forget_places, places_for
 
 __all__ = ["Limits", "Supervisor", "dismiss", "run_supervised"]
 
@@ -47,28 +50,33 @@ class Limits:
     Attributes:
         seconds: time.
         memory: resident memory, bytes.
-        gpus: it sees one of these, as CUDA numbers or names them, or none if there are none; None leaves it
-            to the environment.
+        seats: children at a time.
+        sharing: how they share the machine's GPUs.
     """
 
     seconds: float
     memory: int
-    gpus: tuple[str, ...] | None = None
+    seats: int = 1
+    sharing: Sharing = NO_GPU
 
 
 class Supervisor:
-    """A child process that does one job after the other, and is replaced when it is lost."""
+    """A child process that does one job after the other, and is replaced when it is lost.
 
-    def __init__(self, step: Step, limits: Limits, family: str) -> None:
+    Args:
+        place: where it runs networks.
+        family: that it belongs to.
+    """
+
+    def __init__(self, place: Place, family: str) -> None:
         self._connection, theirs = Pipe()
         self.family = family
-        self.kind = family, step, limits.gpus
-        self.gpu = _least_used(limits.gpus) if limits.gpus is not None else None
+        self.place = place
         environment = {
             "MALLOC_TRIM_THRESHOLD_": "65536",  # give freed memory back, as Dask's own workers do
             **os.environ,
             **dict.fromkeys(_THREADS, "1"),
-            **({} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu}),
+            **_seeing(place),
             "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # noqa: PTH109
         }
         with theirs:
@@ -87,15 +95,14 @@ class Supervisor:
         """The child's process id."""
         return self._process.pid
 
-    def run(self, order: Order, limits: Limits) -> Outcome | bytes | None:
-        """Do one shard or half of it; None if the child was lost before it had loaded the model.
+    def run(self, job: Job, limits: Limits) -> Outcome | None:
+        """Do one shard; None if the child was lost before it had loaded the model.
 
         Raises:
             GoldilocksError: an error that would end every job, as the child raised it.
         """
-        job = order.job
         try:
-            self._connection.send(order)
+            self._connection.send(job)
             kind, value = self._receive(job, Limits(_LOADING, limits.memory))
             if kind == "lost":
                 return None
@@ -105,7 +112,7 @@ class Supervisor:
             self.close()
             return None
         if kind == "done":
-            return value if isinstance(value, bytes) else Done(job.shard, value)
+            return Done(job.shard, value)
         if kind == "lost":
             lost: Lost = value
             return lost
@@ -161,7 +168,7 @@ def _post_mortem(job: Job, status: int, resident: int, limit: int) -> Lost:
 
 _leasing = threading.Lock()
 _living: set[Supervisor] = set()
-_idle: dict[tuple[str, Step, tuple[str, ...] | None], list[Supervisor]] = defaultdict(list)
+_idle: dict[str, list[Supervisor]] = defaultdict(list)
 
 
 def _disown() -> None:
@@ -175,37 +182,39 @@ def _disown() -> None:
 os.register_at_fork(after_in_child=_disown)
 
 
-def _least_used(gpus: tuple[str, ...]) -> str:
-    """The GPU that the fewest children have; the empty string, which hides all, if there are none."""
-    used = [child.gpu for child in tuple(_living)]
-    return min(gpus, key=used.count, default="")
+def _seeing(place: Place) -> dict[str, str]:
+    """Variables by which CUDA and torch in a child keep to its place."""
+    ordered = {"CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")}
+    memory = {} if place.memory is None else {GPU_MEMORY: str(place.memory)}
+    return {"CUDA_VISIBLE_DEVICES": place.gpu, **ordered, **memory}
 
 
-def run_supervised(order: Order, limits: Limits, family: str = "") -> Outcome | bytes:
-    """Carry out an order in an idle child of this process, or in a new one; safe to call from many threads.
+def run_supervised(job: Job, limits: Limits, family: str = "") -> Outcome:
+    """Do a shard in an idle child of this process, or in a new one; safe to call from many threads.
 
     Args:
-        order: a shard, or half of one.
+        job: the shard.
         limits: what the child may take.
         family: the children that may do it; each run in this process has its own.
 
     Returns:
-        How the shard ended; or what the first half of it gave.
+        How the shard ended.
 
     Raises:
         GoldilocksError: an error that would end every job; UNSEEN_FILES if this machine does not see the
             run's files.
     """
-    for path in order.job.visible:
+    for path in job.visible:
         if not path.exists():
             raise RunError(ErrorCode.UNSEEN_FILES, f"{path} is not there on {socket.gethostname()}")
+    places = places_for(family, limits.seats, limits.sharing if job.work.uses_gpu else NO_GPU)
     for _ in range(_LOADING_ATTEMPTS):
-        child = _lease(order.step, limits, family)
+        child = _lease(places, family)
         try:
-            outcome = child.run(order, limits)
+            outcome = child.run(job, limits)
         finally:
             if child.alive:
-                _idle[child.kind].append(child)
+                _idle[family].append(child)
         if outcome is not None:
             return outcome
     raise RunError(
@@ -215,17 +224,28 @@ def run_supervised(order: Order, limits: Limits, family: str = "") -> Outcome | 
     )
 
 
-def _lease(step: Step, limits: Limits, family: str) -> Supervisor:
-    with _leasing:  # two threads at once would choose the same GPU
-        idle = _idle[family, step, limits.gpus]
-        return idle.pop() if idle else Supervisor(step, limits, family)
+def _lease(places: Sequence[Place], family: str) -> Supervisor:
+    """An idle child on a GPU; else a new one, where a place on a GPU is vacant; else any."""
+    with _leasing:  # two threads at once would choose the same place
+        vacant = _vacant(places, family)
+        for child in _idle[family]:
+            if child.place in places and (child.place.gpu or not vacant.gpu):
+                _idle[family].remove(child)
+                return child
+        return Supervisor(vacant, family)
+
+
+def _vacant(places: Sequence[Place], family: str) -> Place:
+    """The first place that no child of the family has: those on GPUs come first."""
+    left = Counter(places) - Counter(child.place for child in tuple(_living) if child.family == family)
+    return next((place for place in places if left[place]), CORES)
 
 
 def dismiss(family: str = "") -> None:
     """End all children of a family, whatever they are doing."""
     with _leasing:
-        for kind in [kind for kind in _idle if kind[0] == family]:
-            del _idle[kind]
+        _idle.pop(family, None)
         ended = [child for child in _living if child.family == family]
     for child in ended:
         child.close()
+    forget_places(family)

@@ -10,43 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.config.choices import Cell, Precision, SingleSite
+from goldilocks_batch.config.choices import Cell, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.alignn_graphs import PreparedGraphs, build_graphs, edges_of
-from goldilocks_batch.models.interface import ModelInputs, RawBounds
+from goldilocks_batch.models.interface import CPU_FALLBACK, ModelInputs, RawBounds
 from goldilocks_batch.networks.alignn.architecture import N_ADDITIONAL, Architecture, read_networks
-from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
+from goldilocks_batch.networks.alignn.placed import CPU_EDGES, Ensemble, fits, placed
 from goldilocks_batch.networks.checkpoint import Checkpoint, read_element_table
-from goldilocks_batch.networks.devices import resolved_device
-from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
+from goldilocks_batch.networks.graphs.collate import collate, pack
 from goldilocks_batch.structures.crystal import Crystal
 
-__all__ = ["Alignn", "Ensemble"]
+__all__ = ["Alignn"]
 
 
-#: Edges of a batch, those of its line graphs and its bonds, on the CPU; see `benchmarks/alignn_cpu.py`.
-CPU_EDGES = 26_000
-#: The same on a GPU to begin with; some 12 KB each with 9 networks of width 64.
-GPU_EDGES = 1_000_000
 #: A bound is flagged where its networks' standard deviation exceeds this share of it.
 DISAGREEMENT = 0.25
-#: How a device says that it has no memory left.
-_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED")
-
-
-class Ensemble(Protocol):
-    """Networks that can be evaluated on a batch."""
-
-    def __call__(
-        self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
-    ) -> NDArray[np.float32]:
-        """``(n_structures, n_networks)`` outputs, 1/Å."""
 
 
 @dataclass(slots=True)
@@ -70,6 +54,7 @@ class Alignn:
             the CPU.
         edges: of a batch at most, those of its line graphs and its bonds; lowered when a batch has not
             fitted.
+        crowded_out: whether all of it is on the CPU because there was no memory left on the GPU.
         additional: features beside the graph.
     """
 
@@ -87,6 +72,7 @@ class Alignn:
         single_site: SingleSite = "skip",
         fallback: Ensemble | None = None,
         edges: int = CPU_EDGES,
+        crowded_out: bool = False,
         additional: int = N_ADDITIONAL,
     ) -> None:
         self._ensemble = ensemble
@@ -96,6 +82,7 @@ class Alignn:
         self._single_site = single_site
         self._fallback = fallback
         self.edges = edges
+        self._crowded_out = crowded_out
         self._additional = additional
 
     @classmethod
@@ -108,7 +95,6 @@ class Alignn:
         *,
         single_site: SingleSite = "skip",
         device: str = "cpu",
-        precision: Precision = "float32",
         confidence: float | None = None,
         additional: int = N_ADDITIONAL,
     ) -> Self:
@@ -121,7 +107,6 @@ class Alignn:
             elements: path of ``atom_init_with_sssp_cutoffs.json``.
             single_site: what to do with a cell of one atom.
             device: ``cpu``, ``cuda`` or ``auto``, which is ``cuda`` where there is a GPU.
-            precision: of matrix products on a GPU.
             confidence: one-sided, which the checkpoints must be of; None for any.
             additional: features beside the graph that they take.
 
@@ -137,9 +122,7 @@ class Alignn:
                 f"{elements} has {table.shape[1]} numbers an element,"
                 f" the checkpoints expect {architecture.atom_inputs}",
             )
-        return cls.of(
-            architecture, ensembles, table, single_site=single_site, device=device, precision=precision
-        )
+        return cls.of(architecture, ensembles, table, single_site=single_site, device=device)
 
     @classmethod
     def of(
@@ -150,7 +133,6 @@ class Alignn:
         *,
         single_site: SingleSite = "skip",
         device: str = "cpu",
-        precision: Precision = "float32",
     ) -> Self:
         """Networks that have been read.
 
@@ -160,26 +142,21 @@ class Alignn:
             table: ``(119, atom_inputs)`` numbers of each element.
             single_site: what to do with a cell of one atom.
             device: ``cpu``, ``cuda`` or ``auto``.
-            precision: of matrix products on a GPU.
 
         Raises:
             ModelError: there is no GPU where one was asked for.
         """
         networks = [network for ensemble in ensembles for network in ensemble]
-        on_cpu = CpuEnsemble(architecture, networks, table)
-        ensemble: Ensemble = on_cpu
-        if resolved_device(device) == "cuda":
-            from goldilocks_batch.networks.alignn.gpu import gpu_ensemble
-
-            ensemble = gpu_ensemble(architecture, networks, table, "cuda", precision)
+        there = placed(architecture, networks, table, device)
         return cls(
-            ensemble,
+            there.ensemble,
             tuple(map(len, ensembles)),
             ~np.isnan(table[:, 0]),
             architecture.alignn_layers,
             single_site=single_site,
-            fallback=None if ensemble is on_cpu else on_cpu,
-            edges=CPU_EDGES if ensemble is on_cpu else GPU_EDGES,
+            fallback=there.fallback,
+            edges=there.edges,
+            crowded_out=there.crowded_out,
             additional=architecture.additional,
         )
 
@@ -198,7 +175,7 @@ class Alignn:
         return self.infer(prepared, inputs.features)
 
     def prepare(self, crystals: Sequence[Crystal]) -> PreparedGraphs:
-        """Build the graphs of some primitive cells; needs no GPU."""
+        """Build the graphs of some primitive cells, on the CPU."""
         return build_graphs(crystals, self._tabulated, self._depth, self._single_site)
 
     def infer(self, prepared: PreparedGraphs, features: NDArray[np.float64]) -> RawBounds:
@@ -216,6 +193,8 @@ class Alignn:
         )
         costs = np.array([edges_of(g) if g else 0 for g in prepared.graphs], dtype=np.int64)
         lined = np.array([g is not None and g[0].n_line_edges > 0 for g in prepared.graphs], dtype=bool)
+        if self._crowded_out:
+            progress.fallen_back.update(np.flatnonzero(costs).tolist())
         for rows in (np.flatnonzero(lined), np.flatnonzero(~lined & (costs > 0))):
             self._infer(rows, costs, prepared, features, progress)
         return self._bounds(prepared, progress)
@@ -252,7 +231,7 @@ class Alignn:
         if self._fallback is None:
             progress.outputs[rows] = self._ensemble(batch, features[rows], skip_alignn=skip)
             return True
-        if _fits(self._ensemble, batch, features[rows], skip, progress.outputs, rows):
+        if fits(self._ensemble, batch, features[rows], skip, progress.outputs, rows):
             return True
         if len(rows) > 1:
             return False
@@ -270,29 +249,5 @@ class Alignn:
         for row in np.flatnonzero(disagree).tolist():
             flags[row] = (*flags.get(row, ()), "ensemble_disagrees")
         for row in sorted(progress.fallen_back):
-            flags[row] = (*flags.get(row, ()), "cpu_fallback")
+            flags[row] = (*flags.get(row, ()), CPU_FALLBACK)
         return RawBounds(values, spread, flags, dict(prepared.failures))
-
-
-def _fits(
-    ensemble: Ensemble,
-    batch: GraphBatch,
-    features: NDArray[np.float64],
-    skip: bool,
-    outputs: NDArray[np.float32],
-    rows: NDArray[np.int64],
-) -> bool:
-    """Evaluate a batch on a device; False, and the device's cached memory freed, if it does not fit."""
-    import torch
-
-    try:
-        outputs[rows] = ensemble(batch, features, skip_alignn=skip)
-    except RuntimeError as error:  # torch's own is one; cuBLAS and the driver say it in words
-        if not any(words in str(error) for words in _OUT_OF_MEMORY):
-            raise
-        fitted = False
-    else:
-        fitted = True
-    if not fitted and torch.cuda.is_available():
-        torch.cuda.empty_cache()  # outside the handler: the traceback holds the failed attempt's tensors
-    return fitted

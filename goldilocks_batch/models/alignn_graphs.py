@@ -19,7 +19,7 @@ __all__ = ["Graph", "PreparedGraphs", "build_graphs", "edges_of", "supercell"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedGraphs:
-    """Graphs of n structures: what can be made ahead, elsewhere, and sent to where the networks are.
+    """Graphs of n structures: what can be made ahead, while a GPU works on other structures.
 
     Attributes:
         graphs: with their kinds of bonds; None where there is a failure.

@@ -14,7 +14,10 @@ from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.structures.crystal import Crystal
 
-__all__ = ["Model", "ModelInputs", "RawBounds"]
+__all__ = ["CPU_FALLBACK", "Model", "ModelInputs", "RawBounds"]
+
+#: The flag of rows whose networks were to run on a GPU and found no memory there.
+CPU_FALLBACK = "cpu_fallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Model(Protocol):
     cell: Cell
 
     def prepare(self, crystals: Sequence[Crystal]) -> object:
-        """What of a prediction needs no GPU, such as graphs; pickles, and comes back in the inputs."""
+        """What of a prediction the CPU does in any case, such as graphs; it comes back in the inputs."""
 
     def predict(self, inputs: ModelInputs) -> RawBounds:
         """Raw bounds for a batch."""

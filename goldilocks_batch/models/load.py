@@ -9,7 +9,7 @@ import numpy as np
 
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.resolved import ResolvedModel
-from goldilocks_batch.config.choices import Cell, Precision, SingleSite
+from goldilocks_batch.config.choices import Cell, SingleSite
 from goldilocks_batch.core.errors import ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.forest import Forest
@@ -59,7 +59,6 @@ def load_model(
     *,
     single_site: SingleSite = "skip",
     device: str = "cpu",
-    precision: Precision = "float32",
 ) -> Model:
     """Load a model.
 
@@ -68,19 +67,17 @@ def load_model(
         single_site: what the published networks do with a cell of one atom; models trained here do what
             they were trained with.
         device: where networks run: ``cpu``, ``cuda`` or ``auto``.
-        precision: of their matrix products on a GPU.
 
     Raises:
         ModelError: a file has changed or gone, or is not what its role asks for.
     """
-    return _LOADERS[resolved.kind](resolved, _Options(single_site, device, precision))
+    return _LOADERS[resolved.kind](resolved, _Options(single_site, device))
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
     single_site: SingleSite
     device: str
-    precision: Precision
 
 
 def _constant(resolved: ResolvedModel, _options: _Options) -> Model:
@@ -108,7 +105,6 @@ def _alignn(resolved: ResolvedModel, options: _Options) -> Model:
         resolved.file("atoms"),
         single_site=options.single_site,
         device=options.device,
-        precision=options.precision,
         confidence=resolved.confidence,
     )
 
@@ -123,7 +119,7 @@ def _trained_networks(resolved: ResolvedModel, options: _Options) -> Model:
     from goldilocks_batch.models.trained_networks import read_networks_of
 
     model = read_networks_of(resolved.file("manifest").parent)
-    return model.at(resolved.confidence, device=options.device, precision=options.precision)
+    return model.at(resolved.confidence, device=options.device)
 
 
 def _boosted(resolved: ResolvedModel, _options: _Options) -> Model:

@@ -24,7 +24,7 @@ from goldilocks_batch.artifacts.folder import (
     write_folder,
 )
 from goldilocks_batch.artifacts.record import ModelRecord, NetworkArtifacts, expect_columns
-from goldilocks_batch.config.choices import Cell, Precision, SingleSite
+from goldilocks_batch.config.choices import Cell, SingleSite
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.models.alignn import Alignn
@@ -53,12 +53,12 @@ class CalibratedNetworks:
         margins: what the networks' quantiles are moved by.
     """
 
-    def __init__(self, model: TrainedNetworks, confidence: float, device: str, precision: Precision) -> None:
+    def __init__(self, model: TrainedNetworks, confidence: float, device: str) -> None:
         self.feature_blocks = model.record.feature_blocks
         self.zeros: Zeros = "library"
         self.cell: Cell = model.record.cell
         self.margins = model.calibration.margins(confidence)
-        self._networks = model.load(self.margins.quantiles, device=device, precision=precision)
+        self._networks = model.load(self.margins.quantiles, device=device)
         self._largest = model.record.largest_cell
 
     def prepare(self, crystals: Sequence[Crystal]) -> object:
@@ -93,25 +93,20 @@ class TrainedNetworks:
     calibration: Calibration
     digest: str
 
-    def at(
-        self, confidence: float, *, device: str = "cpu", precision: Precision = "float32"
-    ) -> CalibratedNetworks:
+    def at(self, confidence: float, *, device: str = "cpu") -> CalibratedNetworks:
         """The model at a one-sided confidence, any in (0.5, 1) that its calibration rows allow.
 
         Args:
             confidence: one-sided.
             device: ``cpu``, ``cuda`` or ``auto``.
-            precision: of matrix products on a GPU.
 
         Raises:
             ConfigError: see :meth:`~goldilocks_batch.models.calibration.Calibration.margins`.
             ModelError: a checkpoint is not acceptable.
         """
-        return CalibratedNetworks(self, confidence, device, precision)
+        return CalibratedNetworks(self, confidence, device)
 
-    def load(
-        self, levels: Sequence[float], *, device: str = "cpu", precision: Precision = "float32"
-    ) -> Alignn:
+    def load(self, levels: Sequence[float], *, device: str = "cpu") -> Alignn:
         """The networks of some of the quantiles that were trained, in this order."""
         by_level = dict(zip(self.artifacts.quantiles, self.artifacts.networks.values(), strict=True))
         paths = [[self.folder / name for name in by_level[level]] for level in levels]
@@ -130,7 +125,6 @@ class TrainedNetworks:
             table,
             single_site=self.single_site,
             device=device,
-            precision=precision,
         )
 
     @property

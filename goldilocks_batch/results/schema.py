@@ -124,6 +124,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("model", pa.string(), "", "the model's name in the registry"),
     Column("model_revision", pa.string(), "", "revision of its files"),
     Column("model_digest", pa.string(), "", "sha256 over its files"),
+    Column(
+        "device", pa.string(), "", "what its networks ran on: cpu, or the GPU's name; null without networks"
+    ),
     Column("flags", pa.list_(pa.string()), "", "remarks on the row; `goldilocks-batch schema` explains them"),
 )
 
@@ -164,7 +167,7 @@ FLAGS: dict[str, str] = {
     "single_site_supercell": "one atom in the primitive cell: for its graph, periodic axes were doubled",
     "no_line_graph": "no two bonds share an atom: the bond-angle layers were skipped",
     "ensemble_disagrees": "the networks of a bound differ: their standard deviation exceeds a quarter of it",
-    "cpu_fallback": "the structure did not fit the GPU and was computed on the CPU",
+    "cpu_fallback": "the structure found no memory on the GPU and its networks ran on the CPU",
 }
 
 

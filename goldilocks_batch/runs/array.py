@@ -8,14 +8,15 @@ from pathlib import Path
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.slurm import JobKind
+from goldilocks_batch.config.slurm import JobRequest
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError, RunError
 from goldilocks_batch.core.versions import check_versions
+from goldilocks_batch.execution.places import Sharing
 from goldilocks_batch.execution.processes import ProcessExecutor
 from goldilocks_batch.execution.slurm.scripts import array_script, check_path, run_name
 from goldilocks_batch.execution.slurm.site import (
     cancel_named,
-    check_kind,
+    check_request,
     check_tasks,
     largest_array,
     partitions,
@@ -31,7 +32,7 @@ from goldilocks_batch.runs.sizing import shard_size
 from goldilocks_batch.screening.pipeline import Screening
 
 __all__ = [
-    "array_kind",
+    "array_request",
     "recorded_config",
     "recorded_model",
     "run_array_task",
@@ -51,8 +52,8 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
     Raises:
         GoldilocksError: as :func:`goldilocks_batch.run`, or SLURM does not take the array.
     """
-    kind = array_kind(config)
-    check_kind(kind, partitions())
+    request = array_request(config)
+    check_request(request, partitions())
     check_path(config.output)
     job, tasks, state = "", 0, "failed"
     with begun(config, clear=lambda: cancel_named(run_name(config.output)), patience=_LEAVING) as (
@@ -62,10 +63,10 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
         try:
             queue = outstanding(assignment, _shard_size(config, assignment))
             if queue:
-                tasks, _ = config.jobs_of(kind, len(queue))
+                tasks, _ = config.jobs_of(request, len(queue))
                 check_tasks(tasks, largest_array())
                 (config.output / "logs").mkdir(mode=0o750, exist_ok=True)
-                script = array_script(config, kind, tasks)
+                script = array_script(config, request, tasks)
                 job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
             state = "submitted" if queue else "completed"
         finally:
@@ -78,16 +79,19 @@ def _shard_size(config: RunConfig, assignment: Assignment[Screening]) -> int:
     return shard_size(config, assignment.work.model.kind, assignment.sources.rows, array=True)
 
 
-def array_kind(config: RunConfig) -> JobKind:
-    """The one kind that the tasks of an array are of.
+def array_request(config: RunConfig) -> JobRequest:
+    """What each task of an array asks for.
 
     Raises:
-        ConfigError: the configuration has two.
+        ConfigError: the configuration has several requests.
     """
-    kinds = list(config.slurm.kinds.values())
-    if len(kinds) > 1:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, "the tasks of an array are of one kind: drop cpu or gpu")
-    return kinds[0]
+    requests = config.slurm.requests
+    if len(requests) > 1:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            f"the tasks of an array all ask for the same: slurm.requests has {len(requests)}, keep one",
+        )
+    return requests[0]
 
 
 def recorded_config(output: Path) -> RunConfig:
@@ -154,7 +158,8 @@ def _array_task(output: Path, index: int, count: int, observer: Observer) -> Rep
     queue = deque(remaining_shards(planned[index::count], assignment.parts.scan().shards))
     tally = Tally(observer)
     observer.started(sum(map(len, queue)), 0, None)
-    with ProcessExecutor(array_kind(config).seats, config.task_timeout, config.memory_bytes) as executor:
+    seats, sharing = array_request(config).seats, Sharing.of(config, here=False)
+    with ProcessExecutor(seats, config.task_timeout, config.memory_bytes, sharing) as executor:
         drain(queue, assignment, executor, tally)
     assignment.sources.check_unchanged()
     return tally.report

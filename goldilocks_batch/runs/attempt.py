@@ -98,7 +98,6 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
         max_sites=config.max_sites,
         single_site=config.single_site,
         device=config.device,
-        precision=config.precision,
         allow_missing_hydrogens=config.allow_missing_hydrogens,
     )
 
@@ -122,11 +121,12 @@ def prepared(
         )
     sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
     work = screening_of(config, find)
-    if config.gpus and not work.splits:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID,
-            f"gpus {config.gpus} is for networks, and model '{work.model.name}' has none; leave it out",
-        )
+    for name in ("gpus", "gpu_processes"):
+        if (number := getattr(config, name)) and not work.model.kind.has_networks:
+            raise ConfigError(
+                ErrorCode.CONFIG_INVALID,
+                f"{name} {number} is for networks, and model '{work.model.name}' has none; leave it out",
+            )
     described = sources.describe()
     identity = Identity(
         {

@@ -17,11 +17,11 @@ from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.artifacts.registry import Entry
 from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.slurm import JobKind
+from goldilocks_batch.config.slurm import JobRequest
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.core.machine import cores, free_memory, gpus
 from goldilocks_batch.core.versions import versions
-from goldilocks_batch.execution.slurm.site import Partition, check_kind, partitions, slurm
+from goldilocks_batch.execution.slurm.site import Partition, check_request, partitions, slurm
 from goldilocks_batch.runs.attempt import screening_of
 
 __all__ = ["Finding", "examine", "site_configuration"]
@@ -150,13 +150,13 @@ def _scheduler(config: RunConfig) -> Iterator[Finding]:
     for package in ("dask-jobqueue", "cryptography"):
         yield _package(package, wanted)
     if wanted:
-        for name, kind in config.slurm.kinds.items():
+        for name, request in config.slurm.numbered.items():
             try:
-                check_kind(kind, known)
+                check_request(request, known)
             except ConfigError as error:
-                yield Finding(f"jobs of kind {name}", "problem", error.message)
+                yield Finding(f"jobs of request {name}", "problem", error.message)
             else:
-                yield Finding(f"jobs of kind {name}", "ok", "can run here")
+                yield Finding(f"jobs of request {name}", "ok", "can run here")
 
 
 def _package(name: str, wanted: bool) -> Finding:
@@ -191,31 +191,30 @@ def site_configuration() -> str:
         *(f"#   {_described(partition)}" for partition in known),
         *(f"# Account of yours: {account}" for account in _accounts()),
         "executor: slurm",
-        "jobs: 4                # pilot jobs of each kind",
+        "jobs: 4                # pilot jobs of each request",
         "slurm:",
-        "  cpu:",
-        *_kind(cpu, cores=min(cpu.cores, 16), gpus=0),
+        "  requests:",
+        *_request(cpu, cores=min(cpu.cores, 16), gpus=0),
     ]
     if with_gpus:
         share = max(1, with_gpus[0].cores // with_gpus[0].gpus)
-        lines += [
-            "  # gpu:               # for networks: take the marks away, CPU jobs then prepare for GPU jobs"
-        ]
-        lines += ["  # " + line[2:] for line in _kind(with_gpus[0], cores=min(share, 16), gpus=1)]
+        first, *others = _request(with_gpus[0], cores=min(share, 16), gpus=1)
+        first += "  # for networks: take the marks away, and such jobs work beside the others"
+        lines += ["  # " + line[2:] for line in (first, *others)]
     return "\n".join(lines) + "\n"
 
 
-def _kind(partition: Partition, cores: int, gpus: int) -> list[str]:
+def _request(partition: Partition, cores: int, gpus: int) -> list[str]:
     hours = 4 if partition.walltime is None else min(4, max(partition.walltime // 3600, 1))
     memory = min(partition.memory * cores // partition.cores // 2**20, cores * 4096)
     lines = [
-        f'    partition: "{partition.name}"',
-        "    account: null",
-        f'    walltime: "{hours:02d}:00:00"',
-        f"    cores: {cores}",
-        f"    memory: {memory}MiB",
+        f'    - partition: "{partition.name}"',
+        "      account: null",
+        f'      walltime: "{hours:02d}:00:00"',
+        f"      cores: {cores}",
+        f"      memory: {memory}MiB",
     ]
-    return [*lines, f"    gpus: {gpus}"] if gpus else lines
+    return [*lines, f"      gpus: {gpus}"] if gpus else lines
 
 
 def _accounts() -> list[str]:
@@ -235,7 +234,7 @@ def _accounts() -> list[str]:
 def _usable(name: str) -> bool:
     """Whether an account or partition of this name can be asked for."""
     try:
-        checked(JobKind, {"account": name})
+        checked(JobRequest, {"account": name})
     except ConfigError:
         return False
     return True

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.artifacts.registry import Entry
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.slurm import JobKind
+from goldilocks_batch.config.slurm import JobRequest
 from goldilocks_batch.core.errors import ConfigError, RunError
 from goldilocks_batch.execution.slurm.scripts import array_script
-from goldilocks_batch.execution.slurm.site import check_kind, check_tasks, largest_array, partitions
+from goldilocks_batch.execution.slurm.site import check_request, check_tasks, largest_array, partitions
 from goldilocks_batch.results.shards import remaining_shards
-from goldilocks_batch.runs.array import array_kind
+from goldilocks_batch.runs.array import array_request
 from goldilocks_batch.runs.attempt import prepared
 from goldilocks_batch.runs.sizing import shard_size, typical_seconds
 
-__all__ = ["Plan", "check_array", "check_kinds", "plan", "scripts"]
+__all__ = ["Plan", "check_array", "check_requests", "plan", "scripts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Plan:
         rows: rows of the inputs.
         shards: tasks that are left to do.
         left: rows that are left to do.
-        jobs: pilot jobs by kind, or tasks of an array; none without SLURM.
+        jobs: pilot jobs by the number of their request, or tasks of an array; none without SLURM.
         core_seconds: a structure's, that the estimate is made with.
         measured: whether that was measured in this very run, or is typical of the model.
         fetches: model files and folders of them that the run would fetch.
@@ -77,14 +77,14 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
 
 def _numbers(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
     if array:
-        return {"array": config.jobs_of(array_kind(config), shards)[0]}
+        return {"array": config.jobs_of(array_request(config), shards)[0]}
     if not config.submits_jobs:
         return {}
-    return {name: config.jobs_of(kind, shards)[0] for name, kind in config.slurm.kinds.items()}
+    return {name: config.jobs_of(request, shards)[0] for name, request in config.slurm.numbered.items()}
 
 
-def check_kinds(config: RunConfig) -> None:
-    """Hold the kinds of jobs to the partitions of this site, if it is one that answers.
+def check_requests(config: RunConfig) -> None:
+    """Hold the requests of jobs to the partitions of this site, if it is one that answers.
 
     Raises:
         ConfigError: a job could never start.
@@ -93,8 +93,8 @@ def check_kinds(config: RunConfig) -> None:
         known = partitions()
     except (ConfigError, RunError):  # no SLURM here, or it is away: the submission will tell
         return
-    for kind in config.slurm.kinds.values():
-        check_kind(kind, known)
+    for request in config.slurm.requests:
+        check_request(request, known)
 
 
 def check_array(tasks: int) -> None:
@@ -119,19 +119,19 @@ def scripts(config: RunConfig, numbers: Mapping[str, int], *, array: bool) -> di
         array: of a job array, instead of pilot jobs.
     """
     if array:
-        kind, (tasks,) = array_kind(config), numbers.values()
-        return {f"array, {_counted(tasks, config, kind, 'tasks')}": array_script(config, kind, tasks)}
+        request, (tasks,) = array_request(config), numbers.values()
+        return {f"array, {_counted(tasks, config, request, 'tasks')}": array_script(config, request, tasks)}
     if not numbers:
         return {}
     from goldilocks_batch.execution.slurm.pilots import pilot_scripts
 
-    kinds, found = config.slurm.kinds, pilot_scripts(config)
+    requests = config.slurm.numbered
     return {
-        f"kind {name}, {_counted(numbers[name], config, kinds[name], 'jobs')}": script
-        for name, script in found.items()
+        f"request {name}, {_counted(numbers[name], config, requests[name], 'jobs')}": script
+        for name, script in pilot_scripts(config).items()
     }
 
 
-def _counted(number: int, config: RunConfig, kind: JobKind, what: str) -> str:
-    asked, _ = config.jobs_of(kind)
+def _counted(number: int, config: RunConfig, request: JobRequest, what: str) -> str:
+    asked, _ = config.jobs_of(request)
     return f"{what}: {number}" + (f" of {asked}, there is no work for more" if number < asked else "")

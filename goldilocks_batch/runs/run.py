@@ -166,8 +166,7 @@ def carry_out(assignment: Assignment[W], config: RunConfig, kind: ModelKind, obs
         return "completed"
     if config.executor != "serial" and config.cluster is None:  # this process says itself what it compiles
         announce()
-    splits = assignment.work.splits
-    with executor_for(config, shards=len(queue), splits=splits) as executor:
+    with executor_for(config, shards=len(queue)) as executor:
         return work_off(queue, assignment, executor, observer)
 
 
@@ -238,23 +237,23 @@ def executor_for(
     config: RunConfig,
     *,
     shards: int | None = None,
-    splits: bool = False,
 ) -> Executor:
     """The executor that a configuration asks for, started.
 
     Args:
         config: says where the work is done.
         shards: how many there are to do; None if that is not known.
-        splits: whether the work gains from CPU and GPU workers.
     """
     if config.executor == "serial" and config.cluster is None:
         from goldilocks_batch.execution.serial import SerialExecutor
 
         return SerialExecutor()
     if forked() and config.executor == "local" and config.cluster is None:
+        from goldilocks_batch.execution.places import Sharing
         from goldilocks_batch.execution.processes import ProcessExecutor
 
-        return ProcessExecutor(config.workers or cores(), config.task_timeout, config.memory_bytes)
+        sharing = Sharing.of(config, here=True)
+        return ProcessExecutor(config.workers or cores(), config.task_timeout, config.memory_bytes, sharing)
     from goldilocks_batch.execution.select import dask_executor
 
-    return dask_executor(config, shards=shards, splits=splits)
+    return dask_executor(config, shards=shards)

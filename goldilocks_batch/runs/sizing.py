@@ -21,9 +21,6 @@ _SHORTEST, _LONGEST = 10.0, 20.0
 #: Work of a shard for each process there is, s: client and scheduler take 3 ms for the shard, up to 8 on busy
 #: cores (``benchmarks/scale.py``), so that thousands of processes do not wait for them.
 _SHORTEST_PER_SEAT = 0.016
-#: Bytes that a prepared structure takes on its way from a process without a GPU to one with one, and what a
-#: shard of them may take: each process has two in hand.
-_PREPARED, _LARGEST_MESSAGE = 45_000, 32_000_000
 #: Shards that each process should get, so that none waits long for the last one.
 _SHARES = 4
 
@@ -39,9 +36,7 @@ def shard_size(config: RunConfig, kind: ModelKind, rows: int, *, array: bool = F
     """
     if config.shard_size is not None:
         return config.shard_size
-    chosen = shard_rows(rows, typical_seconds(config, kind, array=array), _seats(config, array))
-    travels = not array and kind.has_networks and _has_gpu(config, array)
-    return min(chosen, _LARGEST_MESSAGE // _PREPARED) if travels else chosen
+    return shard_rows(rows, typical_seconds(config, kind, array=array), _seats(config, array))
 
 
 def shard_rows(rows: int, seconds: float, seats: int | None) -> int:
@@ -63,7 +58,7 @@ def shard_rows(rows: int, seconds: float, seats: int | None) -> int:
 
 
 def typical_seconds(config: RunConfig, kind: ModelKind, *, array: bool = False) -> float:
-    """Process-seconds that a structure typically takes, s."""
+    """Process-seconds that a structure typically takes, s; on a GPU, if any of the processes may have one."""
     on_gpu = kind.has_networks and _has_gpu(config, array)
     return kind.seconds_with_gpu if on_gpu else kind.seconds
 
@@ -72,7 +67,7 @@ def _has_gpu(config: RunConfig, array: bool) -> bool:
     if config.device == "cpu":
         return False
     if array or config.submits_jobs:
-        return any(kind.gpus for kind in config.slurm.kinds.values())
+        return any(request.gpus for request in config.slurm.requests)
     if config.device == "cuda" or config.cluster is not None:
         return config.device == "cuda"
     return bool(visible_gpus()) if config.gpus is None else config.gpus > 0
@@ -86,5 +81,5 @@ def _seats(config: RunConfig, array: bool) -> int | None:
             return 1
         if config.executor == "local":
             return config.workers or cores()
-    numbers = [(config.jobs_of(kind), kind.seats) for kind in config.slurm.kinds.values()]
+    numbers = [(config.jobs_of(request), request.seats) for request in config.slurm.requests]
     return sum((least if array else most) * seats for (least, most), seats in numbers)

@@ -26,7 +26,7 @@ from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.outcome import ReadOptions
 from goldilocks_batch.structures.plausible import remarks
 from goldilocks_batch.structures.read import read
-from goldilocks_batch.structures.sources.reference import Format, Reference, TextPayload
+from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.symmetry import SYMPREC, Symmetry
 
 __all__ = ["Batch"]
@@ -77,12 +77,6 @@ class Batch:
     def alive(self) -> NDArray[np.int64]:
         """``(n_alive,)`` indices of the structures that have not failed, ascending."""
         return np.array([i for i, failure in enumerate(self.failures) if failure is None], dtype=np.int64)
-
-    def without_payloads(self) -> Self:
-        """This batch, its references reduced to ids and sources: all that is needed once they are read."""
-        empty = TextPayload(Format.CIF, "")
-        self.references = [Reference(r.id, r.source, empty) for r in self.references]
-        return self
 
     def crystals(self, indices: NDArray[np.int64]) -> list[Crystal]:
         """Cells that the model is asked on, at ``indices``, all of which must be alive."""

@@ -84,7 +84,7 @@ class Featurization:
         return {"files": digests, "blocks": list(self.blocks), "max_sites": self.max_sites}
 
     @property
-    def splits(self) -> bool:
+    def uses_gpu(self) -> bool:
         """No GPU has a part in features."""
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -13,22 +13,26 @@ from numpy.typing import NDArray
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.resolve import published_constant
 from goldilocks_batch.artifacts.resolved import ResolvedModel
-from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
+from goldilocks_batch.config.choices import Device, Grid, SingleSite
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, PredictionError, Stage
 from goldilocks_batch.models.bounds import finalise
 from goldilocks_batch.models.constant import AIIDA_BALANCED
-from goldilocks_batch.models.interface import ModelInputs, RawBounds
+from goldilocks_batch.models.interface import CPU_FALLBACK, ModelInputs, RawBounds
 from goldilocks_batch.models.load import load_model
 from goldilocks_batch.networks.devices import device_name
-from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.report import Report, total
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.screening.featurization import BatchFeatures, build_featurizer, featurize_batch
+from goldilocks_batch.screening.overlap import overlapped
 from goldilocks_batch.screening.rows import Answers, MeshOptions, failed_table, report_of, result_table
 from goldilocks_batch.structures.crystal import SYMBOLS
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.symmetry import SYMPREC
 
-__all__ = ["Prepared", "Screener", "Screening"]
+__all__ = ["Screener", "Screening"]
+
+#: Structures of a batch that is made ready while a GPU works on the one before.
+GPU_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,6 @@ class Screening:
         meshes: how bounds become meshes.
         single_site: what graph networks do with a cell of one atom.
         device: where networks run.
-        precision: of their matrix products on a GPU.
         allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
         symprec: distance tolerance of the table's symmetry and primitive cell, Å.
     """
@@ -51,7 +54,6 @@ class Screening:
     meshes: MeshOptions
     single_site: SingleSite = "skip"
     device: str = "cpu"
-    precision: Precision = "float32"
     allow_missing_hydrogens: bool = False
     symprec: float = SYMPREC
 
@@ -66,7 +68,6 @@ class Screening:
         max_sites: int = 1000,
         single_site: SingleSite = "skip",
         device: Device = "auto",
-        precision: Precision = "float32",
         allow_missing_hydrogens: bool = False,
     ) -> Self:
         """Predict with a model.
@@ -79,13 +80,12 @@ class Screening:
             max_sites: the largest cell accepted.
             single_site: what graph networks do with a cell of one atom.
             device: where networks run.
-            precision: of their matrix products on a GPU.
             allow_missing_hydrogens: go on with structures whose files say that hydrogens lack positions.
 
         Raises:
             ConfigError: the model has no such bound as ``grid`` asks for, or an option has no effect on it.
         """
-        _refuse_unused(model, single_site, device, precision)
+        _refuse_unused(model, single_site, device)
         if not model.kind.has_interval and grid != "lower":
             raise ConfigError(
                 ErrorCode.CONFIG_INVALID,
@@ -98,7 +98,7 @@ class Screening:
         if published is not None:
             constants += (("constant", published),)
         meshes = MeshOptions(grid, equal_axes, constants, model.small_constant)
-        return cls(model, max_sites, meshes, single_site, device, precision, allow_missing_hydrogens, symprec)
+        return cls(model, max_sites, meshes, single_site, device, allow_missing_hydrogens, symprec)
 
     def identity(self) -> dict[str, object]:
         """What makes it the same model in the eyes of a resumed run."""
@@ -141,13 +141,9 @@ class Screening:
         return self.model.remarks
 
     @property
-    def splits(self) -> bool:
-        """Whether networks decide, which a GPU answers faster, and graphs and features come before them."""
-        return self.model.kind.has_networks
-
-    def without_device(self) -> Self:
-        """The same for a worker that prepares structures but never asks a network: no GPU is touched."""
-        return replace(self, device="cpu")
+    def uses_gpu(self) -> bool:
+        """Whether networks decide, which a GPU answers faster, and may run on one."""
+        return self.model.kind.has_networks and self.device != "cpu"
 
     def build(self) -> Screener:
         """Load the model and what its features need."""
@@ -162,55 +158,72 @@ class Screening:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A batch ready for the model; pickles, so that another process can finish it.
+class _Ready:
+    """A batch with all that the model is asked on.
 
     Attributes:
-        batch: the structures, their references without payloads.
-        features: ``(n_alive, k)`` of those alive, None if the model takes none.
-        graphs: whatever the model prepared of those alive.
+        batch: the structures.
+        alive: ``(n_alive,)`` places of those that are asked about.
+        inputs: theirs.
     """
 
     batch: Batch
-    features: NDArray[np.float64] | None
-    graphs: object
+    alive: NDArray[np.int64]
+    inputs: ModelInputs
 
 
 class Screener:
-    """The pipeline of :class:`Screening`: stateless between calls."""
+    """The pipeline of :class:`Screening`: stateless between calls.
+
+    Where networks run on a GPU, structures are taken in batches, and a thread waits for the GPU's answer on
+    one batch while the next is made ready.
+    """
 
     def __init__(self, work: Screening) -> None:
         self._work = work
-        self._model = load_model(
-            work.model, single_site=work.single_site, device=work.device, precision=work.precision
-        )
-        self._device = device_name(work.device) if work.splits else None
+        self._model = load_model(work.model, single_site=work.single_site, device=work.device)
+        self._device = device_name(work.device) if work.model.kind.has_networks else None
+        self._batch_size = None if self._device in (None, "cpu") else GPU_BATCH
         self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks, self._model.zeros)
 
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
         """One result row for every reference, in order."""
-        return self.finish(self.prepare(references), first_row)
+        if self._batch_size is None or len(references) <= self._batch_size:
+            ready = self._made_ready(references)
+            return self._rows(ready, self._asked(ready), first_row)
+        starts = range(0, len(references), self._batch_size)
+        batches = [references[start : start + self._batch_size] for start in starts]
+        found = [
+            self._rows(ready, raw, first_row + start)
+            for start, (ready, raw) in zip(
+                starts, overlapped(batches, self._made_ready, self._asked), strict=True
+            )
+        ]
+        return pa.concat_tables([table for table, _ in found]), total(report for _, report in found)
 
-    def prepare(self, references: Sequence[Reference]) -> Prepared:
-        """All that comes before the model's answer, and needs no GPU."""
+    def _made_ready(self, references: Sequence[Reference]) -> _Ready:
+        """All that comes before the model's answer, on the CPU."""
         batch = Batch(references)
         self.load(batch)
         features = self.features_of(batch)
+        alive = batch.alive
+        crystals = batch.crystals(alive)
         with batch.timed(Stage.GRAPH.value):
-            graphs = self._model.prepare(batch.crystals(batch.alive))
-        return Prepared(
-            batch.without_payloads(), features.values_of(batch.alive) if features else None, graphs
-        )
+            prepared = self._model.prepare(crystals)
+        values = features.values_of(alive) if features else None
+        return _Ready(batch, alive, ModelInputs(crystals, values, prepared))
 
-    def finish(self, prepared: Prepared, first_row: int) -> tuple[pa.Table, Report]:
-        """One result row for every structure prepared, in order."""
-        batch = prepared.batch
-        answers = self._answer(prepared)
+    def _asked(self, ready: _Ready) -> RawBounds:
+        """The model's answer."""
+        with ready.batch.timed(Stage.PREDICT.value):
+            return self._model.predict(ready.inputs)
+
+    def _rows(self, ready: _Ready, raw: RawBounds, first_row: int) -> tuple[pa.Table, Report]:
+        """One result row for every structure of a batch, in order."""
+        batch = ready.batch
+        answers = self._final(ready, raw)
         table = result_table(batch, answers, self._work.meshes, self._work.provenance(), first_row)
-        report = report_of(table, batch.seconds)
-        if self._device is not None:
-            report.devices[self._device] = report.ok
-        return table, report
+        return table, report_of(table, batch.seconds)
 
     def load(self, batch: Batch) -> None:
         """Read the structures of a batch and find their cells, the one that the model wants among them."""
@@ -230,15 +243,11 @@ class Screener:
         """The model's features of the structures of a batch that are alive; None if it takes none."""
         return featurize_batch(batch, self._featurizer) if self._featurizer else None
 
-    def _answer(self, prepared: Prepared) -> Answers:
+    def _final(self, ready: _Ready, raw: RawBounds) -> Answers:
         """Final bounds for the structures that are alive."""
-        batch = prepared.batch
-        alive = batch.alive
-        crystals = batch.crystals(alive)
-        with batch.timed(Stage.PREDICT.value):
-            inputs = ModelInputs(crystals, prepared.features, prepared.graphs)
-            raw = _predicted(self._model.predict(inputs), batch, alive)
-            bounds = finalise(raw, self._work.model.correction)
+        batch, alive, crystals = ready.batch, ready.alive, ready.inputs.crystals
+        _fail_unanswered(raw, batch, alive)
+        bounds = finalise(raw, self._work.model.correction)
         for row, failure in bounds.failures.items():
             if batch.failures[alive[row]] is None:
                 batch.fail(alive[row], failure, Stage.PREDICT)
@@ -250,18 +259,21 @@ class Screener:
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]
         distance = None if raw.distance is None else raw.distance[good]
-        return Answers(alive[good], bounds.values[good], spread, distance)
+        devices = self._devices(raw, np.flatnonzero(good).tolist())
+        return Answers(alive[good], bounds.values[good], spread, distance, devices)
+
+    def _devices(self, raw: RawBounds, rows: Sequence[int]) -> list[str] | None:
+        """What the networks ran on for some rows of the model's answer; None without networks."""
+        if self._device is None:
+            return None
+        return ["cpu" if CPU_FALLBACK in raw.flags.get(row, ()) else self._device for row in rows]
 
 
-def _refuse_unused(
-    model: ResolvedModel, single_site: SingleSite, device: Device, precision: Precision
-) -> None:
+def _refuse_unused(model: ResolvedModel, single_site: SingleSite, device: Device) -> None:
     """Refuse what was asked for and would change nothing."""
     networks, name = model.kind.has_networks, f"model '{model.name}'"
     without, unused = f"is for networks, and {name} has none", ""
-    if precision != "float32" and not (networks and device != "cpu"):
-        unused = f"precision {precision} {'is for GPUs, and device is cpu' if networks else without}"
-    elif device == "cuda" and not networks:
+    if device == "cuda" and not networks:
         unused = f"device cuda {without}"
     elif single_site != "skip" and not networks:
         unused = f"single_site {single_site} {without}"
@@ -271,11 +283,10 @@ def _refuse_unused(
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"{unused}; leave it out")
 
 
-def _predicted(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> RawBounds:
-    """The model's answer; rows it failed are failed in the batch."""
+def _fail_unanswered(raw: RawBounds, batch: Batch, alive: NDArray[np.int64]) -> None:
+    """Fail the structures of a batch that the model has failed."""
     if len(raw.values) != len(alive):
         message = f"the model gave {len(raw.values)} answers for {len(alive)} structures"
         raise PredictionError(ErrorCode.PREDICTION_FAILED, message)
     for row, failure in raw.failures.items():
         batch.fail(alive[row], failure, Stage.PREDICT)
-    return raw

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 import pyarrow as pa
 
 from goldilocks_batch.artifacts.find import find_model
-from goldilocks_batch.config.choices import Device, Grid, Precision, SingleSite
+from goldilocks_batch.config.choices import Device, Grid, SingleSite
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.text import nearest
@@ -41,7 +41,6 @@ def predict(
     offline: bool = False,
     registry: str | Path | None = None,
     device: Device = "auto",
-    precision: Precision = "float32",
     progress: Callable[[int, int], None] | None = None,
 ) -> pa.Table:
     """Bounds on kdist and k-point meshes for structures in memory, in this process.
@@ -65,7 +64,6 @@ def predict(
         offline: fetch no model files; the project's cache is still used.
         registry: a registry file in place of the package's.
         device: where networks run.
-        precision: of networks' matrix products on a GPU.
         progress: called with the number of structures that are done, and that of all.
 
     Returns:
@@ -86,7 +84,6 @@ def predict(
         max_sites=max_sites,
         single_site=_one_of("single_site", single_site, SingleSite),
         device=_one_of("device", device, Device),
-        precision=_one_of("precision", precision, Precision),
     )
     references = references_of(structures, ids)
     screener = work.build()

@@ -55,12 +55,14 @@ class Answers:
         bounds: ``(m, 3)`` kdist, 1/Å: lower, median, upper; NaN where the model has no such bound.
         spread: ``(m, 3)`` standard deviations over an ensemble, 1/Å, or None.
         distance: ``(m,)`` to what the model was trained on, or None.
+        devices: m names of what the networks ran on, or None.
     """
 
     indices: NDArray[np.int64]
     bounds: NDArray[np.float64]
     spread: NDArray[np.float64] | None = None
     distance: NDArray[np.float64] | None = None
+    devices: Sequence[str] | None = None
 
 
 def result_table(
@@ -98,6 +100,9 @@ def result_table(
         columns["training_distance"] = answers.distance
     count = len(batch)
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
+    if answers.devices is not None:
+        named = dict(zip(answers.indices.tolist(), answers.devices, strict=True))
+        arrays["device"] = pa.array([named.get(index) for index in range(count)], _type("device"))
     same = {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}
     arrays = same | arrays
     return _assembled(arrays | known_columns(batch, first_row), count)
@@ -169,7 +174,8 @@ def report_of(table: pa.Table, seconds: Mapping[str, float]) -> Report:
     )
     failures = Counter(code for code in table["error_code"].to_pylist() if code is not None)
     flags = Counter(flag for row in table["flags"].to_pylist() for flag in row)
-    return Report(table.num_rows, int(ok.sum()), failures, flags, dict(seconds), kpoints)
+    devices = Counter(name for name in table["device"].to_pylist() if name is not None)
+    return Report(table.num_rows, int(ok.sum()), failures, flags, dict(seconds), kpoints, devices=devices)
 
 
 def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:

@@ -40,8 +40,8 @@ class Describing:
     features: FeatureSet
 
     @property
-    def splits(self) -> bool:
-        """No half of it gains from a GPU."""
+    def uses_gpu(self) -> bool:
+        """No GPU has a part in it."""
         return False
 
     def build(self) -> Pipeline:

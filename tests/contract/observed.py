@@ -41,7 +41,7 @@ validation_folds: 2
 _SLURM = """\
 executor: slurm
 slurm:
-  cpu: {partition: compute, account: physics, walltime: "02:00:00", cores: 4, memory: 8GB}
+  requests: {partition: compute, account: physics, walltime: "02:00:00", cores: 4, memory: 8GB}
 """
 _REGISTRY = f"""\
 [files.atoms]

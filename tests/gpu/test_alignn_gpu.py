@@ -9,7 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in
@@ -37,7 +36,7 @@ def inputs() -> ModelInputs:
     return ModelInputs(crystals, features)
 
 
-def load(folder: Path, device: str, precision: Precision = "float32") -> Alignn:
+def load(folder: Path, device: str) -> Alignn:
     arguments = alignn_arguments()
     for number, (bound, quantile) in enumerate(BOUNDS.items()):
         for k in range(3):
@@ -45,7 +44,7 @@ def load(folder: Path, device: str, precision: Precision = "float32") -> Alignn:
             write_checkpoint(folder / bound / f"{k}.ckpt", arguments, state, quantile)
     write_elements(folder / "elements.json")
     lower, median, upper = (checkpoints_in(folder / bound) for bound in BOUNDS)
-    return Alignn.load(lower, median, upper, folder / "elements.json", device=device, precision=precision)
+    return Alignn.load(lower, median, upper, folder / "elements.json", device=device)
 
 
 def test_the_gpu_gives_the_numbers_of_the_cpu(inputs: ModelInputs, tmp_path: Path) -> None:
@@ -60,13 +59,18 @@ def test_fused_kernels_run_here(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert not caplog.messages
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 2e-3), ("bf16", 2e-2)])
-def test_rounded_products_are_near(
-    inputs: ModelInputs, tmp_path: Path, precision: Precision, tolerance: float
+def test_a_share_of_the_memory_is_kept_to(
+    inputs: ModelInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = load(tmp_path, "cpu").predict(inputs)
-    rounded = load(tmp_path, "cuda", precision).predict(inputs)
-    np.testing.assert_allclose(rounded.values, exact.values, atol=tolerance, rtol=0)
+    monkeypatch.setenv("GOLDILOCKS_GPU_MEMORY", str(10**9))
+    try:
+        model = load(tmp_path, "auto")
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(900_000_000, dtype=torch.uint8, device="cuda")
+        found = model.predict(inputs)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    np.testing.assert_allclose(found.values, load(tmp_path, "cpu").predict(inputs).values, atol=2e-5, rtol=0)
 
 
 def test_what_does_not_fit_is_halved_and_falls_back(inputs: ModelInputs, tmp_path: Path) -> None:

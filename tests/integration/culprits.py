@@ -46,7 +46,7 @@ class Sabotaged:
     pause: float = 0.0
 
     @property
-    def splits(self) -> bool:
+    def uses_gpu(self) -> bool:
         return False
 
     def build(self) -> Saboteur:

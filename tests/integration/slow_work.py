@@ -22,7 +22,7 @@ class SlowScreening:
     seconds: float
 
     @property
-    def splits(self) -> bool:
+    def uses_gpu(self) -> bool:
         return False
 
     def build(self) -> SlowScreener:

@@ -128,10 +128,10 @@ def test_the_package_is_a_command_too() -> None:
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--precision", "bf16"], "precision bf16 is for networks, and model 'mc3d' has none"),
         (["--device", "cuda"], "device cuda is for networks"),
         (["--single-site", "supercell"], "single_site supercell is for networks"),
-        (["--gpus", "1"], "gpus 1 is for networks"),
+        (["--gpus", "1"], "gpus 1 is for networks, and model 'mc3d' has none"),
+        (["--gpu-processes", "1"], "gpu_processes 1 is for networks"),
     ],
 )
 def test_what_has_no_effect_is_refused(

@@ -56,6 +56,24 @@ def structures_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     return lambda: sum(map(int, log.read_text().split()))
 
 
+@pytest.fixture
+def gpus_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file in which every process that does shards in a job leaves which GPUs it sees, a line each."""
+    folder, log = tmp_path / "python", tmp_path / "seen"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SEEING.format(log=str(log)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    return log
+
+
+SEEING = """
+import os, sys
+
+if "goldilocks_batch.execution.child" in sys.orig_argv:
+    with open({log!r}, "a") as log:
+        print(os.environ["CUDA_VISIBLE_DEVICES"], file=log)
+"""
+
 LOGGING = """
 import sys
 

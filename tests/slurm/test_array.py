@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 #: `pytest --log-cli-level=INFO` shows them.
 FIGURES = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
-KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
+REQUEST = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,12 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     path = tmp_path / "config.json"
-    values = {"model": "baseline", "shard_size": 50, "jobs": 3, "slurm": {"interface": "lo", "cpu": KIND}}
+    values = {
+        "model": "baseline",
+        "shard_size": 50,
+        "jobs": 3,
+        "slurm": {"interface": "lo", "requests": REQUEST},
+    }
     path.write_text(json.dumps(values))
     return path
 

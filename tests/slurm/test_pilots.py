@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("slur
 #: `pytest --log-cli-level=INFO` shows them.
 FIGURES = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
-KIND = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
+REQUEST = {"memory": "1GB", "cores": 1, "walltime": "00:10:00"}
 #: What a shard that was charged for a lost process leaves in the log.
 SPLIT = "tried again in halves"
 
@@ -53,7 +53,7 @@ def options(output: Path, **changes: Any) -> dict[str, Any]:
         "model": "baseline",
         "executor": "slurm",
         "shard_size": 20,
-        "slurm": {"interface": "lo", "cpu": KIND},
+        "slurm": {"interface": "lo", "requests": REQUEST},
         **changes,
     }
 
@@ -94,10 +94,12 @@ def test_two_pilot_jobs(slurm: Slurm, manifest: Path, undisturbed: Path, tmp_pat
     slurm.wait_until_empty()
 
 
-def test_cpu_and_gpu_jobs_together(slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_jobs_with_and_without_gpus_together(
+    slurm: Slurm, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "run"
-    kinds = {"interface": "lo", "cpu": KIND, "gpu": {**KIND, "gpus": 1, "partition": "other"}}
-    process = begin(manifest, options(output, slurm=kinds), tmp_path)
+    requests = [REQUEST, {**REQUEST, "gpus": 1, "partition": "other"}]
+    process = begin(manifest, options(output, slurm={"interface": "lo", "requests": requests}), tmp_path)
     wait_for_parts(output, 3, process)
     listed = slurm.ask("squeue", "--noheader", "--states", "running", "--format", "%P %b")
     assert [line.split()[0] for line in sorted(listed.splitlines())] == ["main", "other"]
@@ -108,7 +110,9 @@ def test_cpu_and_gpu_jobs_together(slurm: Slurm, manifest: Path, undisturbed: Pa
 
 
 @pytest.mark.shared
-def test_cpu_jobs_prepare_for_gpu_jobs(slurm: Slurm, shared: Path, tmp_path: Path) -> None:
+def test_networks_in_jobs_with_and_without_gpus(
+    slurm: Slurm, shared: Path, tmp_path: Path, gpus_seen: Path
+) -> None:
     manifest = tmp_path / "manifest.parquet"
     pq.write_table(pq.read_table(shared / "data" / "mc3d_pbe.parquet").slice(0, 60), manifest)
     model = {
@@ -117,16 +121,20 @@ def test_cpu_jobs_prepare_for_gpu_jobs(slurm: Slurm, shared: Path, tmp_path: Pat
         "registry": str(ROOT / "tests" / "registry-standins.toml"),
         "device": "auto",  # the GPU that SLURM grants here is none: its job infers on its core
     }
-    memory = {**KIND, "memory": "2GB"}
-    kinds = {"interface": "lo", "cpu": memory, "gpu": {**memory, "gpus": 1}}
+    request = {**REQUEST, "memory": "2GB"}
+    slurm_options = {"interface": "lo", "requests": [request, {**request, "gpus": 1}]}
     output = tmp_path / "run"
-    status, text = end(begin(manifest, options(output, slurm=kinds, shard_size=15, **model), tmp_path), 200)
+    values = options(output, slurm=slurm_options, shard_size=15, **model)
+    status, text = end(begin(manifest, values, tmp_path), 200)
     assert status in (0, 1), text
     assert SPLIT not in text
     # the same shards: sums over a batch of graphs depend on the batch in their last digit
     alone = {**model, "inputs": [manifest], "output": tmp_path / "alone", "shard_size": 15}
     run(RunConfig.model_validate({**alone, "executor": "serial"}))
     assert read_results(output).equals(read_results(tmp_path / "alone"))
+    assert set(read_results(output)["device"].to_pylist()) == {"cpu"}
+    # each child has the GPU that its job was granted, or none
+    assert set(gpus_seen.read_text().splitlines()) == {"0", ""}
     slurm.wait_until_empty()
 
 
@@ -152,8 +160,8 @@ def test_a_walltime_shorter_than_the_work(
     manifest: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    kind = {**KIND, "walltime": "00:02:00"}  # its worker leaves after 70 to 80 seconds
-    values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": kind})
+    request = {**REQUEST, "walltime": "00:02:00"}  # its worker leaves after 70 to 80 seconds
+    values = options(tmp_path / "run", slurm={"interface": "lo", "requests": request})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     (tmp_path / "run" / "results").mkdir(parents=True)
     work = Sabotaged(screening_of(config), (), tmp_path / "log", pause=6.0)
@@ -223,7 +231,7 @@ def test_only_tls_is_spoken_beyond_loopback(slurm: Slurm, manifest: Path, tmp_pa
     if not interfaces:
         pytest.skip("this machine has no interface but loopback")
     name, own = min(interfaces.items())
-    values = options(tmp_path / "run", shard_size=5, slurm={"interface": name, "cpu": KIND})
+    values = options(tmp_path / "run", shard_size=5, slurm={"interface": name, "requests": REQUEST})
     process = begin(manifest, values, tmp_path)
     wait_for_parts(tmp_path / "run", 3, process)
     listening = [
@@ -282,7 +290,7 @@ def test_nobody_without_the_certificate_gets_in(slurm: Slurm, manifest: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("kind", "complaint"),
+    ("asked", "complaint"),
     [
         ({"partition": "nowhere"}, "no partition 'nowhere' here; there are main, other"),
         ({"walltime": "2-00:00:00"}, "above the limit of partition 'main', 60 minutes"),
@@ -293,9 +301,9 @@ def test_nobody_without_the_certificate_gets_in(slurm: Slurm, manifest: Path, tm
     ],
 )
 def test_what_cannot_run_is_said_at_once(
-    slurm: Slurm, manifest: Path, tmp_path: Path, kind: dict[str, Any], complaint: str
+    slurm: Slurm, manifest: Path, tmp_path: Path, asked: dict[str, Any], complaint: str
 ) -> None:
-    values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": {**KIND, **kind}})
+    values = options(tmp_path / "run", slurm={"interface": "lo", "requests": {**REQUEST, **asked}})
     status, text = end(begin(manifest, values, tmp_path))
     assert status == 2, text
     assert re.search(complaint, text), text
@@ -315,7 +323,7 @@ def test_jobs_that_never_report_end_the_run(
 ) -> None:
     monkeypatch.setattr(slurm_pool, "_ASK_EVERY", 1.0)
     monkeypatch.setattr(executor_module, "_LOOK_EVERY", 1.0)
-    values = options(tmp_path / "run", slurm={"interface": "lo", "cpu": KIND, **wrong})
+    values = options(tmp_path / "run", slurm={"interface": "lo", "requests": REQUEST, **wrong})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     with pytest.raises(RunError, match=complaint):
         run(config)
@@ -419,8 +427,8 @@ def test_jobs_refused_while_their_number_adapts(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    kind = {**KIND, "directives": ["--reservation=nobody"]}
-    values = options(tmp_path / "no", max_jobs=2, slurm={"interface": "lo", "cpu": kind})
+    request = {**REQUEST, "directives": ["--reservation=nobody"]}
+    values = options(tmp_path / "no", max_jobs=2, slurm={"interface": "lo", "requests": request})
     with pytest.raises(RunError, match=r"SLURM took no job: .*reservation is invalid"):
         run(RunConfig.model_validate({**values, "inputs": [manifest]}))
 

@@ -134,10 +134,10 @@ def test_the_reference_has_every_code_column_flag_and_command() -> None:
 
 def test_the_reference_has_every_option() -> None:
     from goldilocks_batch.config.run import RunConfig
-    from goldilocks_batch.config.slurm import JobKind
+    from goldilocks_batch.config.slurm import JobRequest
 
     text = page("options")
-    names = [*RunConfig.model_fields, *(f"slurm.cpu.{name}" for name in JobKind.model_fields)]
+    names = [*RunConfig.model_fields, *(f"slurm.requests.{name}" for name in JobRequest.model_fields)]
     assert [name for name in names if f"| `{name}` |" not in text] == []
     assert "| `confidence` | number > 0.5, < 1 | `0.95` |" in text
     assert "| `workers` | integer ≥ 1, or `null` | `null`: one per core |" in text

@@ -13,7 +13,7 @@ import queue
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from typing import Any, Self
+from typing import Self
 
 from distributed import Client
 from distributed.client import ClosedClientError, Future
@@ -21,13 +21,7 @@ from distributed.scheduler import KilledWorker
 
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.execution.dask.pool import Pool
-from goldilocks_batch.execution.dask.tasks import (
-    Blind,
-    Ration,
-    finish_on_worker,
-    prepare_on_worker,
-    run_on_worker,
-)
+from goldilocks_batch.execution.dask.tasks import Blind, Ration, run_on_worker
 from goldilocks_batch.execution.executor import Lost, Outcome
 from goldilocks_batch.execution.job import Job
 
@@ -88,21 +82,12 @@ class DaskExecutor:
     def submit(self, job: Job) -> None:
         """Send a job; earlier rows come first."""
         with _asking():
-            self._await(self._send(job), job)
+            options = {"pure": False, "priority": -job.shard.start}
+            self._await(self._client.submit(run_on_worker, job, self._ration, **options), job)
 
     def _await(self, future: Future, job: Job) -> None:
         self._jobs[future.key] = job
         future.add_done_callback(self._ended.put)
-
-    def _send(self, job: Job) -> Future:
-        """The task, or the last of the tasks, that does a job and ends with its outcome."""
-        options: dict[str, Any] = {"pure": False, "priority": -job.shard.start}
-        if not (self._pool.two_kinds and job.work.splits):
-            return self._client.submit(run_on_worker, job, self._ration, **options)
-        prepared = self._client.submit(prepare_on_worker, job, self._ration, resources={"CPU": 1}, **options)
-        return self._client.submit(
-            finish_on_worker, job, prepared, self._ration, resources={"GPU": 1}, **options
-        )
 
     def wait(self) -> Outcome:
         """The next job to end, whatever its end."""

@@ -33,7 +33,6 @@ class JoinedPool:
     security = None
     dashboard: str | None = None
     seats = 1
-    two_kinds = False
     plugins: tuple[WorkerPlugin, ...] = ()
 
     def __init__(self, where: str, plain_tcp: bool) -> None:

@@ -17,13 +17,13 @@ __all__ = ["Leave", "Leaving"]
 
 #: Seconds between two looks at whether a worker still has something in hand.
 _TICK = 0.2
-#: Seconds that the client, or a worker with a GPU, has to fetch what is there.
+#: Seconds that the client has to fetch what is there.
 _FETCHING = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """When workers of a kind leave.
+    """When workers of a request leave.
 
     Attributes:
         age: s after their start.
@@ -41,19 +41,20 @@ class Leaving(WorkerPlugin):
     ends a worker whose shard takes longer.
 
     Args:
-        kinds: when workers leave, by the kind in their name (``cpu-3``); the empty name is for all others.
+        requests: when workers leave, by the number of their job's request, with which their name begins
+            (``1-3``); the empty one is for all others.
     """
 
     name = "goldilocks-leaving"
     idempotent = True
 
-    def __init__(self, kinds: Mapping[str, Leave]) -> None:
-        self._kinds = dict(kinds)
+    def __init__(self, requests: Mapping[str, Leave]) -> None:
+        self._requests = dict(requests)
 
     def setup(self, worker: Any) -> None:
         """Set the worker's time."""
-        kind = str(worker.name).partition("-")[0]
-        leave = self._kinds.get(kind) or self._kinds[""]
+        request = str(worker.name).partition("-")[0]
+        leave = self._requests.get(request) or self._requests[""]
         delay = leave.age + random.uniform(-leave.stagger, leave.stagger)  # noqa: S311 - no secret
         worker.loop.call_later(delay, _leave, worker)
 

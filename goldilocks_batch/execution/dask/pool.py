@@ -42,8 +42,6 @@ class Pool(Protocol):
     dashboard: str | None
     #: Threads expected once all workers are there.
     seats: int
-    #: Whether there are workers of two kinds, told apart by Dask's resources ``CPU`` and ``GPU``.
-    two_kinds: bool
     #: Of every worker.
     plugins: tuple[WorkerPlugin, ...]
 

@@ -73,6 +73,6 @@ def is_busy(worker: Worker) -> bool:
     return bool(worker.state.executing)
 
 
-def count_seats(worker: Worker) -> tuple[int, frozenset[str]]:
-    """Threads of a worker and the names of its resources (``WorkerState.nthreads``, ``.total_resources``)."""
-    return int(worker.state.nthreads), frozenset(worker.state.total_resources)
+def count_seats(worker: Worker) -> int:
+    """Threads of a worker (``WorkerState.nthreads``)."""
+    return int(worker.state.nthreads)

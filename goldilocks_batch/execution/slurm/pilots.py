@@ -11,7 +11,7 @@ from dask_jobqueue.slurm import SLURMJob
 from distributed.deploy.spec import ProcessInterface
 
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.slurm import JobKind, bytes_of, seconds_of
+from goldilocks_batch.config.slurm import JobRequest, bytes_of, seconds_of
 from goldilocks_batch.execution.slurm.scripts import (
     check_path,
     extra_directives,
@@ -26,19 +26,19 @@ from goldilocks_batch.execution.slurm.site import slurm
 __all__ = ["PilotJob", "job_options", "pilot_scripts", "private_folder"]
 
 
-def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
+def job_options(config: RunConfig, request: JobRequest) -> dict[str, Any]:
     """Keywords of dask-jobqueue's job class; all of them, so that no site-wide Dask file adds its own."""
     output, options = check_path(config.output), config.slurm
-    *_, gone = lifetime(seconds_of(kind.walltime))
+    *_, gone = lifetime(seconds_of(request.walltime))
     return {
         "job_name": run_name(output),
-        "queue": kind.partition,
-        "account": kind.account,
-        "walltime": kind.walltime,
-        "cores": kind.seats,
-        "job_cpu": kind.cores,
-        "memory": bytes_of(kind.memory),
-        "job_mem": mebibytes(kind),
+        "queue": request.partition,
+        "account": request.account,
+        "walltime": request.walltime,
+        "cores": request.seats,
+        "job_cpu": request.cores,
+        "memory": bytes_of(request.memory),
+        "job_mem": mebibytes(request),
         "processes": 1,  # one supervising worker a job, a thread for each of its child processes
         "nanny": False,
         # exec: the worker is the job's own process, which SLURM stops for certain
@@ -47,13 +47,12 @@ def job_options(config: RunConfig, kind: JobKind) -> dict[str, Any]:
         "worker_extra_args": [
             *("--lifetime", f"{gone}s"),
             *("--dashboard-address", "127.0.0.1:0"),
-            *("--resources", f"{'GPU' if kind.gpus else 'CPU'}={kind.seats}"),
         ],
         "local_directory": '"${TMPDIR:-/tmp}"',  # the prologue makes scratch that
         "log_directory": None,  # it would be made even for a dry run
         "death_timeout": 120,
         "job_directives_skip": [],
-        "job_extra_directives": [f"--output={output}/logs/worker-%j.log", *extra_directives(kind)],
+        "job_extra_directives": [f"--output={output}/logs/worker-%j.log", *extra_directives(request)],
         "job_script_prologue": prologue(options),
         "shebang": "#!/usr/bin/env bash",
     }
@@ -74,7 +73,7 @@ class PilotJob(SLURMJob):
 
 
 def pilot_scripts(config: RunConfig) -> dict[str, str]:
-    """The job script of each kind, as it would be submitted; nothing is submitted."""
+    """The job script of each request, by its number, as it would be submitted; nothing is submitted."""
     address = "tls://<address of the scheduler>"
     common = {
         "interface": config.slurm.interface,
@@ -82,8 +81,8 @@ def pilot_scripts(config: RunConfig) -> dict[str, str]:
         "security": credentials(private_folder(config)),
     }
     return {
-        name: PilotJob(address, name=f"{name}-0", **job_options(config, kind), **common).job_script()
-        for name, kind in config.slurm.kinds.items()
+        name: PilotJob(address, name=f"{name}-0", **job_options(config, request), **common).job_script()
+        for name, request in config.slurm.numbered.items()
     }
 
 

@@ -13,7 +13,7 @@ from dask_jobqueue.slurm import SLURMCluster
 from distributed import Status
 
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.slurm import JobKind, seconds_of
+from goldilocks_batch.config.slurm import JobRequest, seconds_of
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.execution.dask.leaving import Leave, Leaving
 from goldilocks_batch.execution.dask.pool import SETTINGS, dashboard_options, local_dashboard
@@ -21,7 +21,7 @@ from goldilocks_batch.execution.dask.private import job_keywords, reach_specific
 from goldilocks_batch.execution.slurm.pilots import PilotJob, job_options, private_folder
 from goldilocks_batch.execution.slurm.scripts import lifetime, run_name
 from goldilocks_batch.execution.slurm.security import issue_certificate
-from goldilocks_batch.execution.slurm.site import cancel_named, check_kind, jobs_named, partitions
+from goldilocks_batch.execution.slurm.site import cancel_named, check_request, jobs_named, partitions
 
 __all__ = ["SlurmPool"]
 
@@ -43,15 +43,15 @@ class SlurmPool:
         shards: how many there are to do, None if that is not known; no job is submitted without a share.
 
     Raises:
-        ConfigError: a job kind could never start here.
+        ConfigError: a job could never start here.
         RunError: CLUSTER_FAILED, SLURM takes no jobs.
     """
 
     def __init__(self, config: RunConfig, shards: int | None = None) -> None:
-        kinds = config.slurm.kinds
+        requests = config.slurm.numbered
         known = partitions()
-        for kind in kinds.values():
-            check_kind(kind, known)
+        for request in requests.values():
+            check_request(request, known)
         self._name = run_name(config.output)
         cancel_named(self._name)
         self._logs = config.output / "logs"
@@ -59,18 +59,19 @@ class SlurmPool:
         self._private = private_folder(config)
         self.security = issue_certificate(self._private)
         options = dashboard_options(config.dashboard)
-        self.target = self._cluster(config, next(iter(kinds.values())), options)
+        self.target = self._cluster(config, config.slurm.requests[0], options)
         self.dashboard = local_dashboard(self.target, options)
-        leave = {name: Leave(*lifetime(seconds_of(kind.walltime))[:2]) for name, kind in kinds.items()}
+        leave = {
+            name: Leave(*lifetime(seconds_of(request.walltime))[:2]) for name, request in requests.items()
+        }
         self.plugins = (Leaving({**leave, "": next(iter(leave.values()))}),)
-        self.two_kinds = len({kind.gpus > 0 for kind in kinds.values()}) == 2
-        numbers = {name: config.jobs_of(kind, shards) for name, kind in kinds.items()}
-        self.seats = sum(kind.seats * numbers[name][0] for name, kind in kinds.items())
+        numbers = {name: config.jobs_of(request, shards) for name, request in requests.items()}
+        self.seats = sum(request.seats * numbers[name][0] for name, request in requests.items())
         self._least = sum(least for least, _ in numbers.values())
         self._places = sum(most for _, most in numbers.values())
         self._adapts = config.max_jobs is not None
         self._told = ""  # of jobs that are awaited
-        asked = sum(config.jobs_of(kind)[0] for kind in kinds.values())
+        asked = sum(config.jobs_of(request)[0] for request in requests.values())
         if self._least < asked:
             _log.info(
                 "%d jobs of %d are submitted: %d shards are left, no work for more",
@@ -90,7 +91,7 @@ class SlurmPool:
             self.close()
             raise
 
-    def _cluster(self, config: RunConfig, kind: JobKind, dashboard: dict[str, object]) -> SLURMCluster:
+    def _cluster(self, config: RunConfig, request: JobRequest, dashboard: dict[str, object]) -> SLURMCluster:
         # for good: the time is looked up whenever a worker is lost
         dask.config.set(SETTINGS | {"distributed.deploy.lost-worker-timeout": "2s"})
         return SLURMCluster(
@@ -100,7 +101,7 @@ class SlurmPool:
             scheduler_options=dashboard,
             silence_logs=logging.CRITICAL,
             name=self._name,
-            **job_options(config, kind),
+            **job_options(config, request),
         )
 
     def _start(self, config: RunConfig, numbers: dict[str, int]) -> None:
@@ -111,8 +112,8 @@ class SlurmPool:
             self.target.adapt(minimum_jobs=self._least, maximum_jobs=self._places)
             return
         common = job_keywords(self.target)
-        for name, kind in config.slurm.kinds.items():
-            options = {**job_options(config, kind), **common}
+        for name, request in config.slurm.numbered.items():
+            options = {**job_options(config, request), **common}
             for number in range(numbers[name]):
                 self.target.worker_spec[f"{name}-{number}"] = {"cls": PilotJob, "options": options}
         self._submit_missing()
@@ -206,9 +207,8 @@ class SlurmPool:
             self._pause = min(2 * self._pause, _ASK_SELDOM)
 
     def _check_lost(self, present: set[str]) -> None:
-        """End the run if no job ever comes to work, or no place is left for one of a kind."""
-        kinds = {str(name).partition("-")[0] for name in self.target.worker_spec}
-        hopeless = (not self._places and not present) or (self.two_kinds and len(kinds) < 2)
+        """End the run if no job ever comes to work, or no place is left for one."""
+        hopeless = not self._places and not present
         if hopeless or (not self._served and self._lost.total() >= _LARGEST_LOSS):
             raise RunError(
                 ErrorCode.CLUSTER_FAILED,

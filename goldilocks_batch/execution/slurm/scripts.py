@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.config.slurm import JobKind, SlurmOptions, bytes_of
+from goldilocks_batch.config.slurm import JobRequest, SlurmOptions, bytes_of
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
 __all__ = ["array_script", "check_path", "extra_directives", "lifetime", "mebibytes", "prologue", "run_name"]
@@ -67,22 +67,22 @@ def check_path(path: Path) -> Path:
     return path.absolute()
 
 
-def extra_directives(kind: JobKind) -> list[str]:
+def extra_directives(request: JobRequest) -> list[str]:
     """Directives beyond those for partition, account, cores, memory and walltime."""
-    found = [*kind.directives]
-    if kind.gpus:
-        found.append(f"--gres=gpu:{kind.gpus}")
-    if kind.qos is not None:
-        found.append(f"--qos={kind.qos}")
+    found = [*request.directives]
+    if request.gpus:
+        found.append(f"--gres=gpu:{request.gpus}")
+    if request.qos is not None:
+        found.append(f"--qos={request.qos}")
     return found
 
 
-def mebibytes(kind: JobKind) -> str:
+def mebibytes(request: JobRequest) -> str:
     """A job's memory as SLURM takes it, rounded down: a whole node's must not become too much."""
-    return f"{max(1, bytes_of(kind.memory) // 2**20)}M"
+    return f"{max(1, bytes_of(request.memory) // 2**20)}M"
 
 
-def array_script(config: RunConfig, kind: JobKind, tasks: int) -> str:
+def array_script(config: RunConfig, request: JobRequest, tasks: int) -> str:
     """The script of a job array whose tasks share the shards of a run among them."""
     output = check_path(config.output)
     python = config.slurm.python or check_path(Path(sys.executable))
@@ -91,12 +91,12 @@ def array_script(config: RunConfig, kind: JobKind, tasks: int) -> str:
         f"--array=0-{tasks - 1}",
         f"--output={output}/logs/array-%A-%a.log",
         "--ntasks=1",
-        f"--cpus-per-task={kind.cores}",
-        f"--mem={mebibytes(kind)}",
-        f"--time={kind.walltime}",
-        *([f"--partition={kind.partition}"] if kind.partition else []),
-        *([f"--account={kind.account}"] if kind.account else []),
-        *extra_directives(kind),
+        f"--cpus-per-task={request.cores}",
+        f"--mem={mebibytes(request)}",
+        f"--time={request.walltime}",
+        *([f"--partition={request.partition}"] if request.partition else []),
+        *([f"--account={request.account}"] if request.account else []),
+        *extra_directives(request),
     ]
     lines = [
         "#!/usr/bin/env bash",

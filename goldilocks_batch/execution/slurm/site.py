@@ -1,4 +1,4 @@
-"""What SLURM tells of a site: its partitions, and whether a job kind can run there at all."""
+"""What SLURM tells of a site: its partitions, and whether a job can run there at all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from goldilocks_batch.config.slurm import JobKind, bytes_of, seconds_of
+from goldilocks_batch.config.slurm import JobRequest, bytes_of, seconds_of
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError
 
 __all__ = [
     "Partition",
     "cancel_named",
-    "check_kind",
+    "check_request",
     "check_tasks",
     "jobs_named",
     "largest_array",
@@ -134,40 +134,42 @@ def _joined(a: Partition, b: Partition) -> Partition:
     return Partition(a.name, a.default, a.up or b.up, a.walltime, a.nodes + b.nodes, **largest)
 
 
-def check_kind(kind: JobKind, known: list[Partition]) -> None:
+def check_request(request: JobRequest, known: list[Partition]) -> None:
     """Refuse a job that could never start.
 
     Raises:
         ConfigError: the partition is unknown or down, or has no node as large, or no walltime as long.
     """
     names = [partition.name for partition in known]
-    if kind.partition is None:
+    if request.partition is None:
         chosen = [partition for partition in known if partition.default]
         if not chosen:
             raise _impossible(f"no default partition; name one of {', '.join(names)}")
     else:
-        wanted = kind.partition.split(",")
+        wanted = request.partition.split(",")
         unknown = sorted(set(wanted) - set(names))
         if unknown:
             raise _impossible(f"no partition '{unknown[0]}' here; there are {', '.join(names)}")
         chosen = [partition for partition in known if partition.name in wanted]
-    complaints = [_complaint(kind, partition) for partition in chosen]
+    complaints = [_complaint(request, partition) for partition in chosen]
     if all(complaints):
         raise _impossible("; ".join(filter(None, complaints)))
 
 
-def _complaint(kind: JobKind, partition: Partition) -> str | None:
+def _complaint(request: JobRequest, partition: Partition) -> str | None:
     where = f"partition '{partition.name}'"
     if not partition.up:
         return f"{where} takes no jobs now"
-    if partition.walltime is not None and seconds_of(kind.walltime) > partition.walltime:
-        return f"walltime {kind.walltime} is above the limit of {where}, {partition.walltime // 60} minutes"
-    if kind.cores > partition.cores:
-        return f"{kind.cores} cores asked for; a node of {where} has {partition.cores}"
-    if bytes_of(kind.memory) > partition.memory:
-        return f"{kind.memory} of memory asked for; a node of {where} has {partition.memory / 1e9:.1f} GB"
-    if kind.gpus > partition.gpus:
-        return f"{kind.gpus} GPUs asked for; a node of {where} has {partition.gpus}"
+    if partition.walltime is not None and seconds_of(request.walltime) > partition.walltime:
+        return (
+            f"walltime {request.walltime} is above the limit of {where}, {partition.walltime // 60} minutes"
+        )
+    if request.cores > partition.cores:
+        return f"{request.cores} cores asked for; a node of {where} has {partition.cores}"
+    if bytes_of(request.memory) > partition.memory:
+        return f"{request.memory} of memory asked for; a node of {where} has {partition.memory / 1e9:.1f} GB"
+    if request.gpus > partition.gpus:
+        return f"{request.gpus} GPUs asked for; a node of {where} has {partition.gpus}"
     return None
 
 

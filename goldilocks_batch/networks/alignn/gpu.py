@@ -9,18 +9,17 @@ in plain torch, and a warning in the log says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.alignn.device_batch import DeviceBatch
 from goldilocks_batch.networks.alignn.kernels import Walk, convolve, fused_kernels_run_on
 from goldilocks_batch.networks.checkpoint import Checkpoint
+from goldilocks_batch.networks.devices import exact_products
 from goldilocks_batch.networks.graphs.collate import GraphBatch
 from goldilocks_batch.networks.radial import RadialBasis
 
@@ -47,7 +46,6 @@ def gpu_ensemble(
     checkpoints: Sequence[Checkpoint],
     elements: NDArray[np.float32],
     device: str = "cuda",
-    precision: Precision = "float32",
 ) -> _Ensemble:
     """The networks with fused kernels where these run, else in plain torch.
 
@@ -56,14 +54,13 @@ def gpu_ensemble(
         checkpoints: their weights.
         elements: ``(119, atom_inputs)`` numbers of each element, NaN where there are none.
         device: where to run, as torch names it.
-        precision: of matrix products.
     """
     import torch
 
     reason = "Triton is not installed or does not know the device"
     if fused_kernels_run_on(torch.device(device)):
         try:
-            return FusedEnsemble(architecture, checkpoints, elements, device, precision).tried()
+            return FusedEnsemble(architecture, checkpoints, elements, device).tried()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # no C compiler, no place for its cache, a driver that is too old …
@@ -71,7 +68,7 @@ def gpu_ensemble(
     _log.warning("networks run in plain torch on %s, some times slower than fused: %s", device, reason)
     from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 
-    return TorchEnsemble(architecture, checkpoints, elements, device, precision)
+    return TorchEnsemble(architecture, checkpoints, elements, device)
 
 
 class FusedEnsemble:
@@ -82,8 +79,6 @@ class FusedEnsemble:
         checkpoints: their weights.
         elements: ``(119, atom_inputs)`` numbers of each element, NaN where there are none.
         device: where to run, as torch names it.
-        precision: of matrix products.  With ``bf16`` what is gathered along edges is half as wide too; sums
-            and norms are float32 in any case.
     """
 
     def __init__(
@@ -92,14 +87,11 @@ class FusedEnsemble:
         checkpoints: Sequence[Checkpoint],
         elements: NDArray[np.float32],
         device: str,
-        precision: Precision = "float32",
     ) -> None:
         import torch
 
         self._architecture = architecture
         self._device = torch.device(device)
-        self._matmul_precision = "high" if precision == "tf32" else "highest"
-        self._narrow = torch.bfloat16 if precision == "bf16" else torch.float32
         self._weights = {
             key: torch.as_tensor(np.stack([c.weights[key] for c in checkpoints]), device=self._device)
             for key in architecture.shapes()
@@ -109,9 +101,9 @@ class FusedEnsemble:
             name: _Gaussians(checkpoints[0].weights[f"{name}_rbf.centers"], self._device)
             for name in ("edge", "angle")
         }
-        with torch.inference_mode(), self._rounded("highest"):
+        with torch.inference_mode(), exact_products():
             self._layers = {
-                name: _Layer(name, self._weights, self._narrow)
+                name: _Layer(name, self._weights)
                 for name in architecture.bond_layers() + architecture.atom_layers()
             }
             # every element is embedded once, not every atom
@@ -127,7 +119,7 @@ class FusedEnsemble:
         """
         import torch
 
-        with torch.inference_mode(), self._rounded(self._matmul_precision):
+        with torch.inference_mode(), exact_products():
             on_device = DeviceBatch(batch, additional, self._device)
             outputs: NDArray[np.float32] = self._outputs(on_device, skip_alignn).cpu().numpy()
         return outputs
@@ -143,8 +135,8 @@ class FusedEnsemble:
 
         walk = Walk(index(0, 1), index(0, 1), index(1, 2), index(1, 0), index(0, 0))
         features = torch.zeros(networks, 2, width, device=self._device)
-        projected = torch.zeros(networks, 2, 4 * width, device=self._device, dtype=self._narrow)
-        gates = torch.zeros(networks, 1, width, device=self._device, dtype=self._narrow)
+        projected = torch.zeros(networks, 2, 4 * width, device=self._device)
+        gates = torch.zeros(networks, 1, width, device=self._device)
         norm = torch.zeros(networks, width, device=self._device)
         if bool((convolve(projected, gates, features, walk, norm, norm) != 0).any()):
             raise RuntimeError("zeros come out as something else")
@@ -199,23 +191,11 @@ class FusedEnsemble:
         linear = self._linear(f"{name}_embedding.0", x)
         return silu(self._normalised(f"{name}_embedding.1", linear), inplace=True)
 
-    @contextmanager
-    def _rounded(self, precision: str) -> Iterator[None]:
-        """Matrix products as precise as was asked for, whatever the process's environment says."""
-        import torch
-
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision(precision)
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
-
 
 class _Layer:
     """An edge-gated convolution: two matrix products, one kernel."""
 
-    def __init__(self, name: str, weights: Mapping[str, Tensor], narrow: torch.dtype) -> None:
+    def __init__(self, name: str, weights: Mapping[str, Tensor]) -> None:
         import torch
 
         def of(part: str, kind: str) -> Tensor:
@@ -224,18 +204,17 @@ class _Layer:
         bias = [of(part, "bias") for part in _PROJECTIONS]
         bias[0] = bias[0] + of("edge_gate", "bias")  # the gate's parts are added up in any case
         self._weight = torch.cat([of(part, "weight") for part in _PROJECTIONS], dim=1).transpose(1, 2)
-        self._weight = self._weight.to(narrow).contiguous()
-        self._bias = torch.cat(bias, dim=1)[:, None].to(narrow)
-        self._edge_weight = of("edge_gate", "weight").transpose(1, 2).to(narrow).contiguous()
+        self._weight = self._weight.contiguous()
+        self._bias = torch.cat(bias, dim=1)[:, None]
+        self._edge_weight = of("edge_gate", "weight").transpose(1, 2).contiguous()
         self._norm = of("norm", "weight"), of("norm", "bias")
 
     def __call__(self, x: Tensor, edges: Tensor, walk: Walk) -> Tensor:
         """``(k, n_after, width)`` from nodes ``(k, n, width)`` and kinds of edges ``(k, m, width)``."""
         import torch
 
-        narrow = self._weight.dtype
-        projected = torch.baddbmm(self._bias, x.to(narrow), self._weight)
-        gates = torch.bmm(edges.to(narrow), self._edge_weight)
+        projected = torch.baddbmm(self._bias, x, self._weight)
+        gates = torch.bmm(edges, self._edge_weight)
         return convolve(projected, gates, x, walk, *self._norm)
 
 

@@ -84,9 +84,9 @@ def convolve(
     """Features after an edge-gated convolution, ``(k, n_after, width)`` float32.
 
     Args:
-        projected: ``(k, n, 4 width)`` float32 or bfloat16, the features times the weights of ``src_gate``,
+        projected: ``(k, n, 4 width)`` float32, the features times the weights of ``src_gate``,
             ``dst_gate``, ``dst_update`` and ``src_update`` side by side, with their biases.
-        gates: ``(k, m, width)`` of the same type, the edges' part of the gate.
+        gates: ``(k, m, width)`` float32, the edges' part of the gate.
         before: ``(k, n, width)`` float32, the features.
         walk: the edges.
         norm_weight: ``(k, width)`` float32, of the layer norm.

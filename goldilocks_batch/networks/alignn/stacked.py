@@ -9,17 +9,15 @@ forward pass on whole graphs.  Up to rounding the outputs are the same.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.checkpoint import Checkpoint
-from goldilocks_batch.networks.devices import needing_geometric
+from goldilocks_batch.networks.devices import exact_products, needing_geometric
 from goldilocks_batch.networks.graphs.collate import GraphBatch
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ class TorchEnsemble:
         checkpoints: their weights.
         elements: ``(119, atom_inputs)`` numbers of each element, NaN where there are none.
         device: where to run, as torch names it.
-        precision: of matrix products; sums and norms are float32 in any case.
 
     Raises:
         ConfigError: CONFIG_INVALID, torch or PyTorch Geometric is not installed.
@@ -53,14 +50,12 @@ class TorchEnsemble:
         checkpoints: Sequence[Checkpoint],
         elements: NDArray[np.float32],
         device: str,
-        precision: Precision = "float32",
     ) -> None:
         with needing_geometric("training"):
             import torch
 
             from goldilocks_batch.networks.alignn.module import Alignn
 
-        self._precision = precision
         self._device = torch.device(device)
         self.module = Alignn.side_by_side(architecture, checkpoints).to(self._device)
         self._elements = self._tensor(elements)
@@ -75,23 +70,10 @@ class TorchEnsemble:
         """
         import torch
 
-        with torch.inference_mode(), self._rounded():
+        with torch.inference_mode(), exact_products():
             found = self.forward(batch, additional, skip_alignn=skip_alignn)
-            outputs: NDArray[np.float32] = found.float().cpu().numpy()
+            outputs: NDArray[np.float32] = found.cpu().numpy()
         return outputs
-
-    @contextlib.contextmanager
-    def _rounded(self) -> Iterator[None]:
-        """Matrix products as precise as was asked for, whatever the process's environment says."""
-        import torch
-
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high" if self._precision == "tf32" else "highest")
-        try:
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
-                yield
-        finally:
-            torch.set_float32_matmul_precision(before)
 
     def parameters(self) -> dict[str, Tensor]:
         """What can be trained, by key, each with the networks along its first axis; not copies."""

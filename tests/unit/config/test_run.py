@@ -56,10 +56,17 @@ def test_bad_values_are_named(tmp_path: Path, text: str, complaint: str) -> None
 
 def test_complaints_of_our_own_stand_alone() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(None, slurm={"cpu": {"account": "$(x)", "walltime": "soon"}})
+        load_config(None, slurm={"requests": {"account": "$(x)", "walltime": "soon"}})
     assert "Value error" not in str(caught.value)
-    assert "option 'slurm.cpu.account' is '$(x)': letters, digits and " in str(caught.value)
-    assert "option 'slurm.cpu.walltime' is 'soon': 'soon' is no walltime" in str(caught.value)
+    assert "option 'slurm.requests.0.account' is '$(x)': letters, digits and " in str(caught.value)
+    assert "option 'slurm.requests.0.walltime' is 'soon': 'soon' is no walltime" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["float32", "tf32", "bf16"])
+def test_an_option_that_is_gone_says_what_to_do(value: str) -> None:
+    with pytest.raises(ConfigError, match="option 'precision' is gone: leave it out") as caught:
+        load_config(None, precision=value)
+    assert caught.value.code is ErrorCode.CONFIG_INVALID
 
 
 class Pair(BaseModel):
@@ -114,7 +121,7 @@ def test_execution_options_are_not_science() -> None:
         ({"confidence": 95}, "did you mean 0.95?"),
         ({"confidence": "85"}, "did you mean 0.85?"),
         ({"grid": "medain"}, "did you mean median?"),
-        ({"slurm": {"cpu": {"acount": "me"}}}, "did you mean 'account'?"),
+        ({"slurm": {"requests": {"acount": "me"}}}, "did you mean 'account'?"),
     ],
 )
 def test_what_may_have_been_meant_is_told(options: dict[str, object], hint: str) -> None:

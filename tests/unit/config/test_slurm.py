@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from goldilocks_batch.config.run import RunConfig, load_config
-from goldilocks_batch.config.slurm import JobKind, SlurmOptions, bytes_of, seconds_of
+from goldilocks_batch.config.slurm import JobRequest, SlurmOptions, bytes_of, seconds_of
 from goldilocks_batch.core.errors import ConfigError
 from goldilocks_batch.execution.slurm.scripts import array_script, check_path, lifetime, prologue, run_name
-from goldilocks_batch.execution.slurm.site import Partition, check_kind, slurm
+from goldilocks_batch.execution.slurm.site import Partition, check_request, slurm
 
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = Partition("main", True, True, 3600, 4, 16, 64 * 10**9, 0)
@@ -61,17 +63,55 @@ def test_memory(text: str, count: int) -> None:
 )
 def test_nothing_that_a_shell_would_read_gets_in(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        load_config(None, slurm={"cpu": options})
+        load_config(None, slurm={"requests": options})
 
 
 def test_a_misspelt_nested_option_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'slurm\.cpu\.partion': did you mean 'partition'"):
-        load_config(None, slurm={"cpu": {"partion": "main"}})
+    with pytest.raises(ConfigError, match=r"'slurm\.requests\.0\.partion': did you mean 'partition'"):
+        load_config(None, slurm={"requests": {"partion": "main"}})
+
+
+def test_one_request_needs_no_list() -> None:
+    one = load_config(None, slurm={"requests": {"cores": 8, "gpus": 1}}).slurm
+    assert one == load_config(None, slurm={"requests": [{"cores": 8, "gpus": 1}]}).slurm
+    assert one.requests == (JobRequest(cores=8, gpus=1),)
+    assert one.requests[0].seats == 8, "a process a core, whatever the GPUs"
+    with pytest.raises(ConfigError, match=r"slurm\.requests"):
+        load_config(None, slurm={"requests": []})
+
+
+@pytest.mark.parametrize(
+    ("old", "told"),
+    [
+        (
+            {"cpu": {"cores": 16, "walltime": "04:00:00"}},
+            "option 'slurm.cpu' is gone: write slurm.requests: [{cores: 16, walltime: '04:00:00'}]",
+        ),
+        (
+            {"gpu": {"partition": "gpu", "gpus": 1}},
+            "option 'slurm.gpu' is gone: write slurm.requests: [{partition: gpu, gpus: 1}]",
+        ),
+        ({"cpu": None}, "option 'slurm.cpu' is gone: leave it out"),
+    ],
+)
+def test_the_two_kinds_of_jobs_that_once_were_are_told_what_to_write(
+    old: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(yaml.safe_dump({"slurm": old}, sort_keys=False), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert told in caught.value.message
+    if "write" in told:
+        written = re.search(r"write slurm\.(requests: \[.*\])", caught.value.message)
+        assert written is not None
+        path.write_text(yaml.safe_dump({"slurm": yaml.safe_load(written[1])}), encoding="utf-8")
+        assert load_config(path).slurm.requests == (JobRequest(**next(iter(old.values()))),)
 
 
 def test_environment_values_are_quoted(tmp_path: Path) -> None:
     config = load_config(None, output=tmp_path, slurm={"environment": {"A": "x'; rm -rf ~; '"}})
-    assert """export A='x'"'"'; rm -rf ~; '"'"''""" in array_script(config, JobKind(), 3)
+    assert """export A='x'"'"'; rm -rf ~; '"'"''""" in array_script(config, JobRequest(), 3)
     with pytest.raises(ConfigError):
         load_config(None, slurm={"environment": {"A B": "x"}})
 
@@ -79,7 +119,7 @@ def test_environment_values_are_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scratch", ["/scratch/$SLURM_JOB_ID", "$TMPDIR/x", "/local/$USER.$SLURM_JOB_ID"])
 def test_scratch_may_depend_on_the_job(scratch: str, tmp_path: Path) -> None:
     config = load_config(None, output=tmp_path, slurm={"scratch": scratch})
-    script = array_script(config, JobKind(), 3)
+    script = array_script(config, JobRequest(), 3)
     assert f'test -d "{scratch}"' in script
     assert f'export TMPDIR="{scratch}"' in script
 
@@ -94,11 +134,11 @@ def test_scratch_takes_no_other_variables(scratch: str) -> None:
 
 def test_no_job_without_a_share_of_the_work() -> None:
     config = RunConfig(jobs=20)
-    kind = JobKind(cores=4)
+    kind = JobRequest(cores=4)
     assert config.jobs_of(kind) == (20, 20)
     assert config.jobs_of(kind, shards=9) == (3, 3)
     assert config.jobs_of(kind, shards=0) == (1, 1)
-    assert config.jobs_of(JobKind(jobs=2), shards=9) == (2, 2)
+    assert config.jobs_of(JobRequest(jobs=2), shards=9) == (2, 2)
     assert RunConfig(jobs=2, max_jobs=20).jobs_of(kind, shards=30) == (2, 8)
 
 
@@ -106,8 +146,12 @@ def test_no_job_without_a_share_of_the_work() -> None:
     ("options", "complaint"),
     [
         ({"jobs": 3, "max_jobs": 2}, "max_jobs is 2, less than jobs, 3"),
-        ({"max_jobs": 2, "slurm": {"cpu": {"jobs": 4}}}, "max_jobs is 2, less than jobs, 4"),
-        ({"max_jobs": 9, "slurm": {"gpu": {"gpus": 1}}}, "adapts the number of one kind"),
+        ({"max_jobs": 2, "slurm": {"requests": {"jobs": 4}}}, "max_jobs is 2, less than jobs, 4"),
+        (
+            {"max_jobs": 9, "slurm": {"requests": [{}, {"gpus": 1}]}},
+            "adapts the number of one request's jobs",
+        ),
+        ({"device": "cuda", "gpu_processes": 2}, "with which every process uses a GPU"),
     ],
 )
 def test_numbers_of_jobs_that_contradict_each_other(options: dict[str, Any], complaint: str) -> None:
@@ -154,22 +198,22 @@ def test_workers_leave_before_their_job_ends(walltime: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "complaint"),
     [
-        (JobKind(partition="nowhere"), "no partition 'nowhere' here; there are main, gpu, shut"),
-        (JobKind(walltime="02:00:00"), "above the limit of partition 'main', 60 minutes"),
-        (JobKind(cores=17), "17 cores asked for; a node of partition 'main' has 16"),
-        (JobKind(memory="65GB"), "65GB of memory asked for"),
-        (JobKind(gpus=1), "1 GPUs asked for; a node of partition 'main' has 0"),
-        (JobKind(partition="shut"), "takes no jobs now"),
+        (JobRequest(partition="nowhere"), "no partition 'nowhere' here; there are main, gpu, shut"),
+        (JobRequest(walltime="02:00:00"), "above the limit of partition 'main', 60 minutes"),
+        (JobRequest(cores=17), "17 cores asked for; a node of partition 'main' has 16"),
+        (JobRequest(memory="65GB"), "65GB of memory asked for"),
+        (JobRequest(gpus=1), "1 GPUs asked for; a node of partition 'main' has 0"),
+        (JobRequest(partition="shut"), "takes no jobs now"),
     ],
 )
-def test_jobs_that_could_never_start_are_refused(kind: JobKind, complaint: str) -> None:
+def test_jobs_that_could_never_start_are_refused(kind: JobRequest, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        check_kind(kind, [MAIN, GPU, SHUT])
+        check_request(kind, [MAIN, GPU, SHUT])
 
 
 def test_one_partition_of_several_is_enough() -> None:
-    check_kind(JobKind(partition="main,gpu", gpus=2), [MAIN, GPU])
-    check_kind(JobKind(), [MAIN])
+    check_request(JobRequest(partition="main,gpu", gpus=2), [MAIN, GPU])
+    check_request(JobRequest(), [MAIN])
 
 
 @pytest.mark.parametrize("name", ["gpu.yaml", "slurm-cpu.yaml", "slurm-gpu.yaml", "local.yaml"])

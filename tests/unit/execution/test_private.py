@@ -36,8 +36,8 @@ EXECUTION = Path(execution.__file__).parent
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[LocalPool]:
-    """Two kinds of workers in this process."""
-    found = LocalPool(seats=2, dashboard=None, gpus=1)
+    """A worker in this process."""
+    found = LocalPool(seats=2, dashboard=None)
     yield found
     found.close()
 
@@ -56,17 +56,15 @@ def test_the_schedulers_pages_are_where_they_are_said_to_be(pool: LocalPool) -> 
         assert answer.read() == b"ok"
 
 
-def looked_at() -> tuple[int, frozenset[str], bool]:
-    """From inside a task: threads and resources of its worker, and whether that is busy."""
+def looked_at() -> tuple[int, bool]:
+    """From inside a task: threads of its worker, and whether that is busy."""
     worker: Worker = get_worker()
-    return (*count_seats(worker), is_busy(worker))
+    return (count_seats(worker), is_busy(worker))
 
 
-@pytest.mark.parametrize(("resource", "threads"), [("CPU", 2), ("GPU", 1)])
-def test_a_worker_tells_its_seats_and_that_it_is_busy(pool: LocalPool, resource: str, threads: int) -> None:
+def test_a_worker_tells_its_seats_and_that_it_is_busy(pool: LocalPool) -> None:
     with Client(pool.target, set_as_default=False) as client:
-        found = client.submit(looked_at, resources={resource: 1}, pure=False).result(timeout=30)
-        assert found == (threads, frozenset({resource}), True)
+        assert client.submit(looked_at, pure=False).result(timeout=30) == (2, True)
         deadline = time.monotonic() + 10
         while any(is_busy(worker) for worker in pool.target.workers.values()):
             assert time.monotonic() < deadline
@@ -100,24 +98,24 @@ class Refused(PilotJob):
 
 def test_jobs_have_what_the_cluster_adds_and_their_errors_are_heard(tmp_path: Path) -> None:
     config = RunConfig.model_validate({"output": tmp_path, "executor": "slurm"})
-    kind = next(iter(config.slurm.kinds.values()))
+    (request,) = config.slurm.requests
     with dask_jobqueue.slurm.SLURMCluster(
         job_cls=Refused,
         interface="lo",
         scheduler_options={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         silence_logs=logging.CRITICAL,
-        **job_options(config, kind),
+        **job_options(config, request),
     ) as cluster:
         common = job_keywords(cluster)
         assert common["interface"] == "lo"
         assert common.keys() == {"interface", "protocol", "security"}
-        job = PilotJob(cluster.scheduler_address, name="cpu-0", **job_options(config, kind), **common)
+        job = PilotJob(cluster.scheduler_address, name="1-0", **job_options(config, request), **common)
         assert cluster.scheduler_address in job.job_script()
-        cluster.worker_spec["cpu-0"] = {"cls": Refused, "options": {**job_options(config, kind), **common}}
+        cluster.worker_spec["1-0"] = {"cls": Refused, "options": {**job_options(config, request), **common}}
         with pytest.raises(FileNotFoundError, match="sbatch"):
             reach_specification(cluster)
         cluster.worker_spec.clear()
-        cluster.workers.pop("cpu-0").status = Status.closed  # as the pool forgets a job
+        cluster.workers.pop("1-0").status = Status.closed  # as the pool forgets a job
 
 
 @pytest.mark.parametrize("path", sorted(EXECUTION.rglob("*.py")), ids=lambda path: path.stem)

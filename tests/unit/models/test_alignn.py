@@ -6,23 +6,26 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from goldilocks_batch.config.choices import Precision
 from goldilocks_batch.core.errors import ErrorCode, ModelError, Stage
 from goldilocks_batch.models.alignn import Alignn
 from goldilocks_batch.models.alignn_graphs import edges_of, supercell
-from goldilocks_batch.models.interface import ModelInputs
+from goldilocks_batch.models.interface import CPU_FALLBACK, ModelInputs
+from goldilocks_batch.networks import devices
+from goldilocks_batch.networks.alignn import gpu
 from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
+from goldilocks_batch.networks.alignn.placed import EDGE_BYTES, GPU_EDGES
 from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 from goldilocks_batch.networks.checkpoint import read_element_table
-from goldilocks_batch.networks.graphs.collate import GraphBatch, collate
+from goldilocks_batch.networks.devices import exact_products
+from goldilocks_batch.networks.graphs.collate import GraphBatch
 from goldilocks_batch.structures.crystal import Crystal
 from tests.random_networks import (
     alignn_arguments,
@@ -299,29 +302,95 @@ def test_other_words_for_no_memory(
     np.testing.assert_allclose(answer.values, load(folder).predict(inputs(CRYSTALS)).values, atol=1e-6)
 
 
-def test_rounded_products_are_near_and_only_when_asked_for(folder: Path) -> None:
-    architecture, ensembles = read_networks([checkpoints_in(folder / bound) for bound in BOUNDS])
-    checkpoints = [network for ensemble in ensembles for network in ensemble]
-    elements = read_element_table(folder / "elements.json")
-    graphs = [graph for graph in load(folder).prepare([CRYSTALS[0], CRYSTALS[2]]).graphs if graph]
-    batch, features = collate(graphs), np.random.default_rng(7).normal(size=(2, 231))
-    exact = CpuEnsemble(architecture, checkpoints, elements)(batch, features)
-    outputs = {
-        precision: TorchEnsemble(architecture, checkpoints, elements, "cpu", precision)(batch, features)
-        for precision in get_args(Precision)
-    }
-    np.testing.assert_allclose(outputs["float32"], exact, atol=2e-6)
-    apart = np.abs(outputs["bf16"] - exact).max()
-    assert 1e-4 < apart < 0.1
+def test_products_are_not_rounded_whatever_the_environment_says() -> None:
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")  # as some containers' environment has it
+    torch.set_float32_matmul_precision("high")  # as in some containers
     try:
-        seen = TorchEnsemble(architecture, checkpoints, elements, "cpu")
-        with seen._rounded():
+        with exact_products():
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+class ForgedGpu:
+    """In the place of torch's view of a GPU: so much memory, and networks that run on the CPU in torch.
+
+    Attributes:
+        fraction: what torch was held to.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, free: int, full: bool = False) -> None:
+        self._full = full
+        self.fraction = 1.0
+        monkeypatch.setattr(devices, "resolved_device", lambda _device: "cuda")
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 80 * 10**9))
+        monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", self._hold)
+        monkeypatch.setattr(gpu, "gpu_ensemble", self._ensemble)
+
+    def _hold(self, fraction: float) -> None:
+        self.fraction = fraction
+
+    def _ensemble(self, *given: Any) -> TorchEnsemble:
+        if self._full:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return TorchEnsemble(*given[:3], "cpu")
+
+
+def test_batches_are_as_large_as_the_share_of_memory_allows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = EDGE_BYTES * 7 * 16  # networks, channels
+    forged = ForgedGpu(monkeypatch, free=40 * 10**9)
+    assert load(folder, device="auto").edges == GPU_EDGES
+    assert forged.fraction == 1.0, "nobody said what its share is"
+    monkeypatch.setenv("GOLDILOCKS_GPU_MEMORY", str(10**9))
+    assert load(folder, device="auto").edges == 500_000_000 // edge
+    assert forged.fraction == 500_000_000 / (80 * 10**9)
+    monkeypatch.setenv("GOLDILOCKS_GPU_MEMORY", str(2 * 10**9))
+    assert load(folder, device="auto").edges == 1_400_000_000 // edge
+    forged = ForgedGpu(monkeypatch, free=10 * edge)  # somebody else has taken the rest meanwhile
+    model = load(folder, device="auto")
+    assert model.edges == 10
+    answer = model.predict(inputs(CRYSTALS))
+    np.testing.assert_allclose(answer.values, load_on_cpu(folder), atol=2e-6)
+    assert not any(CPU_FALLBACK in flags for flags in answer.flags.values())
+
+
+def load_on_cpu(folder: Path) -> NDArray[np.float64]:
+    architecture, ensembles = read_networks([checkpoints_in(folder / bound) for bound in BOUNDS])
+    elements = read_element_table(folder / "elements.json")
+    networks = [network for ensemble in ensembles for network in ensemble]
+    model = Alignn(
+        CpuEnsemble(architecture, networks, elements),
+        (2, 2, 3),
+        ~np.isnan(elements[:, 0]),
+        architecture.alignn_layers,
+    )
+    return model.predict(inputs(CRYSTALS)).values
+
+
+def test_no_memory_for_the_networks_themselves_is_the_cpus_answer_flagged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ForgedGpu(monkeypatch, free=10**9, full=True)
+    answer = load(folder, device="auto").predict(inputs(CRYSTALS))
+    np.testing.assert_array_equal(answer.values, load_on_cpu(folder))
+    assert all(CPU_FALLBACK in answer.flags[row] for row in range(len(CRYSTALS)))
+    assert "others have taken the GPU's memory" in caplog.text
+
+
+def test_a_gpu_that_fails_otherwise_is_not_taken_for_full(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ForgedGpu(monkeypatch, free=10**9)
+
+    def broken(*_: object) -> TorchEnsemble:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(gpu, "gpu_ensemble", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        load(folder, device="auto")
 
 
 def test_one_structure_too_large_falls_back_to_the_cpu_and_says_so(

@@ -56,16 +56,14 @@ def test_partitions_and_accounts_come_into_the_configuration(tmp_path: Path) -> 
     assert "#   fat-gpu (8 nodes of 64 cores, 1074 GB, 4 GPUs; 1 h)\n" in text
     assert "old (" not in text
     assert re.findall("# Account of yours: (.*)", text) == ["chem-2", "physics"]
-    cpu = config.slurm.cpu
+    (cpu,) = config.slurm.requests
     assert config.executor == "slurm"
-    assert cpu is not None
     assert (cpu.partition, cpu.account, cpu.cores, cpu.memory) == ("thin", None, 16, "65536MiB")
     assert cpu.walltime == "04:00:00"
-    assert config.slurm.gpu is None
     # the GPU part, taken out of its comment
     (tmp_path / "gpu.yaml").write_text(re.sub("(?m)^  # ", "  ", text))
-    gpu = load_config(tmp_path / "gpu.yaml").slurm.gpu
-    assert gpu is not None
+    first, gpu = load_config(tmp_path / "gpu.yaml").slurm.requests
+    assert first == cpu
     assert (gpu.partition, gpu.cores, gpu.gpus, gpu.walltime) == ("fat-gpu", 16, 1, "01:00:00")
 
 

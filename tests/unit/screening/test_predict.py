@@ -74,8 +74,7 @@ def test_what_is_no_structure_is_named(thing: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"precision": "bf16"}, "precision bf16 is for networks, and model 'baseline' has none"),
-        ({"device": "cuda"}, "device cuda is for networks"),
+        ({"device": "cuda"}, "device cuda is for networks, and model 'baseline' has none"),
         ({"single_site": "supercell"}, "single_site supercell is for networks"),
         ({"grid": "median"}, "has a lower bound only"),
         ({"grid": "medain"}, "did you mean 'median'"),
