@@ -20,7 +20,7 @@ import psutil
 from benchmarks.scaling.model import Costs, Site, fitted, predicted
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.execution.job import Job, Order
+from goldilocks_batch.execution.job import Job
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.sizing import shard_rows, typical_seconds
@@ -207,7 +207,7 @@ def _started(work: Screening) -> tuple[float, float, float, float]:
         job = Job(work, Shard(0, 0), (), Path(folder), "fingerprint")
         child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ)
         theirs.close()
-        ours.send(Order(job))
+        ours.send(job)
         said, value = ours.recv()
         if said != "ready":
             raise SystemExit(f"the model cannot be loaded: {value}")

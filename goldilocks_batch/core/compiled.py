@@ -22,7 +22,7 @@ from typing import Any
 
 from goldilocks_batch.core.kernel_cache import has_code, kernel_folder
 
-__all__ = ["announce", "compiled_here", "defined", "kernel", "warm_up"]
+__all__ = ["announce", "compiled_here", "defined", "kernel", "one_at_a_time", "warm_up"]
 
 _log = logging.getLogger(__name__)
 #: For every kernel that Python calls the types it is called with; written by ``python -m tests.kernels``.
@@ -86,11 +86,28 @@ def _alone(dispatcher: Any) -> Iterator[None]:
     from numba.core.compiler_lock import global_compiler_lock
 
     path = Path(dispatcher.stats.cache_path) / f"{dispatcher.py_func.__qualname__}.lock"
+    # numba's own lock comes first: a thread with a file's lock must not wait for one that waits for it
+    with global_compiler_lock, _locked(path):
+        yield
+
+
+@contextlib.contextmanager
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Let one process of this user's at a time do something whose result the others then find.
+
+    Args:
+        what: its name, that of a file.
+    """
+    with _locked(kernel_folder() / f"{what}.lock"):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, once more if this process has it already."""
     with contextlib.ExitStack() as stack:
-        # numba's own lock comes first: a thread with a file's lock must not wait for one that waits for it
-        stack.enter_context(global_compiler_lock)
         if not _held[path]:
-            with contextlib.suppress(OSError):  # no place, no locks there: it is compiled more than once
+            with contextlib.suppress(OSError):  # no place, no locks there: it is done more than once
                 stream = stack.enter_context(path.open("a"))
                 fcntl.flock(stream, fcntl.LOCK_EX)
         _held[path] += 1

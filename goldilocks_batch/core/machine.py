@@ -105,10 +105,10 @@ def _named(restriction: str) -> tuple[str, ...]:
 
 
 def free_gpu_memory(names: Sequence[str]) -> dict[str, int | None]:
-    """Bytes of each GPU's memory that nobody has taken; None for a GPU of which the driver does not tell.
+    """Bytes of each GPU's memory that nobody has taken; None for a GPU that processes can't be seen to share.
 
     The driver's ``nvidia-smi`` is asked, so that this process takes no GPU memory itself.  It does not tell
-    of parts of GPUs (MIG), nor of AMD's.
+    of parts of GPUs (MIG), nor of AMD's; and a GPU in an exclusive compute mode takes one process alone.
 
     Args:
         names: as ``CUDA_VISIBLE_DEVICES`` numbers or names GPUs: by the driver's numbers, which processes
@@ -117,7 +117,8 @@ def free_gpu_memory(names: Sequence[str]) -> dict[str, int | None]:
     program = shutil.which("nvidia-smi") if names else None
     told: list[list[str]] = []
     if program is not None:
-        query = [program, "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
+        fields = "index,uuid,compute_mode,memory.free"
+        query = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             done = subprocess.run(  # noqa: S603 - a fixed command
                 query, capture_output=True, text=True, timeout=_PATIENCE, check=True
@@ -125,9 +126,11 @@ def free_gpu_memory(names: Sequence[str]) -> dict[str, int | None]:
             told = [[part.strip() for part in line.split(",")] for line in done.stdout.splitlines()]
     found: dict[str, int | None] = {}
     for name in names:
-        lines = [line for line in told if len(line) == 3 and (line[0] == name or line[1].startswith(name))]
-        mebibytes = lines[0][2] if len(lines) == 1 else ""
-        found[name] = int(mebibytes) * 2**20 if mebibytes.isdigit() else None
+        lines = [
+            line[2:] for line in told if len(line) == 4 and (line[0] == name or line[1].startswith(name))
+        ]
+        mode, mebibytes = lines[0] if len(lines) == 1 else ("", "")
+        found[name] = int(mebibytes) * 2**20 if mode == "Default" and mebibytes.isdigit() else None
     return found
 
 

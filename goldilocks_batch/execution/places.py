@@ -85,8 +85,8 @@ def dealt(
     """A place for each of some processes; those on GPUs come first.
 
     Args:
-        free: memory of each GPU that nobody has taken, bytes; None where that is not known.  Such a GPU
-            takes one process, unless ``processes`` or ``every`` says more.
+        free: memory of each GPU that nobody has taken, bytes; None where that is not known or the GPU takes
+            one process alone.  Such a GPU has one, unless ``processes`` or ``every`` says more.
         seats: how many processes there are.
         processes: on each GPU at most; None for as many as have :data:`GPU_PROCESS_BYTES` each.
         every: all processes go to GPUs.
@@ -153,8 +153,8 @@ def _tell(places: tuple[Place, ...], sharing: Sharing) -> None:
         )
         return
     for place, number in numbers.items():
-        memory = "memory unknown" if place.memory is None else f"{place.memory / 1e9:.1f} GB of it for each"
+        memory = "" if place.memory is None else f", {place.memory / 1e9:.1f} GB of its memory for each"
         if place.gpu:
-            _log.info("GPU %s runs the networks of %d processes, %s", place.gpu, number, memory)
+            _log.info("GPU %s: the networks of %d processes%s", place.gpu, number, memory)
     if numbers[CORES]:
         _log.info("%d further processes find no room on a GPU and use their cores", numbers[CORES])

@@ -19,9 +19,10 @@ from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobRequest
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError, RunError
-from goldilocks_batch.core.machine import cores, free_memory, gpus
+from goldilocks_batch.core.machine import cores, free_gpu_memory, free_memory, gpus
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.execution.slurm.site import Partition, check_request, partitions, slurm
+from goldilocks_batch.networks.devices import built_for_gpus
 from goldilocks_batch.runs.attempt import screening_of
 
 __all__ = ["Finding", "examine", "site_configuration"]
@@ -131,8 +132,13 @@ def _gpus(config: RunConfig) -> Iterator[Finding]:
         text = f"{found.present} on this machine, CUDA_VISIBLE_DEVICES={found.restriction!r} leaves {kept}"
     else:
         text = f"{kept} on this machine" if kept else "none on this machine"
-    if kept:
-        yield Finding("GPUs", "ok", text)
+    if kept and not built_for_gpus():
+        state: State = "problem" if config.device == "cuda" else "note"
+        yield Finding("GPUs", state, f"{text}, which the PyTorch that is installed was built without")
+    elif kept:
+        free = free_gpu_memory(found.visible).items()
+        memory = [f"{name}: {size / 1e9:.1f} GB free" for name, size in free if size is not None]
+        yield Finding("GPUs", "ok", "; ".join([text, *memory]))
     elif config.device == "cuda" and config.executor != "slurm":
         yield Finding("GPUs", "problem", f"{text}, and --device cuda was asked for")
     else:

@@ -16,6 +16,8 @@ from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.core.machine import gpu_memory_share
 from goldilocks_batch.networks import devices
 from goldilocks_batch.networks.alignn import gpu
+from goldilocks_batch.networks.alignn.architecture import Architecture
+from goldilocks_batch.networks.checkpoint import Checkpoint
 from goldilocks_batch.networks.graphs.collate import GraphBatch
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.screening import pipeline
@@ -75,7 +77,7 @@ def _forge(work: OnForgedGpu) -> None:
     asked.resolved_device = lambda _device: "cuda"
     asked.limited_memory = gpu_memory_share
     made: Any = gpu
-    made.gpu_ensemble = lambda *given: Ensemble(work, *given)
+    made.gpu_ensemble = lambda *given: Ensemble(work, *given[:3])
     named: Any = pipeline
     named.device_name = lambda _device: NAME
     named.GPU_BATCH = 5
@@ -84,10 +86,16 @@ def _forge(work: OnForgedGpu) -> None:
 class Ensemble:
     """The networks in torch on the CPU."""
 
-    def __init__(self, work: OnForgedGpu, *given: Any) -> None:
+    def __init__(
+        self,
+        work: OnForgedGpu,
+        architecture: Architecture,
+        checkpoints: Sequence[Checkpoint],
+        elements: NDArray[np.float32],
+    ) -> None:
         from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
 
-        self._ensemble = TorchEnsemble(*given[:3], "cpu")
+        self._ensemble = TorchEnsemble(architecture, checkpoints, elements, "cpu")
         self._work = work
         self._left = work.evaluations
         self._broken = False

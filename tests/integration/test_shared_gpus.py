@@ -31,9 +31,11 @@ BOUNDS = ("kdist_lower", "kdist_median", "kdist_upper")
 
 @pytest.fixture(scope="module")
 def options(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Of a run of the stand-ins of the published networks on some structures."""
+    """Of a run of the stand-ins of the published networks on some small structures."""
     manifest = tmp_path_factory.mktemp("manifest") / "manifest.parquet"
-    pq.write_table(pq.read_table(shared / "data" / "mc3d_pbe.parquet").slice(0, ROWS), manifest)
+    table = pq.read_table(shared / "data" / "mc3d_pbe.parquet").slice(3000, 1000)
+    shortest = np.argsort([len(cif) for cif in table["cif"].to_pylist()], kind="stable")[:ROWS]
+    pq.write_table(table.take(np.sort(shortest)), manifest)
     return {
         "inputs": [manifest],
         "model": "alignn",
@@ -150,7 +152,7 @@ def test_memory_taken_by_others_in_the_middle_ends_in_the_answer_of_the_cpu(
     rows = zip(found["device"].to_pylist(), found["flags"].to_pylist(), strict=True)
     devices = Counter((device, "cpu_fallback" in flags) for device, flags in rows)
     assert devices.keys() == {(NAME, False), ("cpu", True)}
-    assert 5 <= devices[NAME, False] <= 10, "two batches of five at most"
+    assert 1 <= devices[NAME, False] <= 10, "two batches, of five structures at most"
 
 
 def _elements(formula: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.compiled import one_at_a_time
 from goldilocks_batch.networks.alignn.architecture import Architecture
 from goldilocks_batch.networks.alignn.device_batch import DeviceBatch
 from goldilocks_batch.networks.alignn.kernels import Walk, convolve, fused_kernels_run_on
@@ -60,7 +61,8 @@ def gpu_ensemble(
     reason = "Triton is not installed or does not know the device"
     if fused_kernels_run_on(torch.device(device)):
         try:
-            return FusedEnsemble(architecture, checkpoints, elements, device).tried()
+            with one_at_a_time("triton"):  # the others find the code in Triton's own cache
+                return FusedEnsemble(architecture, checkpoints, elements, device).tried()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # no C compiler, no place for its cache, a driver that is too old …

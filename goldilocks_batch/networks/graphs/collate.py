@@ -109,30 +109,52 @@ def collate(graphs: Sequence[tuple[CrystalGraph, BondClasses]]) -> GraphBatch:
     rows = [
         _offsets([len(kinds.example[level]) for kinds in classes]) for level in range(len(classes[0].example))
     ]
+    kind = np.concatenate([kinds.kind for kinds in classes], axis=1)
+    for level, at in enumerate(rows):
+        _raise_runs(kind[level], bonds, at)
     return GraphBatch(
         numbers=np.concatenate([graph.numbers for graph in plain]),
         bonds=BondBatch(
             first_atom=atoms,
-            into=np.append(_shifted([graph.into[:-1] for graph in plain], bonds), bonds[-1:]),
-            source=_shifted([graph.source for graph in plain], atoms),
+            into=_pointers([graph.into for graph in plain], atoms, bonds),
+            source=_shifted([graph.source for graph in plain], bonds, atoms),
             distance=np.concatenate([graph.distance for graph in plain]),
         ),
-        line_into=np.append(_shifted([graph.line_into[:-1] for graph in plain], lines), lines[-1:]),
-        line_source=_shifted([graph.line_source for graph in plain], bonds),
-        kind=np.stack(
-            [_shifted([kinds.kind[level] for kinds in classes], at) for level, at in enumerate(rows)]
-        ),
+        line_into=_pointers([graph.line_into for graph in plain], bonds, lines),
+        line_source=_shifted([graph.line_source for graph in plain], lines, bonds),
+        kind=kind,
         example=tuple(
-            _shifted([kinds.example[level] for kinds in classes], bonds) for level in range(len(rows))
+            _shifted([kinds.example[level] for kinds in classes], at, bonds) for level, at in enumerate(rows)
         ),
-        angle_kind=_shifted([kinds.angle_kind for kinds in classes], angles),
+        angle_kind=_shifted([kinds.angle_kind for kinds in classes], lines, angles),
         cosine=np.concatenate([kinds.cosine for kinds in classes]),
     )
 
 
-def _shifted(arrays: Sequence[NDArray[np.int32]], shifts: NDArray[np.int32]) -> NDArray[np.int32]:
+def _shifted(
+    arrays: Sequence[NDArray[np.int32]], starts: NDArray[np.int32], shifts: NDArray[np.int32]
+) -> NDArray[np.int32]:
     """Indices of several structures behind each other, each structure's raised by its shift."""
-    return np.concatenate([array + shift for array, shift in zip(arrays, shifts, strict=False)])
+    joined = np.concatenate(arrays)
+    _raise_runs(joined, starts, shifts)
+    return joined
+
+
+def _pointers(
+    arrays: Sequence[NDArray[np.int32]], starts: NDArray[np.int32], shifts: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Pointers of several structures behind each other: where one's end, the next one's begin."""
+    joined = np.concatenate([*(array[:-1] for array in arrays), shifts[-1:]])
+    _raise_runs(joined, starts, shifts)
+    return joined
+
+
+@kernel()
+def _raise_runs(values: NDArray[np.int32], starts: NDArray[np.int32], shifts: NDArray[np.int32]) -> None:
+    """Raise, in place, what lies between two starts by the shift of the first."""
+    for i in range(len(starts) - 1):
+        for k in range(starts[i], starts[i + 1]):
+            values[k] += shifts[i]
 
 
 @kernel()

@@ -10,8 +10,18 @@ import pytest
 
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core import machine
-from goldilocks_batch.core.machine import cores, free_memory, gpus, memory_share, visible_gpus
+from goldilocks_batch.core.machine import (
+    GPU_MEMORY,
+    cores,
+    free_gpu_memory,
+    free_memory,
+    gpu_memory_share,
+    gpus,
+    memory_share,
+    visible_gpus,
+)
 from goldilocks_batch.runs import doctor
+from tests.forged_driver import forge_driver
 
 
 @pytest.fixture
@@ -100,15 +110,76 @@ def test_the_doctor_counts_the_gpus_that_are_left(
         (devices / f"nvidia{number}").touch()
     if value is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    monkeypatch.setattr(doctor, "built_for_gpus", lambda: True)
     (finding,) = doctor._gpus(RunConfig.model_validate({"device": device}))
     assert finding.state == state
     assert text in finding.text
+
+
+@pytest.mark.parametrize(("device", "state"), [("auto", "note"), ("cuda", "problem")])
+def test_the_doctor_knows_a_torch_that_was_built_without_gpus(
+    devices: Path, monkeypatch: pytest.MonkeyPatch, device: str, state: str
+) -> None:
+    (devices / "nvidia0").touch()
+    monkeypatch.setattr(doctor, "built_for_gpus", lambda: False)
+    (finding,) = doctor._gpus(RunConfig.model_validate({"device": device}))
+    assert finding.state == state
+    assert finding.text == "1 on this machine, which the PyTorch that is installed was built without"
+
+
+def test_the_doctor_tells_how_much_of_their_memory_is_free(
+    devices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        (devices / f"nvidia{number}").touch()
+    forge_driver(tmp_path, monkeypatch, {"GPU-a": 76_000, "GPU-b": "[N/A]"})
+    monkeypatch.setattr(doctor, "built_for_gpus", lambda: True)
+    (finding,) = doctor._gpus(RunConfig())
+    assert (finding.state, finding.text) == ("ok", "2 on this machine; 0: 79.7 GB free")
 
 
 def test_the_doctor_finds_no_gpu_where_there_is_none(devices: Path) -> None:
     assert devices.is_dir()
     (finding,) = doctor._gpus(RunConfig())
     assert (finding.state, finding.text) == ("note", "none on this machine; networks run on its cores")
+
+
+def test_the_driver_tells_how_much_of_a_gpus_memory_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = forge_driver(tmp_path, monkeypatch, {"GPU-ab": 81_000, "GPU-ac": "[N/A]"})
+    found = free_gpu_memory(("0", "1", "GPU-ab", "GPU-a", "MIG-x", "7"))
+    known = 81_000 * 2**20
+    # a beginning of two names is no name
+    assert found == {"0": known, "1": None, "GPU-ab": known, "GPU-a": None, "MIG-x": None, "7": None}
+    assert len(asked.read_text().splitlines()) == 1
+    assert free_gpu_memory(()) == {}
+    assert len(asked.read_text().splitlines()) == 1, "nobody is asked about nothing"
+
+
+def test_a_gpu_that_takes_one_process_alone_has_no_memory_to_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge_driver(tmp_path, monkeypatch, {"GPU-a": 81_000}, mode="Exclusive_Process")
+    assert free_gpu_memory(("0",)) == {"0": None}
+
+
+@pytest.mark.parametrize("program", [None, "exit 9", "echo NVIDIA-SMI has failed", "echo 0, GPU-a"])
+def test_a_driver_that_does_not_answer(
+    program: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if program is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert free_gpu_memory(("0", "GPU-a")) == {"0": None, "GPU-a": None}
+
+
+def test_a_process_is_told_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(GPU_MEMORY, raising=False)
+    assert gpu_memory_share() is None
+    monkeypatch.setenv(GPU_MEMORY, "5000000000")
+    assert gpu_memory_share() == 5_000_000_000
 
 
 def test_memory_of_a_job_or_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

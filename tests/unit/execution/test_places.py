@@ -92,7 +92,7 @@ def test_the_driver_is_asked_once_a_family_and_the_log_says_who_shares_what(
             assert places_for("a", 4, Sharing()) == (Place("0", share),) * 3 + (CORES,)
     assert len(asked.read_text().splitlines()) == 1
     assert caplog.messages == [
-        "GPU 0 runs the networks of 3 processes, 2.4 GB of it for each",
+        "GPU 0: the networks of 3 processes, 2.4 GB of its memory for each",
         "1 further processes find no room on a GPU and use their cores",
     ]
     forget_places("a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from goldilocks_batch.models.alignn_graphs import edges_of, supercell
 from goldilocks_batch.models.interface import CPU_FALLBACK, ModelInputs
 from goldilocks_batch.networks import devices
 from goldilocks_batch.networks.alignn import gpu
-from goldilocks_batch.networks.alignn.architecture import checkpoints_in, read_networks
+from goldilocks_batch.networks.alignn.architecture import Architecture, checkpoints_in, read_networks
 from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
 from goldilocks_batch.networks.alignn.placed import EDGE_BYTES, GPU_EDGES
 from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
-from goldilocks_batch.networks.checkpoint import read_element_table
+from goldilocks_batch.networks.checkpoint import Checkpoint, read_element_table
 from goldilocks_batch.networks.devices import exact_products
 from goldilocks_batch.networks.graphs.collate import GraphBatch
 from goldilocks_batch.structures.crystal import Crystal
@@ -331,10 +331,16 @@ class ForgedGpu:
     def _hold(self, fraction: float) -> None:
         self.fraction = fraction
 
-    def _ensemble(self, *given: Any) -> TorchEnsemble:
+    def _ensemble(
+        self,
+        architecture: Architecture,
+        checkpoints: Sequence[Checkpoint],
+        elements: NDArray[np.float32],
+        _device: str,
+    ) -> TorchEnsemble:
         if self._full:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return TorchEnsemble(*given[:3], "cpu")
+        return TorchEnsemble(architecture, checkpoints, elements, "cpu")
 
 
 def test_batches_are_as_large_as_the_share_of_memory_allows(
