@@ -1,4 +1,4 @@
-"""Networks on a GPU that is not there: torch on the CPU in its place, with a limit of memory, and brittle."""
+"""Networks on a GPU that is not there: the CPU's in its place, with a limit of memory, and brittle."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from goldilocks_batch.core.machine import gpu_memory_share
 from goldilocks_batch.networks import devices
 from goldilocks_batch.networks.alignn import gpu
 from goldilocks_batch.networks.alignn.architecture import Architecture
+from goldilocks_batch.networks.alignn.cpu import CpuEnsemble
 from goldilocks_batch.networks.checkpoint import Checkpoint
 from goldilocks_batch.networks.graphs.collate import GraphBatch
 from goldilocks_batch.results.report import Report
@@ -76,6 +77,7 @@ def _forge(work: OnForgedGpu) -> None:
     asked: Any = devices
     asked.resolved_device = lambda _device: "cuda"
     asked.limited_memory = gpu_memory_share
+    asked.free_cached_memory = lambda: None
     made: Any = gpu
     made.gpu_ensemble = lambda *given: Ensemble(work, *given[:3])
     named: Any = pipeline
@@ -84,7 +86,7 @@ def _forge(work: OnForgedGpu) -> None:
 
 
 class Ensemble:
-    """The networks in torch on the CPU."""
+    """The networks on the CPU."""
 
     def __init__(
         self,
@@ -93,9 +95,7 @@ class Ensemble:
         checkpoints: Sequence[Checkpoint],
         elements: NDArray[np.float32],
     ) -> None:
-        from goldilocks_batch.networks.alignn.stacked import TorchEnsemble
-
-        self._ensemble = TorchEnsemble(architecture, checkpoints, elements, "cpu")
+        self._ensemble = CpuEnsemble(architecture, checkpoints, elements)
         self._work = work
         self._left = work.evaluations
         self._broken = False
@@ -103,12 +103,10 @@ class Ensemble:
     def __call__(
         self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
     ) -> NDArray[np.float32]:
-        import torch
-
         self._broken |= self._work.poison in batch.numbers
         if self._broken:
             raise RuntimeError("CUDA error: unspecified launch failure")
         if self._left <= 0:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise RuntimeError("CUDA error: out of memory")
         self._left -= 1
         return self._ensemble(batch, additional, skip_alignn=skip_alignn)
