@@ -9,6 +9,7 @@
 - the same for the package's PyTorch Geometric module;
 - structures a second of whole runs with a process a core (``--rows`` of them), on the cores alone and with
   the GPU, and the share of the time between the first result file and the last in which the GPU computes;
+  how much slower each process is than one alone, and how much of its time is not work;
 - the floor: the arithmetic that the networks cannot do without and the bytes that gathered rows move, against
   what the device can do (``--tflops``, ``--bandwidth``; the defaults are those of NVIDIA's data sheet for the
   H100 SXM: 67 float32 TFLOP/s, 3.35 TB/s);
@@ -52,6 +53,7 @@ from goldilocks_batch.networks.alignn.module import Alignn as Network
 from goldilocks_batch.networks.checkpoint import read_element_table
 from goldilocks_batch.networks.graphs.collate import GraphBatch, collate, pack
 from goldilocks_batch.results.report import Report
+from goldilocks_batch.runs.run import RunSummary
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.structures.sources.sourceset import open_sources
 
@@ -259,11 +261,11 @@ class Times:
         return sum(rows for _, rows in self.parts[1:]) / (last - first) if last > first else float("nan")
 
 
-def whole_run(options: argparse.Namespace, table: pa.Table, device: str) -> tuple[float, float]:
+def whole_run(options: argparse.Namespace, table: pa.Table, device: str) -> tuple[RunSummary, float]:
     """Print how a whole run went, with a process a core.
 
     Returns:
-        Rows a second, start and end included, and the share of the time in which the GPU was busy.
+        How it went, and the share of the time in which the GPU was busy, %.
     """
     times = Times()
     with tempfile.TemporaryDirectory() as folder:
@@ -289,13 +291,46 @@ def whole_run(options: argparse.Namespace, table: pa.Table, device: str) -> tupl
         f"{summary.rate:.0f} structures/s; {times.rate:.0f} between the first result file and the last; "
         f"{summary.report.failed} failed; answered by {devices}"
     )
-    print(f"  processor time by stage, s: {_stages(summary.report)}")
+    print(f"  time of all processes by stage, s: {_stages(summary.report)}")
     if busy:
         print(
             f"  the GPU was busy {statistics.mean(busy):.0f} % of the time between the first result file and "
             "the last"
         )
-    return summary.rate, statistics.mean(busy) if busy else float("nan")
+    return summary, statistics.mean(busy) if busy else float("nan")
+
+
+def scaling(options: argparse.Namespace, table: pa.Table, report: Report, seconds: float) -> None:
+    """Print how much slower each of many processes is than one alone, and how much of their time is not work.
+
+    Args:
+        options: of the command.
+        table: some rows for one process.
+        report: of a run of a process a core on the cores alone.
+        seconds: that it took.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder, "sample.parquet")
+        pq.write_table(table, manifest)
+        values: dict[str, Any] = {
+            "inputs": [manifest],
+            "model": "alignn",
+            "device": "cpu",
+            "executor": "serial",
+        }
+        values |= {
+            "artifacts": options.artifacts,
+            "registry": options.registry,
+            "output": Path(folder, "run"),
+        }
+        alone = run(RunConfig.model_validate(values)).report
+    one, many = (sum(found.seconds.values()) / found.rows for found in (alone, report))
+    work = sum(report.seconds.values()) / (seconds * cores())
+    print(
+        f"  one process alone works {1e3 * one:.2f} ms on a structure, each of {cores()} {1e3 * many:.2f} ms, "
+        f"{many / one:.2f} times as long, which is the machine's; they work {work:.0%} of their time, the rest "
+        "is starting and waiting"
+    )
 
 
 def _stages(report: Report) -> str:
@@ -323,16 +358,19 @@ def main() -> None:
     alone, faster = networks_alone(options, drawn(table, options.count))
     if options.device == "cuda":
         torch.cuda.empty_cache()  # the runs measure what is free
+    whole_run(options, drawn(table, 8 * cores()), "cpu")  # compiles, once per installation
     on_cores, _ = whole_run(options, drawn(table, options.rows // 4), "cpu")
+    scaling(options, drawn(table, options.rows // 80), on_cores.report, on_cores.seconds)
     wanted = [("networks alone, structures/s", alone, 15_000), ("times PyTorch Geometric", faster, 8)]
     if options.device == "cuda":
         whole_run(options, drawn(table, 32 * cores()), "auto")  # compiles, once per installation
-        rate, busy = whole_run(options, drawn(table, options.rows), "auto")
-        wanted += [("whole run, structures/s", rate, 4000), ("times the cores alone", rate / on_cores, 4)]
+        found, busy = whole_run(options, drawn(table, options.rows), "auto")
+        wanted += [("whole run, structures/s", found.rate, 4000)]
+        wanted += [("times the cores alone", found.rate / on_cores.rate, 4)]
         wanted += [("GPU busy between first and last file, %", busy, 40)]
     print(f"\n{'':<42}{'found':>10}{'aimed at':>10}")
-    for what, found, aim in wanted:
-        print(f"{what:<42}{found:>10,.1f}{aim:>10,}")
+    for what, value, aim in wanted:
+        print(f"{what:<42}{value:>10,.1f}{aim:>10,}")
     print(f"all of this took {time.perf_counter() - began:.0f} s")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -137,6 +138,16 @@ def forget_places(family: str) -> None:
     with _lock:
         for key in [key for key in _known if key[0] == family]:
             del _known[key]
+
+
+def _start_anew() -> None:
+    """In a fork of this process, which another thread may have left with the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _known.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 def _tell(places: tuple[Place, ...], sharing: Sharing) -> None:

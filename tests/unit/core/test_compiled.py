@@ -103,6 +103,26 @@ def test_one_process_compiles_and_the_others_wait(tiny: Path) -> None:
     assert sorted(name for names in found for name in names) == BOTH
 
 
+ALONE = """
+import sys, time
+from goldilocks_batch.core.compiled import one_at_a_time
+with one_at_a_time("something"):
+    for word in ("in", "out"):
+        with open(sys.argv[1], "a") as log:
+            print(word, file=log)
+        time.sleep(0.2)
+"""
+
+
+def test_other_things_too_are_done_by_one_process_at_a_time(tiny: Path) -> None:
+    log, places = tiny / "log", environment(tiny, GOLDILOCKS_CACHE=str(tiny / "cache"))
+    command = [sys.executable, "-c", ALONE, str(log)]
+    assert [process.wait(60) for process in [subprocess.Popen(command, env=places) for _ in range(3)]] == [
+        0
+    ] * 3
+    assert log.read_text().split() == ["in", "out"] * 3
+
+
 def test_the_users_own_choice_is_respected(tiny: Path) -> None:
     _, where = told(start(tiny, NUMBA_CACHE_DIR=str(tiny / "mine"), GOLDILOCKS_CACHE=str(tiny / "cache")))
     assert where.is_relative_to(tiny / "mine")
