@@ -327,8 +327,8 @@ def scaling(options: argparse.Namespace, table: pa.Table, report: Report, second
     one, many = (sum(found.seconds.values()) / found.rows for found in (alone, report))
     work = sum(report.seconds.values()) / (seconds * cores())
     print(
-        f"  one process alone works {1e3 * one:.2f} ms on a structure, each of {cores()} {1e3 * many:.2f} ms, "
-        f"{many / one:.2f} times as long, which is the machine's; they work {work:.0%} of their time, the rest "
+        f"  a process alone works {1e3 * one:.2f} ms a structure, one of {cores()} {1e3 * many:.2f} ms: "
+        f"{many / one:.2f} times as long, by the machine; they work {work:.0%} of their time, the rest "
         "is starting and waiting"
     )
 
