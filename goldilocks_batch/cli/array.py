@@ -18,7 +18,7 @@ __all__ = ["array", "array_task"]
     "inputs",
     "output",
     *opt.ASKED,
-    "allow_outside",
+    *opt.READING,
     "jobs",
     *opt.ALLOWED,
     "gpu_processes",

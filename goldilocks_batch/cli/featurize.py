@@ -15,7 +15,7 @@ __all__ = ["featurize"]
     *opt.FILES,
     "max_sites",
     "allow_missing_hydrogens",
-    "allow_outside",
+    *opt.READING,
     *opt.WORKERS,
     "quiet",
     file=True,

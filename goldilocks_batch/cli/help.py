@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from goldilocks_batch.config.flags import LABELS, MESSAGES, MODEL, TRAINING, WORK
+from goldilocks_batch.config.flags import INPUTS, LABELS, MESSAGES, MODEL, TRAINING, WORK
 
 __all__ = ["Command", "Group"]
 
@@ -24,7 +24,7 @@ _INDENT = 30
 #: Columns of a terminal below which descriptions begin further left, on a line of their own.
 _NARROW = 76
 #: Headings of flags, in this order.
-_ORDER = ("Arguments", "Options", LABELS, TRAINING, MODEL, WORK, MESSAGES)
+_ORDER = ("Arguments", "Options", INPUTS, LABELS, TRAINING, MODEL, WORK, MESSAGES)
 _LIST = re.compile(r"<list\[(\w+)\]>")
 
 

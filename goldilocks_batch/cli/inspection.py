@@ -30,7 +30,7 @@ def print_inspection(config: RunConfig) -> bool:
         InputError: the input is not one structure, or is missing.
         ModelError: the model is unknown, or its files are missing or not the right ones.
     """
-    sources = open_sources(config.inputs)
+    sources = open_sources(config.inputs, **config.reading)
     if sources.rows != 1:
         raise InputError(
             ErrorCode.SEVERAL_STRUCTURES,

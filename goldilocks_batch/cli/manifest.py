@@ -10,7 +10,7 @@ __all__ = ["manifest"]
 
 
 @guarded
-@opt.of_run("inputs", "max_sites", "allow_outside", required=True)
+@opt.of_run("inputs", "max_sites", *opt.READING, required=True)
 def manifest(settings: RunConfig, output: opt.OutputFile) -> None:
     """Turn any inputs into one compact manifest: the fast input of `run`.
 
@@ -24,6 +24,6 @@ def manifest(settings: RunConfig, output: opt.OutputFile) -> None:
     from goldilocks_batch.runs.manifest import write_manifest
     from goldilocks_batch.structures.sources.sourceset import open_sources
 
-    sources = open_sources(settings.inputs, allow_outside=settings.allow_outside)
+    sources = open_sources(settings.inputs, **settings.reading)
     summary = write_manifest(sources, output, max_sites=settings.max_sites)
     raise print_table_written(summary, "manifest")

@@ -44,6 +44,8 @@ ASKED = (
     "device",
     *FILES,
 )
+#: How inputs are read.
+READING = ("allow_outside", "dialect", "id_column", "strict_ids")
 #: Jobs of a scheduler.
 JOBS = ("jobs", "max_jobs")
 #: What one process, wherever it is, is allowed.

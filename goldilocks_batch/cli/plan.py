@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldilocks_batch.cli.tables import console, rounded
+from goldilocks_batch.cli.tables import console, ignored_files, rounded
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.runs.dry_run import check_array, check_requests, plan, scripts
 
@@ -26,6 +26,8 @@ def print_plan(config: RunConfig, *, array: bool = False) -> None:
         f"about {rounded(planned.core_hours)} core-hours at {rounded(1000 * planned.core_seconds)} ms a "
         f"structure ({source})"
     )
+    if ignored := ignored_files(planned.ignored):
+        out.print(ignored)
     if planned.fetches:
         out.print(f"to be fetched into the cache first: {', '.join(planned.fetches)}")
     for name, script in scripts(config, planned.jobs, array=array).items():

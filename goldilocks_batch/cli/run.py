@@ -16,7 +16,7 @@ __all__ = ["run"]
     "inputs",
     "output",
     *opt.ASKED,
-    "allow_outside",
+    *opt.READING,
     *opt.WORKERS,
     "gpus",
     "gpu_processes",

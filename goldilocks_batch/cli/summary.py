@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from goldilocks_batch.cli.exits import Exit
-from goldilocks_batch.cli.tables import console, duration, print_table, rounded
+from goldilocks_batch.cli.tables import console, duration, ignored_files, print_table, rounded
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import FLAGS
@@ -56,6 +56,8 @@ def _print_summary(summary: RunSummary) -> None:
     if summary.computed:
         pace = f"{rounded(summary.rate)} rows/s"
         out.print(f"{summary.computed:,} computed in {duration(summary.seconds)} ({pace})")
+    if ignored := ignored_files(summary.ignored):
+        out.print(ignored)
     print_failures(out, report.failures)
     if report.flags:
         out.print("flags, and how many rows have them:")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["console", "duration", "print_table", "rounded"]
+__all__ = ["console", "duration", "ignored_files", "print_table", "rounded"]
 
 #: Columns of a pipe, which has none: no row of a table is ever broken there.
 _ENDLESS = 100_000
 _GAP = "  "
 #: Columns that a text takes at least which may be broken anywhere.
 _SHORTEST = 12
+#: Endings of ignored files that are named.
+_ENDINGS = 12
 
 
 class _Lines(Console):
@@ -28,6 +30,16 @@ class _Lines(Console):
         if all(isinstance(text, str) for text in objects):
             options = {"soft_wrap": True, **options}
         super().print(*objects, **options)
+
+
+def ignored_files(counts: Mapping[str, int]) -> str:
+    """A line on files of the inputs that were not read, by ending; nothing if there are none."""
+    if not counts:
+        return ""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    listed = ", ".join(f"{ending} {count:,}" for ending, count in ordered[:_ENDINGS])
+    more = ", …" if len(ordered) > _ENDINGS else ""
+    return f"other files in the inputs, which are not read: {sum(counts.values()):,} ({listed}{more})"
 
 
 def console() -> Console:

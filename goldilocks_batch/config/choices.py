@@ -7,6 +7,7 @@ from typing import Literal
 __all__ = [
     "Cell",
     "Device",
+    "DialectName",
     "ExecutorName",
     "FeatureSchema",
     "Grid",
@@ -18,6 +19,8 @@ __all__ = [
 #: The cell that a model is trained and asked on: pymatgen's primitive cell, which averages sites up to 0.25 Å
 #: apart, or the exact one.  The model says which.
 Cell = Literal["averaged", "exact"]
+#: Dialects of manifests; see ``goldilocks_batch.structures.sources.dialects``.
+DialectName = Literal["path", "cif", "poscar", "structure", "optimade", "ase", "goldilocks"]
 #: Which kdist the recommended mesh is made from.
 Grid = Literal["lower", "median", "upper"]
 #: What graph networks do with a cell of one atom, which has no bond angles: skip the layers that use them, as

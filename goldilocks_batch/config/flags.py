@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from pydantic.fields import FieldInfo
 
-__all__ = ["LABELS", "MESSAGES", "MODEL", "TRAINING", "WORK", "Flag", "flag_of"]
+__all__ = ["INPUTS", "LABELS", "MESSAGES", "MODEL", "TRAINING", "WORK", "Flag", "flag_of"]
 
 #: Headings under which ``--help`` lists flags.
+INPUTS = "Inputs"
 MODEL = "Model"
 WORK = "How the work is done"
 MESSAGES = "Messages"

@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from goldilocks_batch.config.checking import Options, read_yaml
-from goldilocks_batch.config.choices import Device, ExecutorName, Grid, SingleSite
-from goldilocks_batch.config.flags import MESSAGES, MODEL, WORK, Flag
+from goldilocks_batch.config.choices import Device, DialectName, ExecutorName, Grid, SingleSite
+from goldilocks_batch.config.flags import INPUTS, MESSAGES, MODEL, WORK, Flag
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.slurm import JobRequest, MemoryLimit, SlurmOptions, bytes_of
 
@@ -43,8 +43,8 @@ class RunConfig(Options):
 
     inputs: Annotated[tuple[Path, ...], Flag()] = Field(
         (),
-        description="directories, .zip or .tar.gz archives, structure files, Parquet manifests; mixed as you "
-        "like",
+        description="directories, .zip or .tar.gz archives, structure files, Parquet manifests, JSON of "
+        "databases; mixed as you like",
     )
     output: Annotated[Path, Flag(short="-o")] = Field(
         Path("goldilocks-run"), description="folder for the results"
@@ -91,8 +91,20 @@ class RunConfig(Options):
     allow_missing_hydrogens: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
         False, description="go on, flagged, where a file says that there are hydrogens without positions"
     )
-    allow_outside: Annotated[bool, Flag(MODEL, negatable=True)] = Field(
+    allow_outside: Annotated[bool, Flag(INPUTS, negatable=True)] = Field(
         False, description="let a manifest name files outside its own folder"
+    )
+    dialect: Annotated[DialectName | None, Flag(INPUTS, default="found from the columns")] = Field(
+        None, description="how manifests hold structures, where their columns make several dialects"
+    )
+    id_column: Annotated[
+        str | None,
+        Flag(INPUTS, default="id, immutable_id or material_id; jid and others in JSON", metavar="NAME"),
+    ] = Field(None, description="column of manifests, or name in entries of JSON, that holds the ids")
+    strict_ids: Annotated[bool, Flag(INPUTS, negatable=True)] = Field(
+        False,
+        description="refuse files that would share an id, such as Si.cif beside Si.vasp; else they are "
+        "called by more of their paths",
     )
     registry: Annotated[Path | None, Flag(MODEL, default="")] = Field(
         None, description="registry file (TOML) in place of the package's"
@@ -177,6 +189,12 @@ class RunConfig(Options):
         return {key: chosen[key] for key in SCIENTIFIC}
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How inputs are opened, as keywords of the function that does it."""
+        names = ("allow_outside", "dialect", "id_column", "strict_ids")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def choice(self) -> ModelChoice:
         """The model that is asked."""
         return ModelChoice(
@@ -250,6 +268,9 @@ SCIENTIFIC = (
     "max_sites",
     "allow_outside",
     "allow_missing_hydrogens",
+    "dialect",
+    "id_column",
+    "strict_ids",
 )
 
 

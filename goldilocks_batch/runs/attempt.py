@@ -119,7 +119,7 @@ def prepared(
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
-    sources = open_sources(config.inputs, allow_outside=config.allow_outside, check_ids=check_ids)
+    sources = open_sources(config.inputs, **config.reading, check_ids=check_ids)
     work = screening_of(config, find)
     for name in ("gpus", "gpu_processes"):
         if (number := getattr(config, name)) and not work.model.kind.has_networks:
@@ -191,4 +191,4 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
 
 def _identity_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Of an input's description, what makes it the same input: its content, not where it lies."""
-    return {key: entry[key] for key in ("rows", "digest", "digest_of") if key in entry}
+    return {key: entry[key] for key in ("rows", "digest", "digest_of", "ids") if key in entry}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from goldilocks_batch.artifacts.find import find_model
 from goldilocks_batch.artifacts.registry import Entry
@@ -32,6 +32,7 @@ class Plan:
         core_seconds: a structure's, that the estimate is made with.
         measured: whether that was measured in this very run, or is typical of the model.
         fetches: model files and folders of them that the run would fetch.
+        ignored: files of the inputs that are no structures, by ending.
     """
 
     rows: int
@@ -41,6 +42,7 @@ class Plan:
     core_seconds: float
     measured: bool
     fetches: tuple[str, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def core_hours(self) -> float:
@@ -72,6 +74,7 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
         core_seconds=rate,
         measured=bool(done.rows),
         fetches=fetches,
+        ignored=assignment.sources.ignored,
     )
 
 

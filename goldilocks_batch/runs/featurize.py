@@ -60,7 +60,7 @@ def featurize(config: RunConfig, output: Path, *, observer: Observer | None = No
         KeyboardInterrupt: on interruption, with the parts kept.
     """
     observer = observer or Silent()
-    sources = open_sources(config.inputs, allow_outside=config.allow_outside)
+    sources = open_sources(config.inputs, **config.reading)
     work = Featurization(
         find_network(config.choice),
         config.max_sites,

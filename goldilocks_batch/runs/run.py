@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +72,7 @@ class RunSummary:
         confidence: one-sided confidence.
         remarks: what a user of this model should know, a sentence each.
         tolerance: meV per atom that the bounds are for; None if the model does not say.
+        ignored: files of the inputs that are no structures, by ending.
     """
 
     state: str
@@ -83,6 +85,7 @@ class RunSummary:
     confidence: float
     remarks: tuple[str, ...]
     tolerance: float | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -139,6 +142,7 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
         config.confidence,
         assignment.work.remarks,
         assignment.work.model.tolerance,
+        assignment.sources.ignored,
     )
 
 

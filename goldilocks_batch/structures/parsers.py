@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.cif import read_cif
 from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.json_text import read_json
 from goldilocks_batch.structures.outcome import Reading, ReadOptions, refuse
 from goldilocks_batch.structures.poscar import read_poscar
-from goldilocks_batch.structures.pymatgen_json import read_json
 from goldilocks_batch.structures.sources.reference import Format
 from goldilocks_batch.structures.xyz import read_xyz
 

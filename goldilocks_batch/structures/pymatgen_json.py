@@ -1,39 +1,37 @@
-"""pymatgen's JSON of a structure, by itself, in a list of one, or as part of an entry or document."""
+"""The dictionary that pymatgen makes of a structure."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.cif.cell import lattice_from_parameters
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.numerals import periodicity
 from goldilocks_batch.structures.outcome import Reading, ReadOptions, refuse
 from goldilocks_batch.structures.species import OCCUPANCY_TOLERANCE, UNREMARKED_OCCUPANCY, atomic_number
 
-__all__ = ["read_json"]
+__all__ = ["read_structure", "vectors"]
 
 AGREEMENT = 0.01
 """Å; how far fractional and Cartesian coordinates of a site may be apart."""
 
 
-def read_json(text: str, options: ReadOptions) -> Reading:
-    """Read the structure in a JSON text.
+def read_structure(content: Mapping[str, Any], options: ReadOptions) -> Reading:
+    """Read the dictionary that pymatgen makes of a structure.
 
     Args:
-        text: JSON.
+        content: with ``lattice`` and ``sites``.
         options: limits and what is accepted.
 
     Raises:
-        StructureError: PARSE_FAILED, no JSON or not of pymatgen's form; NO_STRUCTURE, SEVERAL_STRUCTURES;
-            CONTENT_MISMATCH, fractional and Cartesian coordinates differ.
+        StructureError: PARSE_FAILED, not of pymatgen's form; CONTENT_MISMATCH, fractional and Cartesian
+            coordinates differ.
     """
-    content = _structure(json.loads(text))
     lattice, sites = content["lattice"], content["sites"]
     if lattice is None or sites is None or (isinstance(sites, list) and None in sites):
         refuse(ErrorCode.NULL_VALUE, "lattice or sites are null")
@@ -52,37 +50,9 @@ def read_json(text: str, options: ReadOptions) -> Reading:
     return Reading(crystal, tuple(dict.fromkeys(flags)))
 
 
-def _is_structure(content: Any) -> bool:
-    return isinstance(content, dict) and {"lattice", "sites"} <= content.keys()
-
-
-def _structure(content: Any) -> dict[str, Any]:
-    """The one structure in a JSON value."""
-    if isinstance(content, str):  # JSON in JSON, as some tables hold it
-        content = json.loads(content)
-    if isinstance(content, list):
-        if len(content) != 1:
-            code = ErrorCode.SEVERAL_STRUCTURES if len(content) > 1 else ErrorCode.NO_STRUCTURE
-            refuse(code, f"a JSON list of {len(content)} items, one pymatgen structure is expected")
-        content = content[0]
-    if isinstance(content, dict) and not _is_structure(content):
-        within = [content["structure"]] if "structure" in content else list(content.values())
-        found = [value for value in within if _is_structure(value)]
-        if len(found) > 1:
-            refuse(ErrorCode.SEVERAL_STRUCTURES, f"the JSON holds {len(found)} structures, one is expected")
-        if found and (len(content) == 1 or "structure" in content):
-            content = found[0]
-    if _is_structure(content):
-        return dict(content)
-    if isinstance(content, dict) and "sites" in content:
-        refuse(ErrorCode.NO_STRUCTURE, "the JSON has sites and no lattice: a molecule, not a crystal")
-    message = "the JSON is no pymatgen structure: it lacks lattice or sites"
-    raise StructureError(ErrorCode.NO_STRUCTURE, message, stage=Stage.READ)
-
-
 def _matrix(lattice: dict[str, Any]) -> NDArray[np.float64]:
     if "matrix" in lattice:
-        return _numbers(lattice["matrix"], "lattice.matrix", 3)
+        return vectors(lattice["matrix"], "lattice.matrix", 3)
     names = ("a", "b", "c", "alpha", "beta", "gamma")
     values = [lattice.get(name) for name in names]
     if not all(isinstance(value, int | float) for value in values):
@@ -98,7 +68,7 @@ def _fractional(sites: list[dict[str, Any]], matrix: NDArray[np.float64]) -> NDA
     if any("xyz" not in sites[index] for index in lacking):
         refuse(ErrorCode.PARSE_FAILED, f"site {lacking[0]} has no coordinates, abc or xyz")
     if not lacking:
-        frac = _numbers(rows, "abc", len(sites))
+        frac = vectors(rows, "abc", len(sites))
         _expect_agreement(sites, frac, matrix)
         return frac
     cart = [site.get("xyz") for site in sites]
@@ -106,7 +76,7 @@ def _fractional(sites: list[dict[str, Any]], matrix: NDArray[np.float64]) -> NDA
         refuse(ErrorCode.PARSE_FAILED, "some sites have only abc, some only xyz")
     if not abs(np.linalg.det(matrix)) > 0:
         refuse(ErrorCode.LATTICE_COLLAPSED, "the lattice vectors lie in a plane", Stage.CHECK)
-    found: NDArray[np.float64] = _numbers(cart, "xyz", len(sites)) @ np.linalg.inv(matrix)
+    found: NDArray[np.float64] = vectors(cart, "xyz", len(sites)) @ np.linalg.inv(matrix)
     return found
 
 
@@ -115,7 +85,7 @@ def _expect_agreement(
 ) -> None:
     if not all("xyz" in site for site in sites):
         return
-    cart = _numbers([site["xyz"] for site in sites], "xyz", len(sites))
+    cart = vectors([site["xyz"] for site in sites], "xyz", len(sites))
     apart = np.sqrt(np.sum((frac @ matrix - cart) ** 2, axis=1))
     worst = int(apart.argmax()) if len(apart) else 0
     if len(apart) and np.isfinite(apart).all() and apart[worst] > AGREEMENT:
@@ -123,7 +93,16 @@ def _expect_agreement(
         refuse(ErrorCode.CONTENT_MISMATCH, message)
 
 
-def _numbers(values: Any, name: str, rows: int) -> NDArray[np.float64]:
+def vectors(values: Any, name: str, rows: int) -> NDArray[np.float64]:
+    """Return ``(rows, 3)`` numbers from lists.
+
+    Raises:
+        StructureError: NULL_VALUE, SHAPE_MISMATCH or PARSE_FAILED.
+    """
+    if values is not None and not (
+        isinstance(values, list) and all(isinstance(row, list | type(None)) for row in values)
+    ):
+        refuse(ErrorCode.PARSE_FAILED, f"{name} must hold {rows} vectors of 3 numbers")
     if values is None or any(row is None or None in row for row in values):
         refuse(ErrorCode.NULL_VALUE, f"{name} holds a null")
     if len(values) != rows or any(len(row) != 3 for row in values):

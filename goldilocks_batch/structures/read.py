@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
-from goldilocks_batch.structures.checks import check, completed_cell, from_cartesian, right_handed
+from goldilocks_batch.core.errors import StructureError
+from goldilocks_batch.structures.arrays import from_arrays
+from goldilocks_batch.structures.checks import check, completed_cell, right_handed
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.outcome import Reading, ReadOptions
 from goldilocks_batch.structures.parsers import parse
@@ -18,7 +19,6 @@ from goldilocks_batch.structures.sources.reference import (
     Reference,
     TextPayload,
 )
-from goldilocks_batch.structures.species import atomic_numbers
 
 __all__ = ["load", "read"]
 
@@ -80,7 +80,7 @@ def _with_usual_cell(found: Reading) -> Reading:
 def _read(payload: Payload, options: ReadOptions) -> Reading:
     match payload:
         case ArraysPayload():
-            found = _from_arrays(payload)
+            found = from_arrays(payload)
         case TextPayload():
             found = parse(payload.text, payload.format, options)
         case FilePayload():
@@ -88,20 +88,3 @@ def _read(payload: Payload, options: ReadOptions) -> Reading:
         case FailedPayload():
             raise payload.error
     return found
-
-
-def _from_arrays(payload: ArraysPayload) -> Reading:
-    flags: list[str] = []
-    numbers = atomic_numbers(payload.species, payload.definitions, flags)
-    if payload.lattice.shape != (3, 3) or payload.positions.shape != (len(numbers), 3):
-        shapes = f"lattice {payload.lattice.shape}, positions {payload.positions.shape}"
-        message = f"{shapes} and {len(numbers)} species do not fit each other"
-        raise StructureError(ErrorCode.SHAPE_MISMATCH, message, stage=Stage.READ)
-    # copies: Arrow's buffers are read-only, a type of array that every numba kernel would compile for again
-    lattice = np.array(payload.lattice, dtype=np.float64)
-    positions = np.array(payload.positions, dtype=np.float64)
-    pbc = np.ones(3, dtype=bool) if payload.pbc is None else np.array(payload.pbc, dtype=bool)
-    if payload.cartesian:
-        found = from_cartesian(lattice, positions, numbers, pbc)
-        return Reading(found.crystal, (*flags, *found.flags))
-    return Reading(Crystal(lattice, positions, numbers, pbc), tuple(flags))

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.models.trained import read_trained
@@ -139,7 +140,9 @@ def _described(
 def _references(record: RunRecord, rows: NDArray[np.int64]) -> list[Reference]:
     """The inputs of a run at some rows."""
     inputs = [Path(entry["path"]) for entry in record.values["inputs"]]
-    sources = open_sources(inputs, allow_outside=bool(record.values["config"]["allow_outside"]))
+    config = record.values["config"]
+    reading = {name: config[name] for name in RunConfig().reading if name in config}  # older ones have fewer
+    sources = open_sources(inputs, **reading)
     if sources.rows != record.values["rows"]:
         message = (
             f"the inputs of {record.path} have {sources.rows} rows now, {record.values['rows']} when it ran"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
+from goldilocks_batch.structures.sources.compression import expanded
 from goldilocks_batch.structures.sources.files import (
     MAX_BYTES,
     FormatCensus,
     decoded,
+    digest_of_ids,
     format_of,
     id_of,
     safe_text,
@@ -36,6 +38,7 @@ class ArchivePiece:
 
     file: Opened
     members: tuple[Member, ...]
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -43,7 +46,8 @@ class ArchivePiece:
     def names(self) -> list[Name]:
         """Return the members' names."""
         path = safe_text(str(self.file.path))
-        return [Name(id_of(member.name), f"{path}:{safe_text(member.name)}") for member in self.members]
+        ids = (self.called.get(member.name) or id_of(member.name) for member in self.members)
+        return [Name(own, f"{path}:{safe_text(m.name)}") for own, m in zip(ids, self.members, strict=True)]
 
     def read(self) -> list[Reference]:
         """Return one reference a member, with its text.
@@ -61,6 +65,8 @@ def _payload(file: Opened, member: Member) -> Payload:
         raise StructureError(*member.problem, stage=Stage.READ)
     file.check()
     data = _member_bytes(file, member) if member.size <= MAX_BYTES else None
+    if data is not None:
+        data = expanded(member.name, data, MAX_BYTES + 1)
     if data is None or len(data) > MAX_BYTES:
         message = f"member {name} is larger than {MAX_BYTES} bytes, the limit for one structure"
         raise StructureError(ErrorCode.FILE_UNREADABLE, message, stage=Stage.READ)
@@ -78,6 +84,7 @@ class ArchiveSource:
     file: Opened
     members: list[Member]
     census: FormatCensus
+    called: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -96,16 +103,19 @@ class ArchiveSource:
 
     def ids(self) -> Iterator[list[str]]:
         """All ids in order, in batches."""
-        yield [id_of(member.name) for member in self.members]
+        yield [self.called.get(member.name) or id_of(member.name) for member in self.members]
 
     def pieces(self, start: int, stop: int) -> Iterator[ArchivePiece]:
         """Rows ``start`` to ``stop``, as one piece."""
-        yield ArchivePiece(self.file, tuple(self.members[start:stop]))
+        members = tuple(self.members[start:stop])
+        called = {m.name: self.called[m.name] for m in members if m.name in self.called}
+        yield ArchivePiece(self.file, members, called)
 
     def describe(self) -> dict[str, object]:
         """For the run record."""
         about: dict[str, object] = {"path": safe_text(str(self.file.path)), "kind": "archive"}
-        return about | {"rows": self.rows, "digest": self.digest} | self.census.describe()
+        about |= {"rows": self.rows, "digest": self.digest} | digest_of_ids(self.called)
+        return about | self.census.describe()
 
     def current_digest(self) -> str:
         """The digest of what is there now.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
+from goldilocks_batch.structures.sources.compression import DAMAGED, expanded, plain_name
 from goldilocks_batch.structures.sources.reference import FilePayload, Format, Name, Reference, failed
 from goldilocks_batch.structures.sources.state import BY_TIME, digest_of_file, digest_of_files
 
@@ -17,6 +19,7 @@ __all__ = [
     "FilesSource",
     "FormatCensus",
     "decoded",
+    "digest_of_ids",
     "format_of",
     "id_of",
     "open_directory",
@@ -35,6 +38,7 @@ _BEGINNING = 4096
 
 ENDINGS: dict[str, Format] = {
     ".cif": Format.CIF,
+    ".mcif": Format.CIF,
     ".vasp": Format.POSCAR,
     ".poscar": Format.POSCAR,
     ".contcar": Format.POSCAR,
@@ -42,21 +46,26 @@ ENDINGS: dict[str, Format] = {
     ".extxyz": Format.XYZ,
     ".json": Format.JSON,
 }
-KNOWN_NAMES = f"{', '.join(f'*{ending}' for ending in ENDINGS)}, POSCAR*, CONTCAR*"
+KNOWN_NAMES = f"{', '.join(f'*{ending}' for ending in ENDINGS)}, POSCAR*, *POSCAR, CONTCAR*, *CONTCAR"
+KNOWN_NAMES += "; each also with .gz, .bz2 or .xz after it"
+_VASP = ("POSCAR", "CONTCAR")
+#: Endings of what belongs to structures called POSCAR and is none.
+_OTHER = {".py", ".sh", ".md", ".log", ".yaml", ".yml", ".png", ".pdf"}
 
 
 def format_of(name: str) -> Format | None:
-    """Return the format that a file's name stands for, or None for an unknown one."""
-    base = PurePosixPath(name).name
-    known = ENDINGS.get(PurePosixPath(base).suffix.lower())
-    if known is not None:
-        return known
-    return Format.POSCAR if base.upper().startswith(("POSCAR", "CONTCAR")) else None
+    """Return the format that a file's name stands for, compressed or not, or None for an unknown one."""
+    base = PurePosixPath(plain_name(PurePosixPath(name).name)).name
+    ending = PurePosixPath(base).suffix.lower()
+    if ending in ENDINGS:
+        return ENDINGS[ending]
+    vasp = base.upper().startswith(_VASP) or base.upper().endswith(_VASP)
+    return Format.POSCAR if vasp and ending not in _OTHER else None
 
 
 def id_of(relative: str) -> str:
-    """Return the id of a file: its relative path without a known ending, always with forward slashes."""
-    path = PurePosixPath(relative)
+    """Return the id of a file: its relative path without known endings, always with forward slashes."""
+    path = PurePosixPath(plain_name(relative))
     return safe_text(str(path.with_suffix("") if path.suffix.lower() in ENDINGS else path))
 
 
@@ -66,7 +75,7 @@ def safe_text(name: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a structure file, as :func:`decoded`.
+    """Return the text of a structure file, expanded if it is compressed, as :func:`decoded`.
 
     Raises:
         StructureError: the file is missing, unreadable, or larger than :data:`MAX_BYTES`.
@@ -77,9 +86,9 @@ def read_text(path: Path) -> str:
             found = "is not a regular file" if path.exists() else "does not exist"
             raise StructureError(ErrorCode.FILE_NOT_FOUND, f"{name} {found}", stage=Stage.READ)
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        message = f"{name} cannot be read: {error.strerror or error}"
+            data = expanded(path.name, file.read(MAX_BYTES + 1), MAX_BYTES + 1)
+    except DAMAGED as error:
+        message = f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise StructureError(ErrorCode.FILE_UNREADABLE, message, stage=Stage.READ) from error
     if len(data) > MAX_BYTES:
         message = f"{name} is larger than {MAX_BYTES} bytes, the limit for one structure"
@@ -109,6 +118,14 @@ def reference_to_file(structure_id: str, path: Path) -> Reference:
     return Reference(structure_id, source, FilePayload(path, file_format))
 
 
+def digest_of_ids(called: Mapping[str, str]) -> dict[str, object]:
+    """For the run record: a digest of the ids that depend on other inputs, nothing if none do."""
+    if not called:
+        return {}
+    lines = "".join(f"{safe_text(name)}\0{own}\n" for name, own in sorted(called.items()))
+    return {"ids": hashlib.sha256(lines.encode()).hexdigest()}
+
+
 class FormatCensus:
     """Counts what a directory or archive holds besides structures, by ending."""
 
@@ -116,10 +133,19 @@ class FormatCensus:
         self.ignored: Counter[str] = Counter()
 
     def knows(self, name: str) -> bool:
-        """Whether ``name`` is a structure's; counts it as ignored if not."""
-        if format_of(name) is not None:
+        """Whether ``name`` is a structure's; counts it as ignored if not.
+
+        What macOS adds to archives (``__MACOSX``, ``._*``) and backups of editors (``*~``) are none.
+        """
+        path = PurePosixPath(name)
+        if "__MACOSX" in path.parts or path.name.startswith("._"):
+            self.ignored["(of macOS)"] += 1
+        elif path.name.endswith("~"):
+            self.ignored["(backups)"] += 1
+        elif format_of(name) is not None:
             return True
-        self.ignored[PurePosixPath(name).suffix.lower() or "(none)"] += 1
+        else:
+            self.ignored[path.suffix.lower() or "(none)"] += 1
         return False
 
     def describe(self) -> dict[str, object]:
@@ -133,22 +159,29 @@ class FilesPiece:
 
     root: Path
     paths: tuple[str, ...]
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def names(self) -> list[Name]:
         """Return the files' names."""
-        return [Name(id_of(name), safe_text(str(self.root / name))) for name in self.paths]
+        return [Name(self._id(name), safe_text(str(self.root / name))) for name in self.paths]
 
     def read(self) -> list[Reference]:
         """Return one reference a file; nothing is opened yet."""
-        return [reference_to_file(id_of(name), self.root / name) for name in self.paths]
+        return [reference_to_file(self._id(name), self.root / name) for name in self.paths]
+
+    def _id(self, name: str) -> str:
+        return self.called.get(name) or id_of(name)
 
 
 @dataclass(frozen=True)
 class FilesSource:
-    """A directory's structure files, sorted by path, or a single file."""
+    """A directory's structure files, sorted by path, or a single file.
+
+    ``called`` holds the ids of files that would share theirs with others, by name.
+    """
 
     path: Path
     kind: str
@@ -157,6 +190,7 @@ class FilesSource:
     digest: str
     census: FormatCensus = field(default_factory=FormatCensus)
     of_contents: bool = True
+    called: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -170,11 +204,13 @@ class FilesSource:
 
     def ids(self) -> Iterator[list[str]]:
         """All ids in order, in batches."""
-        yield [id_of(name) for name in self.names]
+        yield [self.called.get(name) or id_of(name) for name in self.names]
 
     def pieces(self, start: int, stop: int) -> Iterator[FilesPiece]:
         """Rows ``start`` to ``stop``, as one piece."""
-        yield FilesPiece(self.root, tuple(self.names[start:stop]))
+        names = tuple(self.names[start:stop])
+        called = {name: self.called[name] for name in names if name in self.called} if self.called else {}
+        yield FilesPiece(self.root, names, called)
 
     def describe(self) -> dict[str, object]:
         """For the run record."""
@@ -182,6 +218,7 @@ class FilesSource:
         about |= {"rows": self.rows, "digest": self.digest}
         if not self.of_contents:
             about["digest_of"] = BY_TIME
+        about |= digest_of_ids(self.called)
         return about | self.census.describe() if self.kind == "directory" else about
 
     def current_digest(self) -> str:
@@ -200,7 +237,9 @@ def open_file(path: Path) -> FilesSource:
         InputError: the name's ending is not one of a known format, or the file cannot be read.
     """
     if format_of(path.name) is None:
-        message = f"{path} has no known format; known are {KNOWN_NAMES}, *.parquet, *.zip, *.tar.gz, *.tgz"
+        message = (
+            f"{path} has no known format; known are {KNOWN_NAMES}; *.jsonl, *.parquet, *.zip, *.tar.gz, *.tgz"
+        )
         raise InputError(ErrorCode.FORMAT_UNKNOWN, message)
     try:
         digest = digest_of_file(path)

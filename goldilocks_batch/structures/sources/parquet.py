@@ -132,8 +132,16 @@ class ParquetSource:
         return _digest_with_files(digest, self.groups)[0] if named else digest
 
 
-def open_parquet(path: Path, *, allow_outside: bool) -> ParquetSource:
+def open_parquet(
+    path: Path, *, allow_outside: bool, dialect: str | None = None, id_name: str | None = None
+) -> ParquetSource:
     """Open a manifest and find its dialect.
+
+    Args:
+        path: of the manifest.
+        allow_outside: let the paths of a ``path`` manifest leave its folder.
+        dialect: the dialect, where its columns make several.
+        id_name: the column of ids, where it is none of the usual names.
 
     The digest is that of the file; with the ``path`` dialect it also covers the files named
     (:func:`~goldilocks_batch.structures.sources.state.digest_of_files`).
@@ -156,13 +164,13 @@ def open_parquet(path: Path, *, allow_outside: bool) -> ParquetSource:
             f"{path} is a manifest of version {version.decode()}, {MANIFEST_VERSION.decode()} is read here"
         )
         raise InputError(ErrorCode.MANIFEST_DIALECT, message)
-    dialect, columns = find_dialect(schema, str(path))
-    id_name = id_column(schema, str(path))
+    found, columns = find_dialect(schema, str(path), dialect)
+    id_name = id_column(schema, str(path), id_name)
     groups, first = [], 0
     for index, rows in enumerate(sizes):
-        groups.append(Group(opened, index, first, rows, dialect.name, columns, id_name, allow_outside))
+        groups.append(Group(opened, index, first, rows, found.name, columns, id_name, allow_outside))
         first += rows
-    if dialect.name == "path":
+    if found.name == "path":
         return ParquetSource(path, groups, *_digest_with_files(opened.digest, groups))
     return ParquetSource(path, groups, opened.digest)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,15 +15,22 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.sources.archive import ArchiveSource, is_archive, open_archive
+from goldilocks_batch.structures.sources.entries import (
+    EntriesSource,
+    is_json,
+    is_json_lines,
+    open_entries,
+)
 from goldilocks_batch.structures.sources.files import FilesSource, open_directory, open_file
 from goldilocks_batch.structures.sources.memory import MemorySource
+from goldilocks_batch.structures.sources.naming import Named, distinct, told
 from goldilocks_batch.structures.sources.parquet import ParquetSource, open_parquet
 from goldilocks_batch.structures.sources.reference import Piece
 from goldilocks_batch.structures.sources.state import changed
 
 __all__ = ["SourceSet", "open_sources"]
 
-Source = FilesSource | ArchiveSource | ParquetSource | MemorySource
+Source = FilesSource | ArchiveSource | EntriesSource | ParquetSource | MemorySource
 
 NAMED_IN_ERRORS = 5
 
@@ -84,6 +92,17 @@ class SourceSet:
         return tuple(pieces)
 
     @property
+    def ignored(self) -> Counter[str]:
+        """How many files, members and lines of the inputs are no structures, by their ending or kind."""
+        total: Counter[str] = Counter()
+        for source in self.sources:
+            if isinstance(source, FilesSource | ArchiveSource):
+                total += source.census.ignored
+            elif isinstance(source, EntriesSource):
+                total += source.ignored
+        return total
+
+    @property
     def compared_by_time(self) -> list[str]:
         """Paths of the inputs whose digests are not of contents."""
         return [str(about["path"]) for about in self.describe() if "digest_of" in about]
@@ -108,42 +127,77 @@ class SourceSet:
             yield from source.ids()
 
 
-def open_sources(inputs: Sequence[Path], *, allow_outside: bool = False, check_ids: bool = True) -> SourceSet:
-    """Open inputs of any kind: directories, archives, Parquet manifests, single structure files.
+def open_sources(
+    inputs: Sequence[Path],
+    *,
+    allow_outside: bool = False,
+    dialect: str | None = None,
+    id_column: str | None = None,
+    strict_ids: bool = False,
+    check_ids: bool = True,
+) -> SourceSet:
+    """Open inputs of any kind: directories, archives, Parquet manifests, files of one structure or of many.
 
     Args:
         inputs: what to read, in this order.
         allow_outside: let the paths of a ``path`` manifest leave the manifest's folder.
+        dialect: of manifests whose columns make several.
+        id_column: the column of manifests, or the name in entries of JSON, that holds the ids, in place of
+            the usual ones.
+        strict_ids: refuse files that would share their ids; else they are called by more of their paths.
         check_ids: make sure that no id occurs twice; inputs whose digests are known need that no more.
 
     Raises:
         InputError: an input is missing, unreadable or of unknown kind, a manifest's columns make no
             dialect or several, there is not one row, or two rows have the same id.
     """
+
+    def opened(path: Path) -> Source:
+        if path.is_dir():
+            return open_directory(path)
+        if not path.exists():
+            raise InputError(ErrorCode.INPUT_NOT_FOUND, f"{path} does not exist")
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return open_parquet(path, allow_outside=allow_outside, dialect=dialect, id_name=id_column)
+        if is_archive(path):
+            return open_archive(path)
+        entries = open_entries(path, id_column) if is_json(path) or is_json_lines(path) else None
+        return open_file(path) if entries is None else entries
+
     # absolute, for workers may run in another folder
-    sources = SourceSet(tuple(_open(Path(path).absolute(), allow_outside) for path in inputs))
+    found = [opened(Path(path).absolute()) for path in inputs]
+    sources = SourceSet(tuple(found if strict_ids else _renamed(found)))
     if sources.rows == 0:
-        found = "; ".join(f"{about['path']}: {_nothing_in(about)}" for about in sources.describe())
-        raise InputError(ErrorCode.INPUT_EMPTY, f"no structure in the inputs: {found or 'none given'}")
+        what = "; ".join(f"{about['path']}: {_nothing_in(about)}" for about in sources.describe())
+        raise InputError(ErrorCode.INPUT_EMPTY, f"no structure in the inputs: {what or 'none given'}")
     if check_ids:
         _refuse_duplicates(sources)
     return sources
 
 
+def _renamed(sources: Sequence[Source]) -> list[Source]:
+    """The inputs with different ids for all structures that are files."""
+    named, places = [], []
+    for place, source in enumerate(sources):
+        if isinstance(source, FilesSource):
+            named.append(Named(source.root, source.names))
+        elif isinstance(source, ArchiveSource):
+            named.append(Named(source.file.path, [member.name for member in source.members]))
+        else:
+            continue
+        places.append(place)
+    called = distinct(named)
+    told(named, called)
+    renamed = list(sources)
+    for place, names in zip(places, called, strict=True):
+        source = sources[place]
+        if names and isinstance(source, FilesSource | ArchiveSource):
+            renamed[place] = replace(source, called=names)
+    return renamed
+
+
 def _nothing_in(about: dict[str, object]) -> str:
     return f"{about['ignored']} other files {about['ignored_endings']}" if about.get("ignored") else "empty"
-
-
-def _open(path: Path, allow_outside: bool) -> Source:
-    if path.is_dir():
-        return open_directory(path)
-    if not path.exists():
-        raise InputError(ErrorCode.INPUT_NOT_FOUND, f"{path} does not exist")
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return open_parquet(path, allow_outside=allow_outside)
-    if is_archive(path):
-        return open_archive(path)
-    return open_file(path)
 
 
 def _refuse_duplicates(sources: SourceSet) -> None:

@@ -121,7 +121,7 @@ CASES: dict[str, dict[str, tuple[str, int, set[str]] | E]] = {
     },
     "json": {
         **dict.fromkeys(("bom", "entry", "list1", "mpdoc", "noabc", "nomatrix", "occ9", "ok", "ox", "str",
-            "v0"), ("CsCl", 2, set())),
+            "v0", "jarvis", "optimade"), ("CsCl", 2, set())),
         "D": ("LiH", 2, set()), "charge": ("CsCl", 2, {"charged"}), "graphene": ("C", 2, set()),
             "left": ("CsCl", 2, {"left_handed_cell"}),
         **dict.fromkeys(("mag", "spin"), ("CsCl", 2, {"magnetic"})), "occ9999": ("CsCl", 2,
@@ -129,7 +129,7 @@ CASES: dict[str, dict[str, tuple[str, int, set[str]] | E]] = {
         "alloy": E.PARTIAL_OCCUPANCY, "conflict": E.CONTENT_MISMATCH, "cut": E.PARSE_FAILED,
             "dummy": E.SPECIES_UNKNOWN,
         **dict.fromkeys(("dict_ids", "list2"), E.SEVERAL_STRUCTURES), "nan": E.NOT_FINITE,
-        **dict.fromkeys(("jarvis", "metadata", "mol", "optimade"), E.NO_STRUCTURE),
+        **dict.fromkeys(("metadata", "mol"), E.NO_STRUCTURE),
     },
     "dist": {"afe": ("BaTiO3", 10, set()), "rattled": ("Al", 16, set())},
 }  # fmt: skip

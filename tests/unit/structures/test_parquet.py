@@ -232,7 +232,11 @@ def test_ids_without_a_column_are_numbered(tmp_path: Path) -> None:
         ({"cif": OPTIMADE["immutable_id"], **OPTIMADE}, "more than one: cif, optimade"),
         ({"pos": ASE["positions"], **ASE}, "both positions and pos"),
         ({"cif": [1.5]}, "column cif is double, the dialect cif needs text"),
-        ({"structure": [{"a": 1}]}, "column structure is struct"),
+        ({"structure": [[1.5]]}, "column structure is list"),
+        (
+            {"species": [1.5, 2.5], **{k: OPTIMADE[k] for k in OPTIMADE if k != "species"}},
+            "column species is double",
+        ),
         (ASE | {"atomic_numbers": ["Fe", "Fe"]}, "column atomic_numbers is string"),
         (ASE | {"cell": ["4 0 0", "x"]}, "column cell is string"),
         (ASE | {"id": [1.5, 2.5]}, "id column id is double"),

@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Any, ErrorCode, str]] = {
     "two": ([document(), document()], ErrorCode.SEVERAL_STRUCTURES, "list of 2"),
     "none": ([], ErrorCode.NO_STRUCTURE, "list of 0"),
     "two by id": ({"a": document(), "b": document()}, ErrorCode.SEVERAL_STRUCTURES, "2 structures"),
-    "other": ({"author": "x"}, ErrorCode.NO_STRUCTURE, "lacks lattice or sites"),
+    "other": ({"author": "x"}, ErrorCode.NO_STRUCTURE, "keys author: no structure"),
     "molecule": ({"sites": document()["sites"], "charge": 0}, ErrorCode.NO_STRUCTURE, "molecule"),
     "alloy": (with_site(species=[{"element": "Cs", "occu": 0.5}, {"element": "Rb", "occu": 0.5}]),
         ErrorCode.PARTIAL_OCCUPANCY, "Rb 0.5"),

@@ -109,11 +109,11 @@ def test_only_some_of_many_duplicates_are_named(tmp_path: Path) -> None:
     assert caught.value.message.count(" and ") == 5
 
 
-def test_the_same_stem_in_two_formats_is_a_duplicate(tmp_path: Path) -> None:
+def test_the_same_stem_in_two_formats_is_a_duplicate_where_ids_are_strict(tmp_path: Path) -> None:
     for name in ("a.cif", "a.vasp"):
         (tmp_path / name).write_text("text")
     with pytest.raises(InputError, match="'a' in"):
-        open_sources([tmp_path])
+        open_sources([tmp_path], strict_ids=True)
 
 
 def test_equal_hashes_of_different_ids_are_no_duplicates(
