@@ -17,6 +17,7 @@ from goldilocks_batch.cli.compact import compact
 from goldilocks_batch.cli.doctor import doctor
 from goldilocks_batch.cli.evaluate import evaluate
 from goldilocks_batch.cli.featurize import featurize
+from goldilocks_batch.cli.fetch import FetchCommand, fetch
 from goldilocks_batch.cli.help import Command
 from goldilocks_batch.cli.inspect import inspect
 from goldilocks_batch.cli.manifest import manifest
@@ -58,6 +59,7 @@ _CLUSTERS = "Runs on clusters"
 _OWN_MODELS = "Models of one's own"
 _HERE = "What is here"
 
+app.command(cls=FetchCommand, rich_help_panel=_SCREENING)(fetch)
 for _command in (run, show, inspect, featurize, manifest):
     app.command(cls=Command, rich_help_panel=_SCREENING)(_command)
 for _command in (status, collect, array, compact):

@@ -80,6 +80,7 @@ class ErrorCode(StrEnum):
     INPUT_EMPTY = "INPUT_EMPTY", "the inputs hold no structure", _COMMAND
     MANIFEST_DIALECT = "MANIFEST_DIALECT", "a manifest's columns fit no dialect, or several", _COMMAND
     INPUT_CHANGED = "INPUT_CHANGED", "an input was changed while a run was reading it", _COMMAND
+    DATABASE_FAILED = "DATABASE_FAILED", "a database did not give all of what was asked", _COMMAND
     DUPLICATE_ID = "DUPLICATE_ID", "an id occurs more than once", _COMMAND
     DATASET_INVALID = (
         "DATASET_INVALID",

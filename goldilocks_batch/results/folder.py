@@ -18,7 +18,8 @@ from goldilocks_batch.results.shards import Identity, missing_rows
 __all__ = ["RunFolder", "read_results"]
 
 #: What a run makes in its folder.
-_OWN = (RECORD, "results", "logs", LOCK, ".private")
+_INPUTS = "inputs"
+_OWN = (RECORD, "results", "logs", _INPUTS, LOCK, ".private")
 
 
 class RunFolder:
@@ -82,6 +83,22 @@ class RunFolder:
                     raise
                 self._discard()
             yield
+
+    @contextlib.contextmanager
+    def inputs(self, *, overwrite: bool = False) -> Iterator[Path]:
+        """Make the folder, and in it one for inputs that a run fetches; others are kept out meanwhile.
+
+        Args:
+            overwrite: write beside what else is there.
+
+        Raises:
+            RunError: OUTPUT_EXISTS, the folder is in use, or holds other things than a run; WRITE_FAILED.
+        """
+        self._make(overwrite)
+        with locked(self.path):
+            path = self.path / _INPUTS
+            path.mkdir(mode=0o750, exist_ok=True)
+            yield path
 
     def shared(self, patience: float) -> contextlib.AbstractContextManager[None]:
         """Keep runs out of the folder, but not the other tasks of a job array.

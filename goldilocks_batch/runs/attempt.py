@@ -25,6 +25,7 @@ from goldilocks_batch.results.record import RunRecord
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import RESULT_SCHEMA_ID
 from goldilocks_batch.results.shards import Identity, Shard, cut_shards
+from goldilocks_batch.runs.fetch import local_inputs
 from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.reference import failed
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
@@ -103,7 +104,11 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
 
 
 def prepared(
-    config: RunConfig, find: Callable[[ModelChoice], ResolvedModel] = found_model, *, check_ids: bool = True
+    config: RunConfig,
+    find: Callable[[ModelChoice], ResolvedModel] = found_model,
+    *,
+    check_ids: bool = True,
+    ask: bool = True,
 ) -> tuple[Assignment[Screening], Identity]:
     """What a configuration asks for, with its inputs and then its model found.
 
@@ -111,6 +116,7 @@ def prepared(
         config: of the run.
         find: finds the model.
         check_ids: make sure that no id occurs twice in the inputs.
+        ask: fetch inputs that are databases, where they have not been yet.
 
     Raises:
         ConfigError, InputError, ModelError: as :func:`run`.
@@ -119,7 +125,7 @@ def prepared(
         raise ConfigError(
             ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
         )
-    sources = open_sources(config.inputs, **config.reading, check_ids=check_ids)
+    sources = open_sources(local_inputs(config, ask=ask), **config.reading, check_ids=check_ids)
     work = screening_of(config, find)
     for name in ("gpus", "gpu_processes"):
         if (number := getattr(config, name)) and not work.model.kind.has_networks:

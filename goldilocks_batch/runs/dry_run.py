@@ -57,7 +57,7 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
         ConfigError, InputError, ModelError: as :func:`goldilocks_batch.run`.
     """
     lacking: list[Entry] = []
-    assignment, _ = prepared(config, lambda choice: find_model(choice, lacking=lacking.append))
+    assignment, _ = prepared(config, lambda choice: find_model(choice, lacking=lacking.append), ask=False)
     found = assignment.parts.scan()
     kind = assignment.work.model.kind
     size = shard_size(config, kind, assignment.sources.rows, array=array)

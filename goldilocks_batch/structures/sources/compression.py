@@ -54,10 +54,8 @@ def opened(path: Path) -> IO[bytes]:
     Raises:
         OSError: it cannot be opened.
     """
-    stream: IO[bytes] = COMPRESSED.get(path.suffix.lower(), _plain)(path)
-    return stream
-
-
-def _plain(path: Any) -> IO[bytes]:
-    stream: IO[bytes] = path.open("rb")
+    expand = COMPRESSED.get(path.suffix.lower())
+    if expand is None:
+        return path.open("rb")
+    stream: IO[bytes] = expand(path)
     return stream

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,11 +27,22 @@ from goldilocks_batch.structures.sources.row_groups import (
 )
 from goldilocks_batch.structures.sources.state import BY_TIME, Opened, digest_of_file, digest_of_files
 
-__all__ = ["ParquetSource", "open_parquet"]
+__all__ = ["DATABASES_KEY", "ParquetSource", "open_parquet", "origin_of"]
 
 VERSION_KEY = b"goldilocks_batch.manifest"
 """Key of the file metadata that holds the version of the package's own dialect."""
 MANIFEST_VERSION = b"1"
+DATABASES_KEY = b"goldilocks_batch.databases"
+"""Key of the file metadata that tells, as JSON, which databases a manifest was fetched from, and when."""
+
+
+def origin_of(schema: pa.Schema) -> dict[str, Any] | None:
+    """Return what a fetched manifest says of its making; None for any other."""
+    try:
+        origin = json.loads((schema.metadata or {})[DATABASES_KEY])
+    except (LookupError, ValueError, RecursionError):
+        return None
+    return origin if isinstance(origin, dict) else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,7 @@ class ParquetSource:
     groups: Sequence[Group]
     digest: str
     of_contents: bool = True
+    origin: dict[str, Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -119,6 +133,8 @@ class ParquetSource:
         about: dict[str, object] = {"path": safe_text(str(self.path)), "kind": "manifest"}
         dialect = self.groups[0].dialect if self.groups else None
         about |= {"dialect": dialect, "rows": self.rows, "digest": self.digest}
+        if self.origin is not None:
+            about["databases"] = self.origin
         return about if self.of_contents else about | {"digest_of": BY_TIME}
 
     def current_digest(self) -> str:
@@ -172,7 +188,7 @@ def open_parquet(
         first += rows
     if found.name == "path":
         return ParquetSource(path, groups, *_digest_with_files(opened.digest, groups))
-    return ParquetSource(path, groups, opened.digest)
+    return ParquetSource(path, groups, opened.digest, origin=origin_of(schema))
 
 
 def _digest_with_files(digest: str, groups: Sequence[Group]) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
+from goldilocks_batch.structures.databases.query import is_database
 from goldilocks_batch.structures.sources.archive import ArchiveSource, is_archive, open_archive
 from goldilocks_batch.structures.sources.entries import (
     EntriesSource,
@@ -152,7 +153,11 @@ def open_sources(
             dialect or several, there is not one row, or two rows have the same id.
     """
 
-    def opened(path: Path) -> Source:
+    def opened(given: Path) -> Source:
+        if is_database(given):
+            message = f"{given} is read by run and array alone; goldilocks-batch fetch makes a manifest of it"
+            raise InputError(ErrorCode.INPUT_NOT_FOUND, message)
+        path = given.absolute()  # workers may run in another folder
         if path.is_dir():
             return open_directory(path)
         if not path.exists():
@@ -164,8 +169,7 @@ def open_sources(
         entries = open_entries(path, id_column) if is_json(path) or is_json_lines(path) else None
         return open_file(path) if entries is None else entries
 
-    # absolute, for workers may run in another folder
-    found = [opened(Path(path).absolute()) for path in inputs]
+    found = [opened(Path(path)) for path in inputs]
     sources = SourceSet(tuple(found if strict_ids else _renamed(found)))
     if sources.rows == 0:
         what = "; ".join(f"{about['path']}: {_nothing_in(about)}" for about in sources.describe())

@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from goldilocks_batch.structures.sources.reference import Reference, TextPayload
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
 CELL = [[4.12, 0, 0], [0, 4.12, 0], [0, 0, 4.12]]
-PLACES = [[0, 0, 0], [2.06, 2.06, 2.06]]
+PLACES: list[list[float]] = [[0, 0, 0], [2.06, 2.06, 2.06]]
 PAIRS = (("Cs", "Cl"), ("Na", "Cl"), ("Fe", "Al"))
 NUMBERS = {"Cs": 55, "Cl": 17, "Na": 11, "Fe": 26, "Al": 13}
 
@@ -50,7 +51,7 @@ def ase(pair: tuple[str, str]) -> dict[str, Any]:
     return {"cell": CELL, "positions": PLACES, "numbers": [NUMBERS[name] for name in pair], "pbc": [1, 1, 1]}
 
 
-FORMS: dict[str, Any] = {
+FORMS: dict[str, tuple[Any, str]] = {
     "list of structures": (lambda p, _: pymatgen(p), "m:{}"),
     "documents": (lambda p, i: {"material_id": f"mp-{i}", "structure": pymatgen(p), "nsites": 2}, "mp-{}"),
     "entries": (lambda p, i: {"entry_id": f"e-{i}", "structure": pymatgen(p), "energy": -1.0}, "e-{}"),
@@ -97,7 +98,8 @@ def test_every_entry_is_a_row(form: str, container: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["m.json.gz", "m.json.bz2", "m.json.xz", "m.jsonl.gz", "m.ndjson.xz"])
 def test_compressed_files_of_entries(name: str, tmp_path: Path) -> None:
-    compress = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[Path(name).suffix]
+    compressors: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress}
+    compress = compressors.get(Path(name).suffix, lzma.compress)
     text = whole("list" if ".json." in name else "lines", [optimade(pair) for pair in PAIRS])
     (tmp_path / name).write_bytes(compress(text.encode()))
     expected = {"m:0": "CsCl", "m:1": "NaCl", "m:2": "AlFe"}
