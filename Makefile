@@ -21,7 +21,7 @@ ifneq ($(TORCH),cuda)
 	@$(PIP) --retries 1 --timeout 15 --constraint constraints.txt --no-deps --index-url $(TORCH_CPU) torch || \
 		echo "$(TORCH_CPU) has no build for this machine or cannot be reached: torch comes from pip's own index"
 endif
-	$(PIP) --constraint constraints.txt --editable ".[dev,dashboard,docs,slurm]"
+	$(PIP) --constraint constraints.txt --editable ".[dev,dashboard,databases,docs,slurm]"
 	@$(BIN)/python -c "import torch; print('torch', torch.__version__)"
 	touch $@
 

@@ -68,7 +68,12 @@ BASELINES = {
 
 COLUMNS: tuple[Column, ...] = (
     Column("id", pa.string(), "", "the structure's id"),
-    Column("source", pa.string(), "", "the file, archive member or manifest row it was read from"),
+    Column(
+        "source",
+        pa.string(),
+        "",
+        "the file, archive member, manifest row or address in a database that it is from",
+    ),
     Column("row", pa.int64(), "", "its place in the inputs, counted from 0"),
     Column("status", pa.string(), "", "ok or failed"),
     Column("stage", pa.string(), "", "the last stage reached: done, or the one that failed"),

@@ -27,6 +27,7 @@ from goldilocks_batch.structures.databases.asking import Patience
 from goldilocks_batch.structures.databases.manifest import read_origin
 from goldilocks_batch.structures.databases.query import Query, combined
 from tests.optimade_server import PAGE, Answer, Proxy, entry, proxied, serving
+from tests.terminal import on_terminal
 
 pytest.importorskip("optimade", reason="the extra databases is not installed")
 
@@ -105,6 +106,7 @@ def test_all_entries_are_fetched_and_screened(proxy: Proxy, tmp_path: Path) -> N
     assert rows["db/e/7"]["error_code"] == "PARTIAL_OCCUPANCY"
     assert "low_dimensional" in rows["db/e/8"]["flags"]
     assert rows["db/e/2"]["formula"] == "AlFe"
+    assert rows["db/e/2"]["source"] == f"{proxy.url}/v1/structures/e%2F2"
     assert [r["status"] for r in rows.values()].count("failed") == 1
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record["inputs"][0]["databases"]["providers"][0]["license"] == "CC-BY-4.0"
@@ -415,6 +417,15 @@ def test_the_command_tells_what_came(proxy: Proxy, tmp_path: Path) -> None:
     assert (again.exit_code, "nobody was asked" in again.stdout) == (0, True)
     other = CliRunner().invoke(app, arguments)
     assert (other.exit_code, "OUTPUT_EXISTS" in other.stderr) == (2, True)
+
+
+def test_bars_on_a_terminal_have_what_the_provider_says(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.delay = 0.15
+    proxy.fault = lambda number, _path: Answer(503, headers={"Retry-After": "1"}) if number == 3 else None
+    told = on_terminal(120, "fetch", f"db={proxy.url}", "-o", tmp_path / "m.parquet")
+    assert "40 of 110" in told
+    assert "answered HTTP 503; asked again in 1 s" in told
+    assert "110 rows in" in told.splitlines()[-2]
 
 
 def test_a_provider_that_is_down_is_exit_code_1(proxy: Proxy, tmp_path: Path) -> None:

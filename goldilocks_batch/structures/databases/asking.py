@@ -199,7 +199,7 @@ def followed(base: str, link: str) -> str:
         ports = [part.port or _PORTS.get(part.scheme) for part in (here, there)]
     except ValueError as error:
         raise Trouble(f"links to {plain(link)!r}, which is no address") from error
-    if there.scheme not in _PORTS or there.hostname is None:
+    if there.scheme not in _PORTS or there.hostname is None or there.username is not None:
         raise Trouble(f"links to {plain(link)!r}, which is no address")
     usual = all(port in _PORTS.values() for port in ports)
     if here.hostname != there.hostname or (ports[0] != ports[1] and not usual):

@@ -76,8 +76,12 @@ def _base(url: str) -> str:
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        secret = parts.username is not None
     except ValueError:
-        sound = False
+        sound = secret = False
+    if secret:  # not repeated here
+        message = "an address with a user's name is not taken: manifests and records would hold it"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
     if not sound:
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"'{url}' is no address of an OPTIMADE interface")
     plain_url = url.partition("?")[0].rstrip("/").removesuffix("/structures").removesuffix("/links")

@@ -21,6 +21,7 @@ SCHEME = "optimade:"
 """What an input begins with that is to be fetched: ``optimade:mc3d?filter=nelements=2``."""
 
 _OPTIONS = ("filter", "elements", "formula", "nsites_max", "n")
+_SYMBOLS = set(NUMBERS) - {"D", "T"}
 _COUNTED = re.compile(r"([A-Z][a-z]?)(\d*)")
 
 
@@ -59,9 +60,9 @@ def combined(
         _check(text)
         parts.append(text.strip())
     if elements:
-        unknown = [name for name in elements if name not in NUMBERS or name in ("D", "T")]
+        unknown = [name for name in elements if name not in _SYMBOLS]
         if unknown:
-            hint = nearest(unknown[0], list(NUMBERS))
+            hint = nearest(unknown[0], _SYMBOLS)
             raise ConfigError(ErrorCode.CONFIG_INVALID, f"'{unknown[0]}' is no element's symbol: {hint}")
         parts.append("elements HAS ALL " + ",".join(f'"{name}"' for name in dict.fromkeys(elements)))
     if formula:
@@ -94,7 +95,7 @@ def _reduced(formula: str) -> str:
         message = f"the formula '{formula}' is not understood: elements and whole counts are, such as Al2O3"
         raise ConfigError(ErrorCode.CONFIG_INVALID, message)
     for name, count in _COUNTED.findall(plain):
-        if name not in NUMBERS or count == "0":
+        if name not in _SYMBOLS or not int(count or 1):
             message = f"'{name}{count}' in the formula '{formula}' is no element with its count"
             raise ConfigError(ErrorCode.CONFIG_INVALID, message)
         counts[name] = counts.get(name, 0) + int(count or 1)

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
+from goldilocks_batch.structures.sources.columns import is_text
 from goldilocks_batch.structures.sources.dialects import find_dialect, id_column
 from goldilocks_batch.structures.sources.files import safe_text
 from goldilocks_batch.structures.sources.reference import FilePayload, Name, Payload, Reference, reference_to
@@ -24,6 +25,7 @@ from goldilocks_batch.structures.sources.row_groups import (
     decoded,
     opened_parquet,
     read_ids,
+    read_sources,
 )
 from goldilocks_batch.structures.sources.state import BY_TIME, Opened, digest_of_file, digest_of_files
 
@@ -57,12 +59,12 @@ class ParquetPiece:
         return self.stop - self.start
 
     def names(self) -> list[Name]:
-        """Return the rows' names; of the file only the column of ids is read."""
+        """Return the rows' names; of the file only the columns of ids and addresses are read."""
         return self._names(read_ids(self.group))
 
     def _names(self, ids: Ids) -> list[Name]:
-        path, first = safe_text(str(self.group.path)), self.group.first
-        return [Name(ids.ids[row], f"{path}:{first + row}") for row in range(self.start, self.stop)]
+        sources = read_sources(self.group)
+        return [Name(ids.ids[row], sources[row]) for row in range(self.start, self.stop)]
 
     def read(self) -> list[Reference]:
         """Return one reference a row; the row group stays decoded for the next piece of this process.
@@ -182,9 +184,12 @@ def open_parquet(
         raise InputError(ErrorCode.MANIFEST_DIALECT, message)
     found, columns = find_dialect(schema, str(path), dialect)
     id_name = id_column(schema, str(path), id_name)
+    fetched = origin_of(schema) is not None and schema.names.count("url") == 1
+    url_name = "url" if fetched and is_text(schema.field("url").type) else None
     groups, first = [], 0
     for index, rows in enumerate(sizes):
-        groups.append(Group(opened, index, first, rows, found.name, columns, id_name, allow_outside))
+        group = Group(opened, index, first, rows, found.name, columns, id_name, allow_outside, url_name)
+        groups.append(group)
         first += rows
     if found.name == "path":
         return ParquetSource(path, groups, *_digest_with_files(opened.digest, groups))

@@ -18,7 +18,7 @@ from goldilocks_batch.structures.sources.dialects import DIALECTS
 from goldilocks_batch.structures.sources.files import safe_text
 from goldilocks_batch.structures.sources.state import Opened
 
-__all__ = ["Decoded", "Group", "Ids", "decoded", "opened_parquet", "read_ids"]
+__all__ = ["Decoded", "Group", "Ids", "decoded", "opened_parquet", "read_ids", "read_sources"]
 
 #: Values of a column in one row group from which on it is read in batches.  A manifest of a million crystals
 #: in one row group has more; so has one row of a few kilobytes whose numbers are all the same.
@@ -42,6 +42,7 @@ class Group:
         columns: the dialect's columns in this file.
         id_name: the column of ids, if there is one.
         allow_outside: whether paths may leave the manifest's folder.
+        url_name: the column of addresses, if it was fetched from databases.
     """
 
     file: Opened
@@ -52,6 +53,7 @@ class Group:
     columns: tuple[str, ...]
     id_name: str | None
     allow_outside: bool
+    url_name: str | None = None
 
     @property
     def path(self) -> Path:
@@ -137,6 +139,25 @@ def read_ids(group: Group) -> Ids:
             message = f"column {group.id_name} holds {given!r} here, which is no UTF-8; write the id in UTF-8"
             wrong[row] = ErrorCode.ID_INVALID, message
     return Ids(ids, wrong, problem)
+
+
+def read_sources(group: Group) -> list[str]:
+    """Read where the rows of a row group come from: the addresses of databases' entries, or their places.
+
+    Raises:
+        RunError: INPUT_CHANGED.
+    """
+    path = safe_text(str(group.path))
+    places = [f"{path}:{group.first + row}" for row in range(group.rows)]
+    if group.url_name is None:
+        return places
+    try:
+        found = string_column(_read(group, [group.url_name])[0][group.url_name])
+    except RunError:
+        raise
+    except Exception:  # damaged pages raise anything; the rows fail for that where it matters
+        return places
+    return [escaped(url) if url else place for url, place in zip(found, places, strict=True)]
 
 
 def _problem(group: Group, error: Exception) -> str:
