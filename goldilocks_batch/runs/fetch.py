@@ -7,13 +7,14 @@ import logging
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldilocks_batch.config.run import RunConfig
-from goldilocks_batch.core.errors import ErrorCode, InputError, RunError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, RunError
 from goldilocks_batch.core.temporary import sweep_beside
 from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.lock import locked
@@ -102,6 +103,10 @@ def fetch(
         RunError: OUTPUT_EXISTS, the file holds something else; WRITE_FAILED.
     """
     who = list(dict.fromkeys(named(text) for text in providers))
+    twice = next((name for name, count in Counter(p.name for p in who).items() if count > 1), None)
+    if twice is not None:
+        message = f"two databases are called '{twice}', and their ids would be the same; write NAME=URL"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
     before = _before(output, who, query, overwrite)
     if before is not None:
         return before

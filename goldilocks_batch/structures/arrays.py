@@ -21,7 +21,7 @@ def from_arrays(payload: ArraysPayload) -> Reading:
         StructureError: SHAPE_MISMATCH, the arrays do not fit each other; or a species is no element, or a
             mixture (:func:`~goldilocks_batch.structures.species.atomic_numbers`).
     """
-    flags: list[str] = []
+    flags = list(payload.flags)
     numbers = atomic_numbers(payload.species, payload.definitions, flags)
     if payload.lattice.shape != (3, 3) or payload.positions.shape != (len(numbers), 3):
         shapes = f"lattice {payload.lattice.shape}, positions {payload.positions.shape}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.arrays import from_arrays
-from goldilocks_batch.structures.numerals import periodicity
+from goldilocks_batch.structures.numerals import charge_and_moments, periodicity
 from goldilocks_batch.structures.optimade import missing_atoms
 from goldilocks_batch.structures.outcome import Reading, ReadOptions, refuse
 from goldilocks_batch.structures.pymatgen_json import read_structure, vectors
@@ -81,8 +81,16 @@ def read_json(text: str, options: ReadOptions) -> Reading:
         np.array(found) if kind is int else found,
         _periodicity(content, form),
         json.dumps(content["species"]) if form == "OPTIMADE" and content.get("species") else None,
+        _remarks(content) if form == "ASE" else (),
     )
     return from_arrays(payload)
+
+
+def _remarks(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Charge and moments as ASE gives them."""
+    charges = content.get("initial_charges")
+    sound = isinstance(charges, list) and all(isinstance(charge, int | float) for charge in charges)
+    return charge_and_moments(sum(charges) if sound and charges else 0, content.get("initial_magmoms"))
 
 
 def _periodicity(content: Mapping[str, Any], form: str | None) -> Any:

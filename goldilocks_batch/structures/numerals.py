@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.structures.outcome import refuse
 
-__all__ = ["ends_in_a_number", "number", "periodicity"]
+__all__ = ["charge_and_moments", "ends_in_a_number", "has_moment", "number", "periodicity"]
 
 _UNCERTAINTY = re.compile(r"\(\d*\)$")
+#: Charges and magnetic moments below this, e and μB, are none.
+_LEAST = 1e-3
 _FRACTION = re.compile(r"([+-]?\d+)/(\d+)")
 _TRUE = {"t", "true", ".true.", "1", "yes"}
 _FALSE = {"f", "false", ".false.", "0", "no"}
@@ -64,6 +67,19 @@ def periodicity(given: Any) -> NDArray[np.bool_]:
             f"periodicity (pbc) is {shown!r}; three truth values are expected, such as T T F",
         )
     return np.array(known, dtype=bool)
+
+
+def has_moment(values: Any) -> bool:
+    """Whether one of some magnetic moments, numbers or vectors in μB, is more than rounding."""
+    if isinstance(values, Iterable) and not isinstance(values, str):
+        return any(has_moment(value) for value in values)
+    return isinstance(values, numbers.Real) and abs(float(values)) > _LEAST
+
+
+def charge_and_moments(charge: Any, moments: Any) -> tuple[str, ...]:
+    """Return the flags of a structure with a net charge, e, and magnetic moments, μB; None is none."""
+    charged = isinstance(charge, numbers.Real) and abs(float(charge)) > _LEAST
+    return ("charged",) * charged + ("magnetic",) * has_moment(moments)
 
 
 def _words(given: Any) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.structures.cif.cell import lattice_from_parameters
 from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.structures.numerals import periodicity
+from goldilocks_batch.structures.numerals import has_moment, periodicity
 from goldilocks_batch.structures.outcome import Reading, ReadOptions, refuse
 from goldilocks_batch.structures.species import OCCUPANCY_TOLERANCE, UNREMARKED_OCCUPANCY, atomic_number
 
@@ -139,15 +139,7 @@ def _flags(content: Mapping[str, Any], sites: list[dict[str, Any]]) -> list[str]
     for site in sites:
         properties = site.get("properties") or {}
         spins = [part.get("spin") for part in site["species"]]
-        if _has_moment([properties.get("magmom"), *spins]):
+        if has_moment([properties.get("magmom"), *spins]):
             flags.append("magnetic")
             break
     return flags
-
-
-def _has_moment(values: list[Any]) -> bool:
-    for value in values:
-        parts = value if isinstance(value, list) else [value]
-        if any(isinstance(part, int | float) and abs(part) > 1e-3 for part in parts):
-            return True
-    return False

@@ -176,6 +176,21 @@ def test_as_long_as_the_provider_says_is_waited(proxy: Proxy, tmp_path: Path) ->
     assert time.monotonic() - began < 20
 
 
+def test_pauses_between_pages_are_kept(proxy: Proxy, tmp_path: Path) -> None:
+    def pause(content: dict[str, Any]) -> None:
+        content["meta"]["request_delay"] = 1.5
+
+    proxy.fault = lambda number, _path: Answer(change=pause) if number == 2 else None
+    began = time.monotonic()
+    assert fetched(proxy, tmp_path / "m.parquet").complete
+    assert time.monotonic() - began >= 1.5
+
+
+def test_two_databases_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two databases are called 'a'"):
+        fetch(["a=http://127.0.0.1:1", "a=http://127.0.0.1:2"], Query(), tmp_path / "m.parquet")
+
+
 def changed_count(content: dict[str, Any]) -> None:
     content["meta"]["data_returned"] = 99
 

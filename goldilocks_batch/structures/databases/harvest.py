@@ -188,6 +188,8 @@ async def _pages(result: Harvest, store: Store, query: Query, asker: Asker, watc
         received += page.received
         url = page.following
         tell()
+        if url is not None:
+            await asyncio.sleep(page.delay)
     beyond = len(result.seen) > query.limit
     result.limited = beyond or (url is not None and len(result.seen) >= query.limit)
     if url is None and not result.problem and result.returned is not None and received < result.returned:

@@ -23,6 +23,8 @@ FIELDS = (
     "last_modified",
 )
 """Properties of an entry that are asked for; all are of the OPTIMADE specification 1.2."""
+_LONGEST_DELAY = 60.0
+"""s between two pages at most, whatever a provider asks for."""
 _ENTRIES = 200
 """Entries of a page that are asked for; providers may give fewer."""
 
@@ -37,6 +39,7 @@ class Page:
         received: how many entries there were, with those that occur twice.
         following: where the next page is, None after the last one.
         returned: entries that the query has, by what the provider says; None if it does not say.
+        delay: s that the provider asks to wait before the next question.
     """
 
     url: str
@@ -44,6 +47,7 @@ class Page:
     received: int
     following: str | None
     returned: int | None
+    delay: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """For the disk."""
@@ -98,7 +102,10 @@ def page_of(url: str, answer: dict[str, Any]) -> Page:
     following = _following(url, answer, bool(more))
     returned = about.get("data_returned")
     known = isinstance(returned, int) and not isinstance(returned, bool) and returned >= 0
-    return Page(url, entries, len(listed), None if more is False else following, returned if known else None)
+    delay = about.get("request_delay")
+    wait = min(float(delay), _LONGEST_DELAY) if isinstance(delay, int | float) and 0 < delay < 1e9 else 0.0
+    following = None if more is False else following
+    return Page(url, entries, len(listed), following, returned if known else None, wait)
 
 
 def _entry(entry: Any) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, StructureError
 from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.numerals import charge_and_moments
 from goldilocks_batch.structures.parsers import from_pymatgen
 from goldilocks_batch.structures.sources.reference import (
     ArraysPayload,
@@ -138,6 +140,9 @@ def reference_of(index: int, structure: Any) -> Reference:
             True,
             np.array(structure.get_atomic_numbers()),
             pbc=np.array(structure.pbc, dtype=bool),
+            flags=charge_and_moments(
+                float(structure.get_initial_charges().sum()), structure.get_initial_magnetic_moments()
+            ),
         )
     elif hasattr(structure, "lattice") and hasattr(structure, "frac_coords"):  # pymatgen
         payload = _pymatgen_payload(structure)
@@ -156,6 +161,14 @@ def _crystal_payload(crystal: Crystal) -> ArraysPayload:
 
 def _pymatgen_payload(structure: Structure) -> Payload:
     try:
-        return _crystal_payload(from_pymatgen(structure))
+        payload = _crystal_payload(from_pymatgen(structure))
+        moments = [
+            structure.site_properties.get("magmom"),
+            *(getattr(s, "spin", 0) for s in structure.species),
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a charge that is not that of the oxidation states
+            charge = structure.charge
+        return replace(payload, flags=charge_and_moments(charge, moments))
     except StructureError as error:  # disorder, dummy species
         return FailedPayload(error)

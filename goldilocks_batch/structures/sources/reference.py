@@ -64,6 +64,7 @@ class ArraysPayload:
         species: atomic numbers ``(n_sites,)``, or one species string a site.
         pbc: ``(3,)`` bool, or None for a crystal periodic along all axes.
         definitions: OPTIMADE's ``species`` list as JSON, where the strings of ``species`` are its names.
+        flags: remarks on the structure that are not in the arrays.
     """
 
     lattice: NDArray[np.float64]
@@ -72,6 +73,7 @@ class ArraysPayload:
     species: NDArray[np.integer] | Sequence[str]
     pbc: NDArray[np.bool_] | None = None
     definitions: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

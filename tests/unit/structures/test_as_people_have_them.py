@@ -22,6 +22,7 @@ from goldilocks_batch.structures.crystal import formula
 from goldilocks_batch.structures.outcome import Reading, ReadOptions
 from goldilocks_batch.structures.plausible import remarks
 from goldilocks_batch.structures.read import read
+from goldilocks_batch.structures.sources.memory import reference_of
 from goldilocks_batch.structures.sources.reference import FailedPayload
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 from tests.structure_texts import cif_text, read_text_of
@@ -234,3 +235,31 @@ def test_files_of_the_development_cases(shared: Path) -> None:
         assert found_formula in ("CsCl", "NaCl", "Cs"), name
     found = open_sources([cases / "pq/cif_ok.parquet"], id_column="mp_id")
     assert not any(own.startswith("cif_ok:") for own in outcomes(found))
+
+
+def flags_of(structure: Any) -> tuple[str, ...]:
+    return read(reference_of(0, structure), ReadOptions(9)).flags
+
+
+def test_charges_and_moments_in_memory_and_in_dictionaries_are_flagged(tmp_path: Path) -> None:
+    from ase import Atoms
+    from pymatgen.core.structure import Structure
+
+    def atoms(**more: Any) -> Atoms:
+        return Atoms("CsCl", positions=CART, cell=CELL, pbc=True, **more)
+
+    def structure(names: list[str], **more: Any) -> Structure:
+        return Structure(CELL, names, [[0.0] * 3, [0.5] * 3], **more)
+
+    assert flags_of(atoms()) == flags_of(structure(["Cs", "Cl"])) == ()
+    assert flags_of(atoms(magmoms=[1.0, -1.0])) == ("magnetic",)
+    assert flags_of(atoms(magmoms=[[0, 0, 1.0], [0, 0, 0]])) == ("magnetic",)
+    assert flags_of(atoms(charges=[1.0, -0.5])) == ("charged",)
+    assert flags_of(atoms(charges=[1.0, -1.0])) == flags_of(structure(["Cs+", "Cl-"])) == ()
+    assert flags_of(structure(["Cs", "Cl"], charge=1)) == flags_of(structure(["Cs2+", "Cl-"])) == ("charged",)
+    assert flags_of(structure(["Cs", "Cl"], site_properties={"magmom": [0.0, 2.0]})) == ("magnetic",)
+    assert flags_of(structure(["Fe2+,spin=4", "Cl2-"])) == ("magnetic",)
+    for more, expected in (({"magmoms": [1.0, 0.0]}, "magnetic"), ({"charges": [1.0, 0.0]}, "charged")):
+        content = {name: value.tolist() for name, value in atoms(**more).todict().items()}
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        assert only(open_sources([tmp_path / "a.json"])).flags == (expected,)
