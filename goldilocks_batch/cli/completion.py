@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["complete_model"]
+__all__ = ["complete_model", "complete_provider"]
 
 
 def complete_model(incomplete: str) -> Iterator[str]:
@@ -22,3 +22,10 @@ def complete_model(incomplete: str) -> Iterator[str]:
         for entry in sorted(folder.iterdir()):
             if entry.is_dir() and entry.name.startswith(tail) and (tail or not entry.name.startswith(".")):
                 yield str(Path(head) / entry.name)
+
+
+def complete_provider(incomplete: str) -> Iterator[str]:
+    """Names of databases."""
+    from goldilocks_batch.structures.databases.providers import BUILT_IN
+
+    return (name for name in BUILT_IN if name.startswith(incomplete))

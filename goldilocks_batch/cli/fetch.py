@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from goldilocks_batch.cli import options as opt
+from goldilocks_batch.cli.completion import complete_provider
 from goldilocks_batch.cli.exits import Exit, guarded
 from goldilocks_batch.cli.help import Command
 from goldilocks_batch.config.flags import MESSAGES
@@ -15,7 +16,7 @@ from goldilocks_batch.config.flags import MESSAGES
 __all__ = ["FetchCommand", "fetch"]
 
 #: As the library has them, which is loaded when they are needed.
-_LIMIT, _RETRIES = 100_000, 4
+_LIMIT, _RETRIES, _SECONDS = 100_000, 4, 120.0
 _SYMBOLS = re.compile(r"[A-Z][a-z]?(,[A-Z][a-z]?)*")
 
 
@@ -40,6 +41,7 @@ def fetch(
         list[str],
         typer.Argument(
             metavar="PROVIDERS",
+            autocompletion=complete_provider,
             help="mc3d, mp, jarvis, oqmd, alexandria, cod, nomad or another of the public index; the base "
             "URL of an OPTIMADE interface; or NAME=URL.",
         ),
@@ -69,6 +71,10 @@ def fetch(
         int,
         typer.Option(min=0, max=100, help="How often a provider that gives no answer is asked again."),
     ] = _RETRIES,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1.0, metavar="SECONDS", help="Time for a page, which is asked for once more then."),
+    ] = _SECONDS,
     overwrite: opt.Overwrite = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only the summary.", rich_help_panel=MESSAGES)
@@ -100,7 +106,7 @@ def fetch(
 
     symbols = [name for given in elements or () for name in re.split(r"[,\s]+", given) if name]
     query = Query(combined(filter_text, symbols, formula, nsites_max), number)
-    patience = Patience(retries=retries)
+    patience = Patience(retries=retries, answer=timeout)
     with watch_for(quiet) as watch:
         fetched = fetch_databases(
             providers, query, output, patience=patience, overwrite=overwrite, watch=watch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import json
 import os
 import re
@@ -211,6 +212,7 @@ def link(address: object, **meta: Any) -> Answer:
     return Answer(change=change)
 
 
+GZIP = {"Content-Encoding": "gzip"}
 LASTING: dict[str, tuple[Answer, str]] = {
     "html": (Answer(200, "<html>\x1b[31mWelcome</html>"), r"no JSON; it begins '<html>\?\[31mWelcome"),
     "half json": (Answer(200, '{"data": [{"id": 1'), "no JSON"),
@@ -224,7 +226,11 @@ LASTING: dict[str, tuple[Answer, str]] = {
     "forbidden": (Answer(403, '{"errors": [{"detail": "ask\\nnicely"}]}'), "HTTP 403: ask nicely"),
     "always busy": (Answer(429), "HTTP 429, asked 4 times"),
     "huge": (Answer(200, b" " * 3_000_000), "more than 2,000,000 bytes"),
-    "for ever": (Answer(200, b"{" + b" " * 100, drip=0.2), "no whole answer within 1 s"),
+    "bomb": (Answer(200, gzip.compress(b" " * 50_000_000), GZIP), "more than 2,000,000 bytes"),
+    "damaged": (Answer(200, b"no gzip at all", GZIP), "broke off"),
+    "no HTTP": (Answer(0, b""), "broke off|HTTP 0"),
+    "for ever": (Answer(200, b"{" + b" " * 100, drip=0.2), "no whole answer within 1 s, asked 2 times"),
+    "silent": (Answer(200, b"{}", drip=3.0), "said nothing for 1 s|no whole answer within 1 s"),
     "elsewhere": (link("http://localhost:1/v1/structures"), "another host, localhost:1"),
     "another port": (link("http://127.0.0.1:1/v1/structures"), "another host, 127.0.0.1:1"),
     "a file": (link("file:///etc/passwd"), "which is no address"),
@@ -523,6 +529,27 @@ def test_names_that_are_in_no_table_are_looked_up(index: Proxy, tmp_path: Path) 
     assert "not in the public index" in lost.given[1].problem
     # known names need no index
     assert [path for path in index.asked if "links" in path] != []
+
+
+ODD = [
+    "https://a..b",
+    "http://host name",
+    "http://[::1]:9",
+    f"https://{'a' * 300}.org",
+    "http://127.0.0.1:0",
+    "http://%41",
+]
+
+
+@pytest.mark.parametrize("address", ODD)
+def test_addresses_that_lead_nowhere_are_a_line(address: str, tmp_path: Path) -> None:
+    patience = Patience(retries=0, answer=5.0)
+    try:
+        said = fetch([address], Query(), tmp_path / "m.parquet", patience=patience).given[0].problem
+    except ConfigError as error:
+        said = error.message
+    assert said
+    assert said.isprintable()
 
 
 def test_an_index_that_is_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

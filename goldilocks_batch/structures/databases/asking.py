@@ -34,6 +34,8 @@ __all__ = ["Asker", "Patience", "Refused", "followed"]
 _PASSING = {408, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 5
+#: s without a byte after which a connection is given up.
+_SILENCE = 30.0
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -74,11 +76,12 @@ class _Passing(Exception):  # noqa: N818 - caught where it is raised
 
     Attributes:
         wait: s that the provider asks for, if it does.
+        slow: it took too long, and will hardly be quicker; it is asked once more.
     """
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, wait: float | None = None, *, slow: bool = False) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.wait, self.slow = wait, slow
 
 
 class Asker:
@@ -103,13 +106,14 @@ class Asker:
             ) from error
         self.patience = patience
         self._errors = (httpx2.TransportError, httpx2.DecodingError)
-        self._bad_address = httpx2.InvalidURL
+        self._silent = httpx2.TimeoutException
+        self._bad_address = (httpx2.InvalidURL, UnicodeError)
         self._client: httpx2.AsyncClient = httpx2.AsyncClient(
             headers={
                 "User-Agent": f"goldilocks-batch/{versions()['goldilocks-batch']}",
                 "Accept": "application/vnd.api+json, application/json",
             },
-            timeout=httpx2.Timeout(min(30.0, patience.answer)),
+            timeout=httpx2.Timeout(min(_SILENCE, patience.answer)),
         )
 
     async def __aenter__(self) -> Self:
@@ -138,7 +142,7 @@ class Asker:
                 body = await self._within_time(url)
                 break
             except _Passing as passing:
-                if attempt == self.patience.retries:
+                if attempt == self.patience.retries or (passing.slow and attempt):
                     times = f", asked {attempt + 1} times" if attempt else ""
                     raise Trouble(f"{passing}{times}") from passing
                 pause = passing.wait if passing.wait is not None else wait * (1 + random.random() / 4)  # noqa: S311
@@ -155,7 +159,10 @@ class Asker:
             async with asyncio.timeout(self.patience.answer):
                 return await self._answer(url)
         except TimeoutError as error:
-            raise _Passing(f"gave no whole answer within {self.patience.answer:g} s") from error
+            raise _Passing(f"gave no whole answer within {self.patience.answer:g} s", slow=True) from error
+        except self._silent as error:
+            said = f"said nothing for {min(_SILENCE, self.patience.answer):g} s"
+            raise _Passing(said, slow=True) from error
         except self._errors as error:
             said = plain(error) or type(error).__name__
             raise _Passing(f"cannot be reached, or broke off: {said}") from error
