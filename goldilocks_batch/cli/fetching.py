@@ -76,7 +76,7 @@ class _Lines:
         self._told: dict[str, float] = {}
 
     def found(self, provider: str, rows: int, total: int | None) -> None:
-        if time.monotonic() - self._told.get(provider, -_LINE_EVERY) >= _LINE_EVERY:
+        if rows and time.monotonic() - self._told.get(provider, -_LINE_EVERY) >= _LINE_EVERY:
             self._told[provider] = time.monotonic()
             _log.info("%s: %s entries", provider, _counted(rows, total))
 

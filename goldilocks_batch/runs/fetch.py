@@ -22,7 +22,7 @@ from goldilocks_batch.results.record import now
 from goldilocks_batch.structures.databases.asking import Patience
 from goldilocks_batch.structures.databases.harvest import Silent, Watch, harvest
 from goldilocks_batch.structures.databases.providers import Provider, named
-from goldilocks_batch.structures.databases.query import Query, is_database, parsed
+from goldilocks_batch.structures.databases.query import Query, is_database, parsed, shown
 
 __all__ = ["Fetched", "Given", "fetch", "limit_reached", "local_inputs"]
 
@@ -179,7 +179,7 @@ def local_inputs(config: RunConfig, *, ask: bool = True) -> tuple[Path, ...]:
         found.append(path)
     if lacking and not ask:
         text, _ = lacking[0]
-        message = f"{text} has not been fetched yet, and this asks nobody; goldilocks-batch fetch does"
+        message = f"{shown(text)} has not been fetched yet, and this asks nobody; goldilocks-batch fetch does"
         raise InputError(ErrorCode.INPUT_NOT_FOUND, message)
     if lacking:
         with RunFolder(config.output).inputs(overwrite=config.overwrite):
@@ -216,7 +216,8 @@ def _fetch_input(text: str, file: Path) -> None:
 def limit_reached(part: Given) -> str:
     """A sentence for a provider that has more than the limit."""
     of = f" of {part.returned:,}" if part.returned is not None else ""
-    return f"{part.name} has more: {part.rows:,}{of} entries were taken, which is the limit (-n raises it)"
+    taken = f"{part.rows:,}{of} entries were taken"
+    return f"{part.name} has more: {taken}, which is the limit (-n, or n= in an input of run)"
 
 
 class _Told:
@@ -226,7 +227,7 @@ class _Told:
         self._last = time.monotonic()
 
     def found(self, provider: str, rows: int, total: int | None) -> None:
-        if time.monotonic() - self._last >= _LINE_EVERY:
+        if rows and time.monotonic() - self._last >= _LINE_EVERY:
             self._last = time.monotonic()
             of = f" of {total:,}" if total is not None else ""
             _log.info("%s: %s%s entries", provider, f"{rows:,}", of)

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from goldilocks_batch import RunConfig, run
 from goldilocks_batch.cli.app import app
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, InputError, RunError
 from goldilocks_batch.results.folder import read_results
+from goldilocks_batch.runs.dry_run import plan
 from goldilocks_batch.runs.fetch import Fetched, fetch
 from goldilocks_batch.structures.databases.asking import Patience
 from goldilocks_batch.structures.databases.manifest import read_origin
@@ -335,6 +337,27 @@ def test_answers_that_change_between_pages(change: Any, said: str, proxy: Proxy,
     assert len(proxy.pages) - asked == PAGES + 1
 
 
+def test_providers_are_asked_side_by_side(server: str, tmp_path: Path) -> None:
+    """Each does not answer before the other has been asked."""
+    asked = [threading.Event(), threading.Event()]
+    met = []
+
+    def waiting(own: int, number: int) -> None:
+        asked[own].set()
+        if number == 2:
+            met.append(asked[1 - own].wait(20))
+
+    with proxied(server) as first, proxied(server) as second:
+        for own, proxy in enumerate((first, second)):
+            proxy.fault = lambda number, _path, own=own: waiting(own, number)  # type: ignore[misc]
+        found = fetch(
+            [f"a={first.url}", f"b={second.url}"], Query("", 50), tmp_path / "m.parquet", patience=Patience()
+        )
+    assert met == [True, True]
+    assert ids(tmp_path / "m.parquet") == [f"{name}/e/{i}" for name in "ab" for i in range(50)]
+    assert found.complete
+
+
 def test_entries_that_come_twice_are_kept_once(proxy: Proxy, tmp_path: Path) -> None:
     def doubled(content: dict[str, Any]) -> None:
         content["data"] = [entry(f"e/{i}", PAIRS[i % 5], 4.0 + 0.001 * i) for i in (1, 2)] + content["data"]
@@ -431,9 +454,12 @@ def test_the_command_tells_what_came(proxy: Proxy, tmp_path: Path) -> None:
     ]
     done = CliRunner().invoke(app, [*arguments, "-n", "10"])
     assert done.exit_code == 0, done.output
-    assert "db has more: 10 of 21 entries were taken, which is the limit (-n raises it)" in done.stderr
+    assert (
+        "db has more: 10 of 21 entries were taken, which is the limit (-n, or n= in an input of run)"
+        in done.stderr
+    )
     assert f"manifest: 10 rows in {tmp_path / 'm.parquet'}" in done.stdout
-    assert "db: 10 of 10 entries" in done.stderr or "db: 0 entries" in done.stderr
+    assert "db: 10 of 10 entries" in done.stderr
     again = CliRunner().invoke(app, [*arguments, "-n", "10"])
     assert (again.exit_code, "nobody was asked" in again.stdout) == (0, True)
     other = CliRunner().invoke(app, arguments)
@@ -569,9 +595,7 @@ def test_a_run_fetches_its_input_once(proxy: Proxy, tmp_path: Path) -> None:
         quiet=True,
         shard_size=5,
     )
-    with pytest.raises(InputError, match="asks nobody"):
-        from goldilocks_batch.runs.dry_run import plan
-
+    with pytest.raises(InputError, match=f"^optimade:db={proxy.url}.* asks nobody"):
         plan(config)
     assert not proxy.asked
     assert run(config).rows == 15

@@ -13,7 +13,7 @@ from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.text import nearest
 from goldilocks_batch.structures.species import NUMBERS
 
-__all__ = ["LIMIT", "SCHEME", "Query", "combined", "is_database", "parsed"]
+__all__ = ["LIMIT", "SCHEME", "Query", "combined", "is_database", "parsed", "shown"]
 
 LIMIT = 100_000
 """Entries that are taken of a provider if nobody says how many; the largest databases have millions."""
@@ -109,6 +109,11 @@ def is_database(path: Path) -> bool:
     return str(path).startswith(SCHEME)
 
 
+def shown(path: object) -> str:
+    """Return an input as it was written: a path has single slashes only."""
+    return re.sub(rf"^({SCHEME}(?:[\w.-]+=)?https?):/+", r"\1://", str(path))
+
+
 def parsed(text: str) -> tuple[str, Query]:
     """Return the provider and the query of an input such as ``optimade:mc3d?elements=Si,O&nsites_max=40``.
 
@@ -117,6 +122,7 @@ def parsed(text: str) -> tuple[str, Query]:
     Raises:
         ConfigError: CONFIG_INVALID, it is none such.
     """
+    text = shown(text)
     provider, _, options = text.removeprefix(SCHEME).partition("?")
     given: dict[str, str] = {}
     for option in filter(None, options.split("&")):
@@ -134,5 +140,4 @@ def parsed(text: str) -> tuple[str, Query]:
         numbers[name] = int(value) if value else None
     elements = [name for name in re.split(r"[,\s]+", given.get("elements", "")) if name]
     asked = combined(given.get("filter"), elements, given.get("formula"), numbers["nsites_max"])
-    # a path has single slashes only
-    return re.sub(r"^((?:[\w.-]+=)?https?):/+", r"\1://", provider), Query(asked, numbers["n"] or LIMIT)
+    return provider, Query(asked, numbers["n"] or LIMIT)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
-from goldilocks_batch.structures.databases.query import is_database
+from goldilocks_batch.structures.databases.query import is_database, shown
 from goldilocks_batch.structures.sources.archive import ArchiveSource, is_archive, open_archive
 from goldilocks_batch.structures.sources.entries import (
     EntriesSource,
@@ -155,8 +155,10 @@ def open_sources(
 
     def opened(given: Path) -> Source:
         if is_database(given):
-            message = f"{given} is read by run and array alone; goldilocks-batch fetch makes a manifest of it"
-            raise InputError(ErrorCode.INPUT_NOT_FOUND, message)
+            raise InputError(
+                ErrorCode.INPUT_NOT_FOUND,
+                f"{shown(given)} is read by run and array alone; goldilocks-batch fetch makes a manifest of it",
+            )
         path = given.absolute()  # workers may run in another folder
         if path.is_dir():
             return open_directory(path)

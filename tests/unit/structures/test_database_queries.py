@@ -5,16 +5,22 @@ from __future__ import annotations
 import email.utils
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from goldilocks_batch.core.errors import ConfigError
 from goldilocks_batch.structures.databases.asking import _seconds, followed
+from goldilocks_batch.structures.databases.harvest import Harvest
+from goldilocks_batch.structures.databases.manifest import FETCHED_SCHEMA, write_fetched
+from goldilocks_batch.structures.databases.pages import FIELDS, page_of
 from goldilocks_batch.structures.databases.providers import BUILT_IN, Provider, named
 from goldilocks_batch.structures.databases.query import LIMIT, Query, combined, is_database, parsed
+from goldilocks_batch.structures.databases.store import Store
 from goldilocks_batch.structures.databases.trouble import Trouble, plain
 
 
@@ -188,3 +194,44 @@ def test_what_is_said_is_one_printable_line(text: str) -> None:
     said = plain(text)
     assert len(said) <= 200
     assert not said or said.isprintable()
+
+
+def test_the_documents_name_every_database() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/how-to/databases.md").read_text(encoding="utf-8")
+    for name in BUILT_IN:
+        assert f"`{name}`" in page
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+ATTRIBUTES = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON))
+ENTRIES = st.fixed_dictionaries({"id": st.text(max_size=5) | JSON, "attributes": ATTRIBUTES | JSON})
+ANSWERS = st.fixed_dictionaries(
+    {"data": st.lists(ENTRIES, max_size=4) | JSON}, optional={"links": JSON, "meta": JSON}
+)
+
+
+@given(answer=ANSWERS)
+def test_any_answer_is_a_page_or_a_line_and_any_page_a_table(
+    answer: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    try:
+        page = page_of(BASE, answer)
+    except Trouble as trouble:
+        page, said = None, str(trouble)
+        assert not said or said.isprintable()
+    if page is None:
+        return
+    folder = tmp_path_factory.mktemp("pages")
+    harvest = Harvest(Provider("db", "https://host.org"), Store(folder / "pages", Provider("db"), ""))
+    assert harvest.store is not None
+    assert harvest.store.begin() == []
+    harvest.store.add(page)
+    harvest.take(page)
+    write_fetched([harvest], Query(), folder / "m.parquet", "2026-01-01T00:00:00+00:00")
+    found = pq.read_table(folder / "m.parquet")
+    assert found["id"].to_pylist() == [f"db/{name}" for name in page.entries]
+    assert found.schema.equals(FETCHED_SCHEMA)
