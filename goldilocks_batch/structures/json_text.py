@@ -18,11 +18,15 @@ from goldilocks_batch.structures.sources.reference import ArraysPayload
 
 __all__ = ["FORMS", "WRAPPERS", "holds_structure", "read_json"]
 
+#: Cell, positions and species in the dictionaries that hold them as lists, by whose form it is.
+_ARRAYS = {
+    "OPTIMADE": ("lattice_vectors", "cartesian_site_positions", "species_at_sites"),
+    "JARVIS": ("lattice_mat", "coords", "elements"),
+    "ASE": ("cell", "positions", "numbers"),
+}
 FORMS: dict[str, frozenset[str]] = {
     "pymatgen": frozenset({"lattice", "sites"}),
-    "OPTIMADE": frozenset({"lattice_vectors", "cartesian_site_positions", "species_at_sites"}),
-    "JARVIS": frozenset({"lattice_mat", "coords", "elements"}),
-    "ASE": frozenset({"cell", "positions", "numbers"}),
+    **{name: frozenset(keys) for name, keys in _ARRAYS.items()},
 }
 """What the dictionary of a structure must hold, by whose form it is."""
 WRAPPERS = ("structure", "atoms", "attributes", "data")
@@ -53,14 +57,13 @@ def read_json(text: str, options: ReadOptions) -> Reading:
     """
     content = _structure(json.loads(text), _DEEPEST)
     form = _form(content)
-    if form == "pymatgen":
+    if form is None or form == "pymatgen":
         return read_structure(content, options)
-    names = {
-        "OPTIMADE": ("lattice_vectors", "cartesian_site_positions", "species_at_sites"),
-        "JARVIS": ("lattice_mat", "coords", "elements"),
-        "ASE": ("cell", "positions", "numbers"),
-    }[form or ""]
-    lattice, positions, species = names
+    return _read_arrays(content, form, options)
+
+
+def _read_arrays(content: Mapping[str, Any], form: str, options: ReadOptions) -> Reading:
+    lattice, positions, species = _ARRAYS[form]
     found = content[species]
     if found is None or (isinstance(found, list) and None in found):
         refuse(ErrorCode.NULL_VALUE, f"{species} is null, or holds a null")
@@ -93,7 +96,7 @@ def _remarks(content: Mapping[str, Any]) -> tuple[str, ...]:
     return charge_and_moments(sum(charges) if sound and charges else 0, content.get("initial_magmoms"))
 
 
-def _periodicity(content: Mapping[str, Any], form: str | None) -> Any:
+def _periodicity(content: Mapping[str, Any], form: str) -> Any:
     given = content.get("dimension_types" if form == "OPTIMADE" else "pbc")
     return None if given is None or form == "JARVIS" else periodicity(given)
 

@@ -157,7 +157,7 @@ def open_sources(
         if is_database(given):
             raise InputError(
                 ErrorCode.INPUT_NOT_FOUND,
-                f"{shown(given)} is read by run and array alone; goldilocks-batch fetch makes a manifest of it",
+                f"{shown(given)} is for run and array alone; goldilocks-batch fetch makes a manifest of it",
             )
         path = given.absolute()  # workers may run in another folder
         if path.is_dir():
