@@ -76,11 +76,13 @@ def _read_arrays(content: Mapping[str, Any], form: str, options: ReadOptions) ->
         refuse(ErrorCode.TOO_MANY_SITES, message, Stage.CHECK)
     if lacking := missing_atoms(content.get("structure_features") or ()):
         refuse(*lacking)
-    cartesian = content.get("cartesian", True) if form == "JARVIS" else True
+    cartesian = content.get("cartesian") if form == "JARVIS" else True
+    if not isinstance(cartesian, bool):
+        refuse(ErrorCode.PARSE_FAILED, "cartesian, true or false, does not say what the coordinates are")
     payload = ArraysPayload(
         vectors(content[lattice], lattice, 3),
         vectors(content[positions], positions, len(found)),
-        bool(cartesian),
+        cartesian,
         np.array(found) if kind is int else found,
         _periodicity(content, form),
         json.dumps(content["species"]) if form == "OPTIMADE" and content.get("species") else None,

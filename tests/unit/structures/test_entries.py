@@ -189,6 +189,15 @@ ALONE = [
 ]
 
 
+def test_coordinates_of_a_kind_that_is_not_said_are_refused(tmp_path: Path) -> None:
+    content = jarvis(PAIRS[0])
+    fractional = content.pop("cartesian")
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert outcomes(open_sources([tmp_path / "a.json"])) == {"a": "PARSE_FAILED"}
+    (tmp_path / "a.json").write_text(json.dumps(content | {"coords": PLACES, "cartesian": not fractional}))
+    assert outcomes(open_sources([tmp_path / "a.json"])) == {"a": "CsCl"}
+
+
 @pytest.mark.parametrize("content", ALONE)
 def test_a_file_of_one_structure_is_one_row(content: Any, tmp_path: Path) -> None:
     (tmp_path / "Si.json").write_text(json.dumps(content))
