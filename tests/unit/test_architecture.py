@@ -34,6 +34,7 @@ ROOMS = [
     "execution",
     "runs",
     "training",
+    "report",
     "cli",
 ]
 

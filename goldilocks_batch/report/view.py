@@ -1,0 +1,259 @@
+"""What the page's template is given: every number as text, every chart drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from goldilocks_batch.report import charts
+from goldilocks_batch.report.about import Links
+from goldilocks_batch.report.advice import meaning_of
+from goldilocks_batch.report.periodic import periodic
+from goldilocks_batch.report.tally import SIZES, SYSTEMS, Tally
+from goldilocks_batch.report.wording import distance, percent, saved, short, space_group, subscripts
+from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.schema import FLAGS
+from goldilocks_batch.structures.crystal import SYMBOLS
+
+__all__ = ["AIIDA", "cost_view", "doubt_view", "element_view", "failure_view", "kdist_view"]
+
+#: ``kpoints_distance`` of AiiDA-QuantumESPRESSO's protocols, 1/Å.
+AIIDA = {"stringent": 0.10, "balanced": 0.15, "fast": 0.30}
+
+_AXIS = "k-distance, 1/Å"
+_TEXT = 400
+
+
+def kdist_view(tally: Tally, bound: str) -> dict[str, Any]:
+    """Distributions of the k-distance: of all rows, by crystal system, by size of the cell.
+
+    Args:
+        tally: what was gathered.
+        bound: that the meshes are made from.
+    """
+    constant = _constant(tally)
+    ours = [(constant, f"{distance(constant)} constant as safe", True)] if constant else []
+    marks = [*ours, *((value, f"{value:.2f} AiiDA {name}", False) for name, value in AIIDA.items())]
+    median = tally.median if bound != "median" else None
+    factor = 24 if tally.ok > 2000 else 48
+    shown: dict[str, Any] = {
+        "label": "kdist, of the meshes",
+        "second": None if median is None else (median, "kdist_median"),
+        "marks": marks,
+        "factor": factor,
+    }
+    named = [(value, words.replace(" constant as safe", ""), own) for value, words, own in ours]
+    return {
+        "wide": charts.distribution(tally.kdist, "kdist", _AXIS, size=(940.0, 340.0), **shown),
+        "narrow": charts.distribution(tally.kdist, "kdist-narrow", _AXIS, size=(400.0, 320.0), **shown),
+        "systems": charts.percentiles(tally.systems, list(SYSTEMS), "systems", _AXIS, named),
+        "sizes": charts.percentiles(tally.sizes, list(SIZES), "sizes", _AXIS, named),
+        "tables": [
+            ("crystal system", _quantile_rows(tally, "systems", list(SYSTEMS))),
+            ("atoms", _quantile_rows(tally, "sizes", list(SIZES))),
+        ],
+        "quantiles": [distance(value) for value in tally.kdist.quantiles((0.05, 0.5, 0.95))],
+        "constant": distance(constant) if constant else "",
+        "below": percent(tally.kdist.share_below(constant)) if constant else "",
+        "below_balanced": percent(tally.kdist.share_below(AIIDA["balanced"])),
+    }
+
+
+def _quantile_rows(tally: Tally, name: str, labels: list[str]) -> list[list[str]]:
+    counted = getattr(tally, name)
+    return [
+        [label, f"{total:,}", *map(distance, counted.quantiles((0.05, 0.25, 0.5, 0.75, 0.95), place))]
+        for place, (label, total) in enumerate(zip(labels, counted.totals, strict=True))
+        if total
+    ]
+
+
+def element_view(tally: Tally) -> list[dict[str, Any]]:
+    """Periodic tables: median kdist, rows, failures."""
+    medians = np.array([tally.elements.median(z) for z in range(len(SYMBOLS))])
+    rows, failing = tally.holding.astype(float), tally.failing.astype(float)
+    rows[rows == 0] = np.nan
+    failing[failing == 0] = np.nan
+    counted = [
+        f"{symbol}: {int(held):,} rows, {int(bad):,} failed, median k-distance {distance(median)} 1/Å"
+        for symbol, held, bad, median in zip(SYMBOLS, tally.holding, tally.failing, medians, strict=True)
+    ]
+    unknown = f"Of {tally.unknown:,} failed rows the elements are not known: they could not be read that far."
+    return [
+        {
+            "title": "Median k-distance, 1/Å",
+            "table": periodic(medians, lambda value: f"{value:.2f}", counted, logarithmic=True),
+            "none": "No row went well.",
+            "note": "Of rows that hold the element: kdist_median, without the margin of a bound.",
+        },
+        {
+            "title": "Rows that hold an element",
+            "table": periodic(rows, short, counted, logarithmic=True),
+            "none": "No row has a known formula.",
+            "note": "",
+        },
+        {
+            "title": "Failed rows that hold an element",
+            "table": periodic(failing, short, counted, logarithmic=True),
+            "none": "No failed row has a known formula." if tally.rows > tally.ok else "No row failed.",
+            "note": unknown if tally.unknown else "",
+        },
+    ]
+
+
+def cost_view(tally: Tally, report: Report, model: str, confidence: object) -> dict[str, Any]:
+    """K-points of the recommended meshes beside those of the constants."""
+    constant = _constant(tally)
+    tables = []
+    for cell, prefix in (("cells as supplied", ""), ("primitive cells", "primitive_")):
+        found: list[dict[str, Any]] = []
+        for label, mesh in (
+            (f"{model} at {confidence}", ""),
+            (f"constant {distance(constant)} 1/Å, as safe" if constant else "constant, as safe", "constant_"),
+            (f"constant {AIIDA['balanced']} 1/Å, AiiDA balanced", "aiida_"),
+        ):
+            full = report.kpoints.get(f"{prefix}{mesh}n_kpoints", 0)
+            reduced = report.kpoints.get(f"{prefix}{mesh}n_kpoints_irreducible", 0)
+            if reduced:
+                found.append({"label": label, "full": full, "reduced": reduced, "own": not mesh})
+        ours = next((row["reduced"] for row in found if row["own"]), 0)
+        most = max((row["reduced"] for row in found), default=1)
+        for row in found:
+            row["share"] = 100 * row["reduced"] / most
+            row["change"] = "" if row["own"] or not ours else f"{ours / row['reduced'] - 1:+.1%}"
+        tables.append({"cell": cell, "rows": found})
+    ours, safe, aiida = (
+        report.kpoints.get(f"{name}n_kpoints_irreducible", 0) for name in ("", "constant_", "aiida_")
+    )
+    shown: dict[str, Any] = {
+        "axis": "irreducible k-points over those of the constant as safe",
+        "marks": [(1.0, "as many", True)],
+        "factor": 24,
+        "times": True,
+    }
+    return {
+        "tables": tables,
+        "saved": saved(ours, safe),
+        "saved_aiida": saved(ours, aiida),
+        "wide": charts.distribution(tally.spent, "spent", size=(940.0, 270.0), **shown),
+        "narrow": charts.distribution(tally.spent, "spent-narrow", size=(400.0, 270.0), **shown),
+        "densest_one": percent(tally.share_of_densest(0.01)),
+        "densest_ten": percent(tally.share_of_densest(0.10)),
+        "fewer": percent(tally.spent.share_below(1.0)),
+    }
+
+
+def doubt_view(tally: Tally, report: Report, links: Links) -> dict[str, Any]:
+    """Widths, distances, flags, and the rows to look at."""
+    most = max(report.flags.values(), default=1)
+    flags = [
+        {
+            "name": name,
+            "rows": count,
+            "share": percent(count / report.rows),
+            "bar": 100 * count / most,
+            "meaning": FLAGS.get(name, ""),
+        }
+        for name, count in sorted(report.flags.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    width, far = tally.ratio.quantiles((0.5, 0.95)), tally.distance.share_below(1.0)
+    return {
+        "flags": flags,
+        "ratio": charts.distribution(
+            tally.ratio, "ratio", "upper bound over lower bound", factor=16, times=True
+        ),
+        "ratio_text": [f"{value:.1f}" if math.isfinite(value) else "–" for value in width],
+        "distance": charts.distribution(
+            tally.distance,
+            "distance",
+            "distance to the training structures",
+            marks=[(1.0, "95 % of the training set below", True)],
+            factor=16,
+        ),
+        "far": percent(1 - far) if math.isfinite(far) else "",
+        "lists": [
+            {
+                "title": "The densest",
+                "key": "densest",
+                "text": "Rows with most irreducible k-points, which a calculation pays for.",
+                "rows": [_row(row, links) for row in tally.densest.rows],
+            },
+            {
+                "title": "The widest",
+                "key": "widest",
+                "text": "Rows whose upper bound is furthest above the lower one: the model is least sure.",
+                "rows": [_row(row, links) for row in tally.widest.rows],
+            },
+            {
+                "title": "The most suspicious",
+                "key": "suspicious",
+                "text": "Rows with most flags that make structure or bounds doubtful; of equally many, the "
+                "one furthest from the training structures comes first.",
+                "rows": [_row(row, links) for row in tally.doubtful.rows],
+            },
+        ],
+    }
+
+
+def _row(row: Mapping[str, Any], links: Links) -> dict[str, Any]:
+    lower, upper = row.get("kdist_lower"), row.get("kdist_upper")
+    ratio = upper / lower if lower and upper else None
+    mesh = [int(n) for n in row.get("mesh") or []]
+    source = str(row.get("source") or "")
+    return {
+        "id": str(row.get("id"))[:_TEXT],
+        "source": source[:_TEXT],
+        "href": links(str(row.get("id")), source),
+        "formula": subscripts(str(row.get("formula") or "")),
+        "group": space_group(str(row.get("space_group_symbol") or "")),
+        "atoms": row.get("n_sites_primitive"),
+        "kdist": row.get("kdist"),
+        "median": row.get("kdist_median"),
+        "ratio": ratio,
+        "mesh": "×".join(map(str, mesh)),
+        "mesh_points": math.prod(mesh) if mesh else None,
+        "points": row.get("n_kpoints_irreducible"),
+        "distance": row.get("training_distance"),
+        "flags": list(row.get("flags") or []),
+    }
+
+
+def failure_view(tally: Tally, links: Links) -> list[dict[str, Any]]:
+    """Failures by code, the most frequent first."""
+    failed = max(tally.rows - tally.ok, 1)
+    most = max((code.rows for code in tally.codes.values()), default=1)
+    found = []
+    for name, code in sorted(tally.codes.items(), key=lambda item: (-item[1].rows, item[0])):
+        meaning, advice = meaning_of(name)
+        found.append(
+            {
+                "code": name,
+                "rows": code.rows,
+                "share": percent(code.rows / failed),
+                "bar": 100 * code.rows / most,
+                "meaning": meaning,
+                "advice": advice,
+                "stages": ", ".join(
+                    stage if count == code.rows else f"{stage} {count:,}"
+                    for stage, count in code.stages.most_common()
+                ),
+                "examples": [
+                    {
+                        "id": str(example.get("id"))[:_TEXT],
+                        "source": str(example.get("source") or "")[:_TEXT],
+                        "href": links(str(example.get("id")), str(example.get("source") or "")),
+                        "message": str(example.get("error_message") or "")[:_TEXT],
+                    }
+                    for example in code.examples
+                ],
+            }
+        )
+    return found
+
+
+def _constant(tally: Tally) -> float | None:
+    """The constant that is as safe, 1/Å: that of most rows."""
+    return tally.constants.most_common(1)[0][0] if tally.constants else None
