@@ -2,7 +2,7 @@
 
     python benchmarks/report.py mc3d/ --rows 1000000 -o million
 
-``mc3d/`` is the folder of any run; its rows are repeated, with ids of their own, and with a share of failures.
+``mc3d/`` is the folder of any run; its rows are repeated, with ids of their own, and some of them fail.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ imported = time.perf_counter()
 written = write_report(sys.argv[1])
 seconds = time.perf_counter() - imported
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(f"{written.rows:,} rows: {seconds:.1f} s, most memory {peak:,.0f} MiB, page {written.size / 1e6:.2f} MB")
+print(f"{written.rows:,} rows: {seconds:.1f} s, {peak:,.0f} MiB at most, page {written.size / 1e6:.2f} MB")
 """
 
 
