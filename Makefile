@@ -53,7 +53,7 @@ test-slurm: env
 
 # A report looked at in headless Chromium, which is installed where it is missing.
 test-browser: env
-	@command -v chromium >/dev/null || { \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 		[ "$$(id -u)" = 0 ] || { echo "chromium is missing; install it, or run this as root" >&2; exit 2; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
 	$(PIP) --constraint constraints.txt --editable ".[browser]"

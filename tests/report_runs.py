@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def folder_of(
     """The folder of a run with these rows."""
     (folder / "results").mkdir(parents=True)
     edges = np.linspace(0, table.num_rows, parts + 1).astype(int).tolist()
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         if stop > start:
             part = table.slice(start, stop - start)
             report = report_of(part, {"read": 0.1, "features.physics": 2.5})

@@ -16,10 +16,14 @@ __all__ = ["Links", "entry_of", "inputs_of", "yaml_of"]
 
 #: What is shown of an input apart from the rest.
 _USUAL = ("path", "kind", "rows", "digest")
+_DATABASES = "databases"
 #: Metadata of a Parquet file that say nothing of where its rows come from.
-_FORMAT = (b"ARROW:schema", b"pandas", b"goldilocks_batch.manifest")
+_FORMAT = (b"ARROW:schema", b"pandas", b"goldilocks_batch.manifest", b"goldilocks_batch.databases")
+#: Columns of manifests that may hold the web address of a row's origin.
+_ORIGINS = ("url", "source")
 #: Characters of a value.
 _LONGEST = 300
+_WEB = ("https://", "http://")
 _ROW = re.compile(r"(?P<path>/.*\.(?:parquet|pq)):(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -32,8 +36,8 @@ class Links:
     def __call__(self, row_id: str, source: str) -> str:
         """A link to the origin of a row; empty where none can be made.
 
-        A manifest that names the origin of its rows in a column ``source`` is asked for it, if its row
-        still has this id.
+        A manifest that names the origin of its rows in a column ``url`` or ``source`` is asked for it, if
+        its row still has this id.
 
         Args:
             row_id: the structure's id.
@@ -42,9 +46,7 @@ class Links:
         """
         found = _ROW.fullmatch(source)
         if found is not None:
-            origin = self._origin(found["path"], int(found["row"]), row_id)
-            if origin.startswith(("https://", "http://")):
-                source = origin
+            source = self._origin(found["path"], int(found["row"]), row_id) or source
         return _address(source)
 
     def _origin(self, path: str, row: int, row_id: str) -> str:
@@ -55,13 +57,15 @@ class Links:
             if path not in self._manifests:
                 self._manifests[path] = pq.ParquetFile(path) if Path(path).is_file() else None
             manifest = self._manifests[path]
-            if manifest is None or not {"id", "source"} <= set(manifest.schema_arrow.names):
+            names = [] if manifest is None else [n for n in _ORIGINS if n in manifest.schema_arrow.names]
+            if not names or "id" not in manifest.schema_arrow.names:
                 return ""
             for group in range(manifest.num_row_groups):
                 rows = manifest.metadata.row_group(group).num_rows
                 if row < rows:
-                    values = manifest.read_row_group(group, ["id", "source"]).slice(row, 1).to_pylist()
-                    return str(values[0]["source"] or "") if values[0]["id"] == row_id else ""
+                    values = manifest.read_row_group(group, ["id", *names]).slice(row, 1).to_pylist()[0]
+                    origins = [str(values[name]) for name in names] if values["id"] == row_id else []
+                    return next((origin for origin in origins if origin.startswith(_WEB)), "")
                 row -= rows
         except (OSError, ValueError, pa.ArrowException):
             self._manifests[path] = None
@@ -70,7 +74,7 @@ class Links:
 
 def _address(source: str) -> str:
     """The web address itself, or that of the file; empty for anything else."""
-    if source.startswith(("https://", "http://")):
+    if source.startswith(_WEB):
         try:
             return source if urlsplit(source).hostname else ""
         except ValueError:
@@ -99,14 +103,37 @@ def entry_of(record: Mapping[str, Any]) -> ModelEntry | None:
 
 
 def inputs_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The inputs of a run: the usual fields by name, under ``more`` what else is known, such as licences."""
+    """The inputs of a run: the usual fields by name, and what else is known of them.
+
+    Under ``more`` are other fields, and the metadata of a manifest that is still there; ``fetched``, ``filter``
+    and ``providers`` tell of databases.
+    """
     found = []
     for entry in record.get("inputs", []):
         values = {name: entry.get(name, "") for name in _USUAL}
-        more = {key: _text(value) for key, value in entry.items() if key not in _USUAL and value}
+        usual = (*_USUAL, _DATABASES)
+        more = {key: _text(value) for key, value in entry.items() if key not in usual and value}
         more |= _metadata(str(entry.get("path", "")))
-        found.append({**values, "more": more})
+        found.append({**values, "more": more, **_databases(entry.get(_DATABASES))})
     return found
+
+
+def _databases(origin: object) -> dict[str, Any]:
+    """Of an input that was fetched: when and by which filter, and the providers as rows of a table."""
+    told: Mapping[str, Any] = origin if isinstance(origin, Mapping) else {}
+    listed = told.get("providers")
+    providers = [
+        {key: _text(provider.get(key) or "") for key in ("name", "rows", "license", "url", "api_version")}
+        for provider in (listed if isinstance(listed, list) else [])[:50]
+        if isinstance(provider, Mapping)
+    ]
+    for provider in providers:
+        provider["href"] = _address(provider["url"])
+    return {
+        "fetched": _text(told.get("fetched") or ""),
+        "filter": _text(told.get("filter") or ""),
+        "providers": providers,
+    }
 
 
 def _metadata(path: str) -> dict[str, str]:

@@ -32,6 +32,7 @@ _MODEL = (
     "model model_revision model_digest confidence tolerance coverage_central correction correction_origin "
     "files"
 ).split()
+_NUMBERS = ("confidence", "tolerance", "coverage_central", "correction")
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -101,6 +102,7 @@ def _page(folder: Path) -> tuple[str, Status]:
     parts = found.parts.scan().parts
     tally, links = gathered(parts), Links()
     model = dict.fromkeys(_MODEL) | record.get("model", {})
+    model |= {name: None for name in _NUMBERS if not isinstance(model[name], int | float)}
     options = record.get("identity", {}).get("options", {})
     bound = str(options.get("grid", "lower"))
     report = status.report

@@ -91,16 +91,18 @@ def periodic(
             cells.append(Cell(symbol, row, column, "", f"{symbol}: none", "", False))
             continue
         place = min(max((float(scaled[number]) - low) / (high - low), 0.0), 1.0) if high > low else 0.5
-        red, green, blue, _ = scale(place)
-        # W3C's relative luminance, near enough to choose black or white text by
-        light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.18
+        color = scale(place)[:3]
         written = text(float(values[number]))
-        cells.append(
-            Cell(symbol, row, column, written, tips[number], to_hex((red, green, blue)), bool(light))
-        )
+        cells.append(Cell(symbol, row, column, written, tips[number], to_hex(color), _is_dark(color)))
     colors = tuple(to_hex(scale(place)) for place in np.linspace(0, 1, 9))
     least, most = (text(float(np.exp(end) if logarithmic else end)) for end in (low, high))
     beyond = scaled[known].min() < low, scaled[known].max() > high
     return Periodic(
         tuple(cells), colors, f"≤ {least}" if beyond[0] else least, f"≥ {most}" if beyond[1] else most
     )
+
+
+def _is_dark(color: Sequence[float]) -> bool:
+    """Whether white has more contrast with a colour than black, by the relative luminance of WCAG 2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.179

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from pymatgen.core import Composition, Element
+from pymatgen.core.composition import Composition
+from pymatgen.core.periodic_table import Element
 
 from goldilocks_batch.report.elements import PLACES, elements_of
 from goldilocks_batch.structures.crystal import SYMBOLS, formula

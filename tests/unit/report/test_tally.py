@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymatgen.core import Composition
+from pymatgen.core.composition import Composition
 from pymatgen.symmetry.groups import SpaceGroup
 
 from goldilocks_batch.report.tally import HARMLESS, SIZES, SYSTEMS, Tally
