@@ -105,8 +105,8 @@ def entry_of(record: Mapping[str, Any]) -> ModelEntry | None:
 def inputs_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The inputs of a run: the usual fields by name, and what else is known of them.
 
-    Under ``more`` are other fields, and the metadata of a manifest that is still there; ``fetched``, ``filter``
-    and ``providers`` tell of databases.
+    Under ``more`` are other fields, and the metadata of a manifest that is still there; ``fetched``,
+    ``filter`` and ``providers`` tell of databases.
     """
     found = []
     for entry in record.get("inputs", []):

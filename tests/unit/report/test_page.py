@@ -142,20 +142,17 @@ def test_nothing_from_an_input_is_taken_for_markup(tmp_path: Path) -> None:
     assert HOSTILE.replace("\u202e", "\ufffd") in "".join(page.words)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_only_files_and_web_addresses_become_links(tmp_path: Path) -> None:
+    sources = [
         "javascript:alert(1)",
         "data:text/html,x",
         "//evil.example/x",
         "http://",
         "https://[",
-        "file.cif",
+        "a.cif",
         "/\x00x",
-    ],
-)
-def test_only_files_and_web_addresses_become_links(tmp_path: Path, source: str) -> None:
-    page = page_of(folder_of(tmp_path / "run", with_sources([source] * 3)))
+    ]
+    page = page_of(folder_of(tmp_path / "run", with_sources(sources)))
     hrefs = [found["href"] for tag, found in page.elements if tag == "a" and "rel" in found]
     assert hrefs == ["https://github.com/goldilocks-batch/goldilocks-batch"]
 
