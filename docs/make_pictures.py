@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def draw_report(output: Path) -> None:
-    """The upper part of the page about the example, light beside dark, as a browser shows it."""
+    """A part of the page about the example, light beside dark, as a browser shows it."""
     from PIL import Image
 
     from goldilocks_batch import write_report
@@ -76,8 +76,9 @@ def draw_report(output: Path) -> None:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1000, "height": 1360}, color_scheme=scheme)
-            page.goto(page_path.as_uri())
+            size = {"width": 1000, "height": 1500}
+            page = browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+            page.goto(f"{page_path.as_uri()}#kdist")
             halves.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
         browser.close()
     light, dark = halves

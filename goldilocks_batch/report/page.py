@@ -15,10 +15,11 @@ from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.report import charts, view
 from goldilocks_batch.report.about import Links, entry_of, inputs_of, yaml_of
-from goldilocks_batch.report.tally import gathered
+from goldilocks_batch.report.tally import Tally, gathered
 from goldilocks_batch.report.times import pace_of
 from goldilocks_batch.report.wording import distance, number, percent
 from goldilocks_batch.results.folder import PAGE, RunFolder
+from goldilocks_batch.results.parts import Scan
 from goldilocks_batch.results.record import now
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.status import Status, status_of, written_at
@@ -96,11 +97,10 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _page(folder: Path) -> tuple[str, Status]:
-    status = status_of(folder)
     found = RunFolder.of(folder)
     record = found.record.values
-    parts = found.parts.scan().parts
-    tally, links = gathered(parts), Links()
+    scan, tally = _gathered(found)
+    status, links = status_of(folder, scan), Links()
     model = dict.fromkeys(_MODEL) | record.get("model", {})
     model |= {name: None for name in _NUMBERS if not isinstance(model[name], int | float)}
     options = record.get("identity", {}).get("options", {})
@@ -135,11 +135,23 @@ def _page(folder: Path) -> tuple[str, Status]:
         "cost": view.cost_view(tally, report, str(model.get("model", "")), model.get("confidence", "")),
         "doubt": view.doubt_view(tally, report, links),
         "failures": view.failure_view(tally, links),
-        "time": _time_view(status, report, written_at(parts)),
+        "time": _time_view(status, report, written_at(scan.parts)),
         "inputs": inputs_of(record),
         "yaml": yaml_of(record),
     }
     return _rendered(values), status
+
+
+def _gathered(found: RunFolder) -> tuple[Scan, Tally]:
+    """The result files and what is in them; those of a run that goes on may be compacted meanwhile."""
+    scan = found.parts.scan()
+    try:
+        return scan, gathered(scan.parts)
+    except RunError:
+        if all(part.path.exists() for part in scan.parts):
+            raise
+    scan = found.parts.scan()
+    return scan, gathered(scan.parts)
 
 
 def _time_view(status: Status, report: Report, written: list[tuple[float, int]]) -> dict[str, Any]:

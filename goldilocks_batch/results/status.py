@@ -11,6 +11,7 @@ from typing import Any
 
 from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.part import Part
+from goldilocks_batch.results.parts import Scan
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, missing_rows
 
@@ -60,14 +61,18 @@ class Status:
         return sum(map(len, self.missing)) / self.rate
 
 
-def status_of(output: Path) -> Status:
+def status_of(output: Path, found: Scan | None = None) -> Status:
     """Look at a run's folder.
+
+    Args:
+        output: the folder.
+        found: its result files, if somebody has looked at them already.
 
     Raises:
         RunError: it is not the folder of a run.
     """
     folder = RunFolder.of(output)
-    values, found = folder.record.values, folder.parts.scan()
+    values, found = folder.record.values, found or folder.parts.scan()
     rows, state = int(values["rows"]), str(values["state"])
     report, written = found.report, written_at(found.parts)
     began = datetime.fromisoformat(values["attempts"][-1]["started"]).timestamp()

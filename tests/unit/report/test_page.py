@@ -19,7 +19,9 @@ from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.models.constant import AIIDA_BALANCED
 from goldilocks_batch.report.advice import ADVICE, meaning_of
 from goldilocks_batch.report.view import AIIDA
+from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.part import write_part
+from goldilocks_batch.results.parts import Parts, Scan
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard
 from tests.report_runs import FINGERPRINT, HOSTILE, folder_of, rows
@@ -263,6 +265,21 @@ def test_what_is_no_run_or_damaged_is_refused(tmp_path: Path) -> None:
         write_report(folder)
     assert damaged.value.code == ErrorCode.ROWS_LOST
     assert not (folder / "report.html").exists()
+
+
+def test_a_run_may_be_compacted_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(tmp_path / "run", rows(300), parts=5)
+    scan = Parts.scan
+
+    def compacted_after(parts: Parts) -> Scan:
+        monkeypatch.setattr(Parts, "scan", scan)
+        found = parts.scan()
+        assert RunFolder.of(folder).compact() == (5, 1)
+        return found
+
+    monkeypatch.setattr(Parts, "scan", compacted_after)
+    written = write_report(folder)
+    assert (written.rows, written.missing) == (300, 0)
 
 
 def test_records_of_older_versions_are_enough(tmp_path: Path) -> None:
