@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import goldilocks_batch
+from goldilocks_batch.config.run import load_config
 from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.results.schema import COLUMNS, FLAGS
+from goldilocks_batch.runs.array import recorded_config
 from tests.terminal import on_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -351,6 +355,9 @@ def test_a_report_of_a_run_is_a_page_beside_its_results_or_elsewhere(examples: P
     densest = max(rows, key=lambda row: (row["n_kpoints_irreducible"], -row["row"]))
     assert f"<bdi>{densest['id']}</bdi>" in first
     assert Path(densest["source"]).as_uri() in first
+    (written,) = re.findall(r"<pre>(.*?)</pre>", first, re.DOTALL)
+    (tmp_path / "run.yaml").write_text(html.unescape(written), encoding="utf-8")
+    assert load_config(tmp_path / "run.yaml") == recorded_config(output)
     done = command("report", output, "-o", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
     assert f"<bdi>{densest['id']}</bdi>" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -188,8 +188,8 @@ def test_a_manifest_tells_the_origin_of_its_rows(tmp_path: Path, column: str) ->
     assert {origins[0], origins[3], manifest.as_uri()} <= hrefs
     assert origins[1] not in hrefs  # the row has another id by now
     assert origins[2] not in hrefs
-    assert "provider MC3D" in page.text
-    assert "licence CC BY 4.0" in page.text
+    assert "Provider MC3D" in page.text
+    assert "Licence CC BY 4.0" in page.text
 
 
 def test_databases_are_named_with_their_licences(tmp_path: Path) -> None:
