@@ -62,6 +62,10 @@ def rows(count: int, seed: int = 0, *, failed: float = 0.1, hostile: bool = Fals
         "n_kpoints_irreducible": points,
         "constant_n_kpoints": 4 * random.integers(1, 5000, count),
         "constant_n_kpoints_irreducible": random.integers(1, 5000, count),
+        "primitive_n_kpoints": 3 * points,
+        "primitive_n_kpoints_irreducible": points,
+        "primitive_constant_n_kpoints": 2 * points,
+        "primitive_constant_n_kpoints_irreducible": points,
         "aiida_n_kpoints": 4 * random.integers(1, 5000, count),
         "aiida_n_kpoints_irreducible": random.integers(1, 5000, count),
     }

@@ -107,6 +107,8 @@ def _page(folder: Path) -> tuple[str, Status]:
     bound = str(options.get("grid", "lower"))
     report = status.report
     entry = entry_of(record)
+    safe = view.safe_constants(tally, record.get("resolved", {}).get("small_constant"))
+    asked = f"{model['model']} at {model['confidence']}"
     values = {
         "generator": _GENERATOR,
         "name": folder.absolute().name,
@@ -130,9 +132,9 @@ def _page(folder: Path) -> tuple[str, Status]:
         "options": options,
         "bound": bound,
         "remarks": record.get("resolved", {}).get("remarks", []),
-        "kdist": view.kdist_view(tally, bound),
+        "kdist": view.kdist_view(tally, bound, safe),
         "elements": view.element_view(tally),
-        "cost": view.cost_view(tally, report, str(model.get("model", "")), model.get("confidence", "")),
+        "cost": view.cost_view(tally, report, asked, safe),
         "doubt": view.doubt_view(tally, report, links),
         "failures": view.failure_view(tally, links),
         "time": _time_view(status, report, written_at(scan.parts)),

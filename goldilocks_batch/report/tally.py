@@ -102,6 +102,7 @@ class Tally:
         points: irreducible k-points.
         weights: the sum of these by bin, as ``points`` has them.
         constants: rows by constant kdist, 1/Å.
+        denser: rows whose kdist is below their constant.
         codes: failures by code.
         densest: rows with most irreducible k-points.
         widest: rows with the largest upper over lower bound.
@@ -124,6 +125,7 @@ class Tally:
     points: Histogram = field(default_factory=lambda: Histogram(1.0, 1e9, 1024))
     weights: Floats = field(default_factory=lambda: np.zeros(1024))
     constants: Counter[float] = field(default_factory=Counter)
+    denser: int = 0
     codes: dict[str, Code] = field(default_factory=dict)
     densest: Picks = field(default_factory=lambda: Picks(_PICKED, tuple(_SHOWN)))
     widest: Picks = field(default_factory=lambda: Picks(_PICKED, tuple(_SHOWN)))
@@ -181,6 +183,10 @@ class Tally:
     ) -> None:
         self.kdist.add(kdist[ok])
         self.median.add(median[ok])
+        constant = np.where(ok, _numbers(batch, "constant_kdist"), np.nan)
+        values, rows = np.unique(constant[np.isfinite(constant)], return_counts=True)
+        self.constants.update(dict(zip(values.tolist(), rows.tolist(), strict=True)))
+        self.denser += int((kdist < constant).sum())
         for numbers, last, counts in (
             (_numbers(batch, "space_group_number"), list(SYSTEMS.values()), self.systems),
             (_numbers(batch, "n_sites_primitive"), list(SIZES.values()), self.sizes),
@@ -206,10 +212,6 @@ class Tally:
         bins = np.searchsorted(self.points.edges, known, side="right").clip(1, len(self.weights)) - 1
         self.weights += np.bincount(bins, weights=known, minlength=len(self.weights))
         self.densest.add(batch, np.where(ok, points, np.nan))
-        values, counts = np.unique(_numbers(batch, "constant_kdist")[ok], return_counts=True)
-        self.constants.update(
-            {float(v): int(c) for v, c in zip(values, counts, strict=True) if np.isfinite(v)}
-        )
 
     def share_of_densest(self, share: float) -> float:
         """The share of all irreducible k-points that the densest rows have, a share of all; NaN of none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,64 @@ from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.structures.crystal import SYMBOLS
 
-__all__ = ["AIIDA", "cost_view", "doubt_view", "element_view", "failure_view", "kdist_view"]
+__all__ = [
+    "AIIDA",
+    "Safe",
+    "cost_view",
+    "doubt_view",
+    "element_view",
+    "failure_view",
+    "kdist_view",
+    "safe_constants",
+]
 
 #: ``kpoints_distance`` of AiiDA-QuantumESPRESSO's protocols, 1/Å.
 AIIDA = {"stringent": 0.10, "balanced": 0.15, "fast": 0.30}
 
 _AXIS = "k-distance, 1/Å"
 _TEXT = 400
+#: Constants that are marked at most.
+_CONSTANTS = 4
 
 
-def kdist_view(tally: Tally, bound: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """A constant that is as safe as the bounds, for all rows or for some.
+
+    Attributes:
+        value: k-distance, 1/Å.
+        cells: which ones, in words; empty for all.
+    """
+
+    value: float
+    cells: str
+
+
+def safe_constants(tally: Tally, small: object) -> list[Safe]:
+    """The constants that rows are set beside, ascending.
+
+    Args:
+        tally: what was gathered.
+        small: of the run's model, if it has one: atoms of the largest small cell, and the constant of these.
+    """
+    values = sorted(value for value, _ in tally.constants.most_common(_CONSTANTS))
+    if len(values) < 2:
+        return [Safe(value, "") for value in values]
+    limit, own = small if isinstance(small, list | tuple) and len(small) == 2 else (None, None)
+    if own in values and len(values) == 2:
+        return [Safe(v, f"cells of up to {limit} atoms" if v == own else "larger cells") for v in values]
+    return [Safe(value, f"{tally.constants[value]:,} rows") for value in values]
+
+
+def kdist_view(tally: Tally, bound: str, safe: list[Safe]) -> dict[str, Any]:
     """Distributions of the k-distance: of all rows, by crystal system, by size of the cell.
 
     Args:
         tally: what was gathered.
         bound: that the meshes are made from.
+        safe: the constants that are as safe.
     """
-    constant = _constant(tally)
-    ours = [(constant, f"{distance(constant)} constant as safe", True)] if constant else []
+    ours = [(c.value, f"{distance(c.value)} as safe, {c.cells or 'a constant'}", True) for c in safe]
     marks = [*ours, *((value, f"{value:.2f} AiiDA {name}", False) for name, value in AIIDA.items())]
     median = tally.median if bound != "median" else None
     factor = 24 if tally.ok > 2000 else 48
@@ -45,7 +86,7 @@ def kdist_view(tally: Tally, bound: str) -> dict[str, Any]:
         "marks": marks,
         "factor": factor,
     }
-    named = [(value, words.replace(" constant as safe", ""), own) for value, words, own in ours]
+    named = [(c.value, distance(c.value), True) for c in safe]
     return {
         "wide": charts.distribution(tally.kdist, "kdist", _AXIS, size=(940.0, 340.0), **shown),
         "narrow": charts.distribution(tally.kdist, "kdist-narrow", _AXIS, size=(400.0, 320.0), **shown),
@@ -56,8 +97,8 @@ def kdist_view(tally: Tally, bound: str) -> dict[str, Any]:
             ("atoms", _quantile_rows(tally, "sizes", list(SIZES))),
         ],
         "quantiles": [distance(value) for value in tally.kdist.quantiles((0.05, 0.5, 0.95))],
-        "constant": distance(constant) if constant else "",
-        "below": percent(tally.kdist.share_below(constant)) if constant else "",
+        "safe": " and ".join(f"{distance(c.value)} 1/Å for {c.cells or 'every structure'}" for c in safe),
+        "below": percent(tally.denser / tally.constants.total()) if safe else "",
         "below_balanced": percent(tally.kdist.share_below(AIIDA["balanced"])),
     }
 
@@ -104,15 +145,15 @@ def element_view(tally: Tally) -> list[dict[str, Any]]:
     ]
 
 
-def cost_view(tally: Tally, report: Report, model: str, confidence: object) -> dict[str, Any]:
+def cost_view(tally: Tally, report: Report, asked: str, safe: list[Safe]) -> dict[str, Any]:
     """K-points of the recommended meshes beside those of the constants."""
-    constant = _constant(tally)
+    constants = " or ".join(distance(c.value) for c in safe)
     tables = []
     for cell, prefix in (("cells as supplied", ""), ("primitive cells", "primitive_")):
         found: list[dict[str, Any]] = []
         for label, mesh in (
-            (f"{model} at {confidence}", ""),
-            (f"constant {distance(constant)} 1/Å, as safe" if constant else "constant, as safe", "constant_"),
+            (asked, ""),
+            (f"constant {constants} 1/Å, as safe", "constant_"),
             (f"constant {AIIDA['balanced']} 1/Å, AiiDA balanced", "aiida_"),
         ):
             full = report.kpoints.get(f"{prefix}{mesh}n_kpoints", 0)
@@ -125,7 +166,7 @@ def cost_view(tally: Tally, report: Report, model: str, confidence: object) -> d
             row["share"] = 100 * row["reduced"] / most
             row["change"] = "" if row["own"] or not ours else f"{ours / row['reduced'] - 1:+.1%}"
         tables.append({"cell": cell, "rows": found})
-    ours, safe, aiida = (
+    ours, constant, aiida = (
         report.kpoints.get(f"{name}n_kpoints_irreducible", 0) for name in ("", "constant_", "aiida_")
     )
     shown: dict[str, Any] = {
@@ -136,7 +177,7 @@ def cost_view(tally: Tally, report: Report, model: str, confidence: object) -> d
     }
     return {
         "tables": tables,
-        "saved": saved(ours, safe),
+        "saved": saved(ours, constant),
         "saved_aiida": saved(ours, aiida),
         "wide": charts.distribution(tally.spent, "spent", size=(940.0, 270.0), **shown),
         "narrow": charts.distribution(tally.spent, "spent-narrow", size=(400.0, 270.0), **shown),
@@ -252,8 +293,3 @@ def failure_view(tally: Tally, links: Links) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _constant(tally: Tally) -> float | None:
-    """The constant that is as safe, 1/Å: that of most rows."""
-    return tally.constants.most_common(1)[0][0] if tally.constants else None

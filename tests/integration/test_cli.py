@@ -348,7 +348,7 @@ def test_a_report_of_a_run_is_a_page_beside_its_results_or_elsewhere(examples: P
     done = command(*arguments, "--report")
     assert done.returncode == 0, done.stderr
     page = output / "report.html"
-    assert f"report: {page} (49 rows" in done.stdout
+    assert f"report: {page} (74 rows" in done.stdout
     assert page.stat().st_mode & 0o007 == 0  # structures may be unpublished
     first = page.read_text(encoding="utf-8")
     rows = read_results(output).to_pylist()

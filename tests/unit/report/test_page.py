@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+        return re.sub(r"[ \n]+", " ", " ".join(self.words))
 
     def attributes(self, name: str) -> list[str]:
         return [found[name] or "" for _, found in self.elements if name in found]
@@ -86,7 +86,7 @@ def test_what_was_asked_and_what_came_out_is_on_the_page(tmp_path: Path) -> None
         f"{failed} failed",
         "Confidence 0.95 is one-sided",
         "lie nominally 90",
-        "0.177 constant as safe",
+        "0.177 as safe, a constant",
         "0.15 AiiDA balanced",
         "Quantile random forest, published",
         "arXiv:2512.15303",
@@ -99,6 +99,7 @@ def test_what_was_asked_and_what_came_out_is_on_the_page(tmp_path: Path) -> None
         "Al₂O₃",
     ):
         assert words in text, words
+    assert text.count("rf at 0.95") == text.count("constant 0.177 1/Å, as safe") == 2
     codes = {code for code in table["error_code"].to_pylist() if code}
     assert all(code in text and meaning_of(code)[1].split("`")[0].strip() in text for code in codes)
     assert len([1 for tag, _ in page.elements if tag == "svg"]) >= 8
@@ -265,6 +266,23 @@ def test_what_is_no_run_or_damaged_is_refused(tmp_path: Path) -> None:
         write_report(folder)
     assert damaged.value.code == ErrorCode.ROWS_LOST
     assert not (folder / "report.html").exists()
+
+
+def test_every_row_is_set_beside_its_own_constant(tmp_path: Path) -> None:
+    table = rows(200, failed=0.0)
+    small = [atoms <= 60 for atoms in table["n_sites_primitive"].to_pylist()]
+    constants = [0.119 if few else 0.1769 for few in small]
+    place = table.schema.get_field_index("constant_kdist")
+    table = table.set_column(place, table.schema.field(place), [constants])
+    denser = sum(k < c for k, c in zip(table["kdist"].to_pylist(), constants, strict=True)) / 2
+    told = {"small_constant": [60, 0.119]}
+    text = page_of(folder_of(tmp_path / "run", table, resolved=told)).text
+    assert "0.119 1/Å for cells of up to 60 atoms and 0.177 1/Å for larger cells" in text
+    assert f"{denser:.{int(denser < 10)}f}\N{NO-BREAK SPACE}% of the rows have denser meshes" in text
+    assert "0.119 as safe, cells of up to 60 atoms" in text
+    assert "constant 0.119 or 0.177 1/Å, as safe" in text
+    unknown = page_of(folder_of(tmp_path / "unknown", table)).text
+    assert f"0.119 as safe, {sum(small)} rows" in unknown
 
 
 def test_a_run_may_be_compacted_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
