@@ -35,6 +35,8 @@ AIIDA = {"stringent": 0.10, "balanced": 0.15, "fast": 0.30}
 
 _AXIS = "k-distance, 1/Å"
 _TEXT = 400
+#: Rows from which on bins are narrow.
+_MANY = 2000
 #: Constants that are marked at most.
 _CONSTANTS = 4
 
@@ -79,7 +81,7 @@ def kdist_view(tally: Tally, bound: str, safe: list[Safe]) -> dict[str, Any]:
     ours = [(c.value, f"{distance(c.value)} as safe, {c.cells or 'a constant'}", True) for c in safe]
     marks = [*ours, *((value, f"{value:.2f} AiiDA {name}", False) for name, value in AIIDA.items())]
     median = tally.median if bound != "median" else None
-    factor = 24 if tally.ok > 2000 else 48
+    factor = 24 if tally.ok > _MANY else 48
     shown: dict[str, Any] = {
         "label": "kdist, of the meshes",
         "second": None if median is None else (median, "kdist_median"),
@@ -204,7 +206,11 @@ def doubt_view(tally: Tally, report: Report, links: Links) -> dict[str, Any]:
     return {
         "flags": flags,
         "ratio": charts.distribution(
-            tally.ratio, "ratio", "upper bound over lower bound", factor=16, times=True
+            tally.ratio,
+            "ratio",
+            "upper bound over lower bound",
+            factor=16 if tally.ok > _MANY else 32,
+            times=True,
         ),
         "ratio_text": [f"{value:.1f}" if math.isfinite(value) else "–" for value in width],
         "distance": charts.distribution(
@@ -212,7 +218,7 @@ def doubt_view(tally: Tally, report: Report, links: Links) -> dict[str, Any]:
             "distance",
             "distance to the training structures",
             marks=[(1.0, "95 % of the training set below", True)],
-            factor=16,
+            factor=16 if tally.ok > _MANY else 32,
         ),
         "far": percent(1 - far) if math.isfinite(far) else "",
         "lists": [

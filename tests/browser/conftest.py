@@ -37,7 +37,14 @@ def chromium() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Pages about runs of every kind."""
     folder = tmp_path_factory.mktemp("pages")
+    table = rows(3000, seed=1)
+    place = table.schema.get_field_index("constant_kdist")
+    small = [
+        None if n is None else 0.119 if n <= 4 else 0.1769 for n in table["n_sites_primitive"].to_pylist()
+    ]
+    two = table.set_column(place, table.schema.field(place), [small])
     made = {
+        "two": folder_of(folder / "two", two, resolved={"small_constant": [4, 0.119]}),
         "many": folder_of(folder / "many", rows(3000), parts=30),
         "hostile": folder_of(folder / "hostile", rows(300, failed=0.3, hostile=True)),
         "one": folder_of(folder / "one", rows(1, failed=0.0)),

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-KINDS = ["many", "hostile", "one", "failed", "empty", "unfinished"]
+KINDS = ["many", "two", "hostile", "one", "failed", "empty", "unfinished"]
 
 #: What the tests below ask of a page.
 _ASKED = (Path(__file__).with_name("asked.js")).read_text(encoding="utf-8")
