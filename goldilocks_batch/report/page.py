@@ -15,6 +15,7 @@ from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.report import charts, view
 from goldilocks_batch.report.about import Links, entry_of, inputs_of, yaml_of
+from goldilocks_batch.report.listing import failure_view
 from goldilocks_batch.report.tally import Tally, gathered
 from goldilocks_batch.report.times import pace_of
 from goldilocks_batch.report.wording import distance, number, percent
@@ -136,7 +137,7 @@ def _page(folder: Path) -> tuple[str, Status]:
         "elements": view.element_view(tally),
         "cost": view.cost_view(tally, report, asked, safe),
         "doubt": view.doubt_view(tally, report, links),
-        "failures": view.failure_view(tally, links),
+        "failures": failure_view(tally, links),
         "time": _time_view(status, report, written_at(scan.parts)),
         "inputs": inputs_of(record),
         "yaml": yaml_of(record),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,10 @@ import numpy as np
 
 from goldilocks_batch.report import charts
 from goldilocks_batch.report.about import Links
-from goldilocks_batch.report.advice import meaning_of
+from goldilocks_batch.report.listing import listed
 from goldilocks_batch.report.periodic import periodic
 from goldilocks_batch.report.tally import SIZES, SYSTEMS, Tally
-from goldilocks_batch.report.wording import distance, percent, saved, short, space_group, subscripts
+from goldilocks_batch.report.wording import distance, percent, saved, short
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.structures.crystal import SYMBOLS
@@ -25,7 +24,6 @@ __all__ = [
     "cost_view",
     "doubt_view",
     "element_view",
-    "failure_view",
     "kdist_view",
     "safe_constants",
 ]
@@ -34,7 +32,6 @@ __all__ = [
 AIIDA = {"stringent": 0.10, "balanced": 0.15, "fast": 0.30}
 
 _AXIS = "k-distance, 1/Å"
-_TEXT = 400
 #: Rows from which on bins are narrow.
 _MANY = 2000
 #: Constants that are marked at most.
@@ -226,76 +223,20 @@ def doubt_view(tally: Tally, report: Report, links: Links) -> dict[str, Any]:
                 "title": "The densest",
                 "key": "densest",
                 "text": "Rows with most irreducible k-points, which a calculation pays for.",
-                "rows": [_row(row, links) for row in tally.densest.rows],
+                "rows": [listed(row, links) for row in tally.densest.rows],
             },
             {
                 "title": "The widest",
                 "key": "widest",
                 "text": "Rows whose upper bound is furthest above the lower one: the model is least sure.",
-                "rows": [_row(row, links) for row in tally.widest.rows],
+                "rows": [listed(row, links) for row in tally.widest.rows],
             },
             {
                 "title": "The most suspicious",
                 "key": "suspicious",
                 "text": "Rows with most flags that make structure or bounds doubtful; of equally many, the "
                 "one furthest from the training structures comes first.",
-                "rows": [_row(row, links) for row in tally.doubtful.rows],
+                "rows": [listed(row, links) for row in tally.doubtful.rows],
             },
         ],
     }
-
-
-def _row(row: Mapping[str, Any], links: Links) -> dict[str, Any]:
-    lower, upper = row.get("kdist_lower"), row.get("kdist_upper")
-    ratio = upper / lower if lower and upper else None
-    mesh = [int(n) for n in row.get("mesh") or []]
-    source = str(row.get("source") or "")
-    return {
-        "id": str(row.get("id"))[:_TEXT],
-        "source": source[:_TEXT],
-        "href": links(str(row.get("id")), source),
-        "formula": subscripts(str(row.get("formula") or "")),
-        "group": space_group(str(row.get("space_group_symbol") or "")),
-        "atoms": row.get("n_sites_primitive"),
-        "kdist": row.get("kdist"),
-        "median": row.get("kdist_median"),
-        "ratio": ratio,
-        "mesh": "×".join(map(str, mesh)),
-        "mesh_points": math.prod(mesh) if mesh else None,
-        "points": row.get("n_kpoints_irreducible"),
-        "distance": row.get("training_distance"),
-        "flags": list(row.get("flags") or []),
-    }
-
-
-def failure_view(tally: Tally, links: Links) -> list[dict[str, Any]]:
-    """Failures by code, the most frequent first."""
-    failed = max(tally.rows - tally.ok, 1)
-    most = max((code.rows for code in tally.codes.values()), default=1)
-    found = []
-    for name, code in sorted(tally.codes.items(), key=lambda item: (-item[1].rows, item[0])):
-        meaning, advice = meaning_of(name)
-        found.append(
-            {
-                "code": name,
-                "rows": code.rows,
-                "share": percent(code.rows / failed),
-                "bar": 100 * code.rows / most,
-                "meaning": meaning,
-                "advice": advice,
-                "stages": ", ".join(
-                    stage if count == code.rows else f"{stage} {count:,}"
-                    for stage, count in code.stages.most_common()
-                ),
-                "examples": [
-                    {
-                        "id": str(example.get("id"))[:_TEXT],
-                        "source": str(example.get("source") or "")[:_TEXT],
-                        "href": links(str(example.get("id")), str(example.get("source") or "")),
-                        "message": str(example.get("error_message") or "")[:_TEXT],
-                    }
-                    for example in code.examples
-                ],
-            }
-        )
-    return found
