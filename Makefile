@@ -11,7 +11,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 TORCH ?= cpu
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: env example test nightly test-slurm fast lint docs pictures package benchmark clean
+.PHONY: env example test nightly test-slurm test-browser fast lint docs pictures package benchmark clean
 
 env: $(VENV)/installed
 
@@ -50,6 +50,14 @@ test-slurm: env
 		[ "$$(id -u)" = 0 ] || { echo "slurm-wlm and munge are missing; install them, or run this as root" >&2; exit 2; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge; }
 	GOLDILOCKS_PYTHON=$(CURDIR)/$(BIN)/python GOLDILOCKS_NEED_SLURM=1 $(BIN)/pytest tests/slurm
+
+# A report looked at in headless Chromium, which is installed where it is missing.
+test-browser: env
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+		[ "$$(id -u)" = 0 ] || { echo "chromium is missing; install it, or run this as root" >&2; exit 2; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
+	$(PIP) --constraint constraints.txt --editable ".[browser]"
+	GOLDILOCKS_NEED_BROWSER=1 $(BIN)/pytest tests/browser
 
 fast: env
 	$(PYTEST) -m "not slow and not nightly"

@@ -199,7 +199,11 @@ def flags() -> str:
 def errors(ends: str) -> str:
     """Error codes of a row, or of a command."""
     from goldilocks_batch.core.errors import ErrorCode
+    from goldilocks_batch.report.advice import ADVICE
 
+    if ends == "row":
+        advised = [[f"`{code.value}`", code.meaning, text] for code, text in ADVICE.items()]
+        return table(["code", "meaning", "what to do"], advised)
     rows = [[f"`{code.value}`", code.meaning] for code in ErrorCode if code.ends == ends]
     return table(["code", "meaning"], rows)
 

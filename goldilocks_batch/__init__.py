@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from goldilocks_batch.config.run import RunConfig, load_config
     from goldilocks_batch.core.errors import GoldilocksError
+    from goldilocks_batch.report.page import write_report
     from goldilocks_batch.results.folder import read_results
     from goldilocks_batch.runs.run import RunSummary, run
     from goldilocks_batch.screening.predict import predict
@@ -25,9 +26,19 @@ _HOMES = {
     "predict": "screening.predict",
     "read_results": "results.folder",
     "run": "runs.run",
+    "write_report": "report.page",
 }
 
-__all__ = ["GoldilocksError", "RunConfig", "RunSummary", "load_config", "predict", "read_results", "run"]
+__all__ = [
+    "GoldilocksError",
+    "RunConfig",
+    "RunSummary",
+    "load_config",
+    "predict",
+    "read_results",
+    "run",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from goldilocks_batch.cli.fetch import FetchCommand, fetch
 from goldilocks_batch.cli.help import Command
 from goldilocks_batch.cli.inspect import inspect
 from goldilocks_batch.cli.manifest import manifest
+from goldilocks_batch.cli.report import report
 from goldilocks_batch.cli.run import run
 from goldilocks_batch.cli.schema import schema
 from goldilocks_batch.cli.show import show
@@ -60,7 +61,7 @@ _OWN_MODELS = "Models of one's own"
 _HERE = "What is here"
 
 app.command(cls=FetchCommand, rich_help_panel=_SCREENING)(fetch)
-for _command in (run, show, inspect, featurize, manifest):
+for _command in (run, show, report, inspect, featurize, manifest):
     app.command(cls=Command, rich_help_panel=_SCREENING)(_command)
 for _command in (status, collect, array, compact):
     app.command(cls=Command, rich_help_panel=_CLUSTERS)(_command)

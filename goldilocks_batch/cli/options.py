@@ -63,6 +63,9 @@ DryRun = Annotated[
         "--dry-run", help="Print the plan and the job scripts; start nothing.", rich_help_panel=WORK
     ),
 ]
+Report = Annotated[
+    bool, typer.Option("--report", help="Write a page about the run at its end, report.html in its folder.")
+]
 OutputFile = Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.")]
 Folder = Annotated[Path, typer.Argument(help="Output folder of a run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]

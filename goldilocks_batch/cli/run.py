@@ -25,7 +25,7 @@ __all__ = ["run"]
     "quiet",
     file=True,
 )
-def run(settings: RunConfig, dry_run: opt.DryRun = False) -> None:
+def run(settings: RunConfig, dry_run: opt.DryRun = False, report: opt.Report = False) -> None:
     """Screen structures: bounds on kdist and k-point meshes for every one of them.
 
     The same command resumes a run that was interrupted, and does nothing where all is done.
@@ -34,7 +34,7 @@ def run(settings: RunConfig, dry_run: opt.DryRun = False) -> None:
 
     `goldilocks-batch run structures/ more.zip --tolerance 3 -o screening`
 
-    `goldilocks-batch run manifest.parquet --artifacts models/ --workers 8`
+    `goldilocks-batch run manifest.parquet --artifacts models/ --workers 8 --report`
 
     `goldilocks-batch run manifest.parquet --config slurm.yaml --jobs 20 --dry-run`
     """
@@ -50,7 +50,12 @@ def run(settings: RunConfig, dry_run: opt.DryRun = False) -> None:
     _say_who_answers(settings)
     with observer_for(settings.quiet) as observer:
         summary = run_config(settings, observer=observer)
-    raise end_of_run(summary)
+    end = end_of_run(summary)
+    if report and summary.state == "completed":
+        from goldilocks_batch.cli.report import print_report
+
+        print_report(settings.output)
+    raise end
 
 
 def _say_who_answers(settings: RunConfig) -> None:

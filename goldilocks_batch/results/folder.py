@@ -15,11 +15,13 @@ from goldilocks_batch.results.record import RECORD, RunRecord
 from goldilocks_batch.results.schema import result_schema
 from goldilocks_batch.results.shards import Identity, missing_rows
 
-__all__ = ["RunFolder", "read_results"]
+__all__ = ["PAGE", "RunFolder", "read_results"]
 
+#: Name of the page about a run in its folder.
+PAGE = "report.html"
 #: What a run makes in its folder.
 _INPUTS = "inputs"
-_OWN = (RECORD, "results", "logs", _INPUTS, LOCK, ".private")
+_OWN = (RECORD, "results", "logs", _INPUTS, LOCK, ".private", PAGE)
 
 
 class RunFolder:
@@ -159,11 +161,12 @@ class RunFolder:
         return state not in ("submitted", "unknown") and not left
 
     def _discard(self) -> None:
-        """Remove a run's results and record, and nothing else that may lie in the folder."""
+        """Remove a run's results, record and page, and nothing else that may lie in the folder."""
         try:
             for path in (self.path / "results").glob("part-*.parquet"):
                 path.unlink()
             self.record.path.unlink(missing_ok=True)
+            (self.path / PAGE).unlink(missing_ok=True)
         except OSError as error:
             message = f"cannot discard what is in {self.path}: {error}; remove it yourself"
             raise RunError(ErrorCode.WRITE_FAILED, message) from error

@@ -11,10 +11,11 @@ from typing import Any
 
 from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.part import Part
+from goldilocks_batch.results.parts import Scan
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, missing_rows
 
-__all__ = ["Status", "status_of"]
+__all__ = ["Status", "status_of", "timeline", "written_at"]
 
 #: The pace is that of the parts written in so many seconds before the newest one, of two at least.
 _WINDOW = 600.0
@@ -60,16 +61,20 @@ class Status:
         return sum(map(len, self.missing)) / self.rate
 
 
-def status_of(output: Path) -> Status:
+def status_of(output: Path, found: Scan | None = None) -> Status:
     """Look at a run's folder.
+
+    Args:
+        output: the folder.
+        found: its result files, if somebody has looked at them already.
 
     Raises:
         RunError: it is not the folder of a run.
     """
     folder = RunFolder.of(output)
-    values, found = folder.record.values, folder.parts.scan()
+    values, found = folder.record.values, found or folder.parts.scan()
     rows, state = int(values["rows"]), str(values["state"])
-    report, written = found.report, _written(found.parts)
+    report, written = found.report, written_at(found.parts)
     began = datetime.fromisoformat(values["attempts"][-1]["started"]).timestamp()
     rate, interval = _pace([part for part in written if part[0] >= began])
     newest = written[-1][0] if written else None
@@ -89,9 +94,29 @@ def status_of(output: Path) -> Status:
     )
 
 
-def _written(parts: Sequence[Part]) -> list[tuple[float, int]]:
-    """When each part was written and its rows, oldest first; parts removed meanwhile are left out."""
+def written_at(parts: Sequence[Part]) -> list[tuple[float, int]]:
+    """When each part was written, s since the epoch, and its rows, oldest first; without removed ones."""
     return sorted((part.path.stat().st_mtime, len(part.shard)) for part in parts if part.path.exists())
+
+
+def timeline(parts: Sequence[Part], since: float, points: int = 100) -> list[tuple[float, int]]:
+    """How many rows were written by when: what the times of files tell until they are compacted.
+
+    Args:
+        parts: of a run.
+        since: s since the epoch; older parts are left out.
+        points: at most so many are given.
+
+    Returns:
+        Pairs of s after ``since`` and rows written by then.
+    """
+    found, total = [], 0
+    for when, rows in written_at(parts):
+        if when >= since:
+            total += rows
+            found.append((round(when - since, 3), total))
+    step = -(-len(found) // points) or 1
+    return found[step - 1 :: step] + ([] if len(found) % step == 0 else found[-1:])
 
 
 def _pace(written: Sequence[tuple[float, int]]) -> tuple[float | None, float]:

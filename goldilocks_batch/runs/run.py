@@ -19,6 +19,7 @@ from goldilocks_batch.execution.executor import Done, Executor
 from goldilocks_batch.execution.forks import forked
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard, remaining_shards
+from goldilocks_batch.results.status import timeline
 from goldilocks_batch.runs.attempt import Assignment, W, begun
 from goldilocks_batch.runs.retry import Waiting
 from goldilocks_batch.runs.sizing import shard_size
@@ -120,17 +121,19 @@ def run(config: RunConfig, *, observer: Observer | None = None) -> RunSummary:
             _log.warning(
                 "%s: %s are as they were; there is too much to compare contents", ", ".join(loose), BY_TIME
             )
-        began = time.monotonic()
-        state = "failed"
+        began, since = time.monotonic(), time.time()
+        state, told = "failed", {}
         try:
             state = carry_out(assignment, config, assignment.work.model.kind, observer)
             if state == "completed":
-                parts.compact(config.compact_above)
+                pace = timeline(parts.scan().parts, since)
+                files, left = parts.compact(config.compact_above)
+                told = {"timeline": pace} if left < files else {}  # else the files themselves tell
         finally:
             seconds = time.monotonic() - began
             report = parts.scan().report
             computed = report.rows - before
-            record.end(state, report, rows=computed, seconds=round(seconds, 3))
+            record.end(state, report, rows=computed, seconds=round(seconds, 3), **told)
     return RunSummary(
         state,
         config.output,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import goldilocks_batch
+from goldilocks_batch.config.run import load_config
 from goldilocks_batch.results.folder import read_results
 from goldilocks_batch.results.schema import COLUMNS, FLAGS
+from goldilocks_batch.runs.array import recorded_config
 from tests.terminal import on_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -336,3 +340,51 @@ def test_inspect_treats_a_cell_of_one_atom_as_run_does_and_shows_spreads(
     for name in ("lower", "median", "upper"):
         assert f" {row[f'kdist_{name}']:.4f} " in lines[name]
         assert lines[name].split()[-1] == f"{row[f'spread_{name}']:.4f}"
+
+
+def test_a_report_of_a_run_is_a_page_beside_its_results_or_elsewhere(examples: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    arguments = ["run", examples, "--model", "baseline", "--executor", "serial", "-q", "-o", output]
+    done = command(*arguments, "--report")
+    assert done.returncode == 0, done.stderr
+    page = output / "report.html"
+    assert f"report: {page} (74 rows" in done.stdout
+    assert page.stat().st_mode & 0o007 == 0  # structures may be unpublished
+    first = page.read_text(encoding="utf-8")
+    rows = read_results(output).to_pylist()
+    densest = max(rows, key=lambda row: (row["n_kpoints_irreducible"], -row["row"]))
+    assert f"<bdi>{densest['id']}</bdi>" in first
+    assert Path(densest["source"]).as_uri() in first
+    (written,) = re.findall(r"<pre>(.*?)</pre>", first, re.DOTALL)
+    (tmp_path / "run.yaml").write_text(html.unescape(written), encoding="utf-8")
+    assert load_config(tmp_path / "run.yaml") == recorded_config(output)
+    done = command("report", output, "-o", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert f"<bdi>{densest['id']}</bdi>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert command(*arguments).returncode == 0  # a page is no obstacle to the same run
+    other = command(*arguments, "--confidence", "0.9", "--overwrite")
+    assert other.returncode == 0, other.stderr
+    assert not page.exists()  # it told of results that are gone
+    assert command("report", output).returncode == 0
+    assert "Confidence <b>0.9</b>" in page.read_text(encoding="utf-8")
+
+
+def test_a_report_of_what_is_no_run_is_refused_in_a_line(tmp_path: Path) -> None:
+    done = command("report", tmp_path)
+    assert done.returncode == 2
+    assert "RESUME_REFUSED" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_compacted_run_keeps_its_rate_over_time(manifest: Path, tmp_path: Path) -> None:
+    output, config = tmp_path / "run", tmp_path / "few.yaml"
+    config.write_text("compact_above: 5\nshard_size: 20\nmodel: baseline\nexecutor: serial\n")
+    done = command("run", manifest, "--config", config, "-q", "-o", output, "--report")
+    assert done.returncode in (0, 1), done.stderr
+    (attempt,) = json.loads((output / "run.json").read_text())["attempts"]
+    assert len(list((output / "results").glob("*.parquet"))) == 1
+    assert attempt["timeline"][-1][1] == 600
+    assert [at for at, _ in attempt["timeline"]] == sorted(at for at, _ in attempt["timeline"])
+    assert 0 <= attempt["timeline"][-1][0] <= attempt["seconds"]
+    assert 'id="pace-figure_1"' in (output / "report.html").read_text(encoding="utf-8")

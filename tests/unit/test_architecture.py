@@ -34,6 +34,7 @@ ROOMS = [
     "execution",
     "runs",
     "training",
+    "report",
     "cli",
 ]
 
@@ -146,6 +147,7 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
         ["inspect", "--help"],
         ["models", "pull", "--help"],
         ["train", "rf", "--help"],
+        ["report", "--help"],
         ["--version"],
     ],
 )
@@ -161,6 +163,8 @@ def test_help_is_quick_to_load(command: list[str]) -> None:
         "numba",
         "sklearn",
         "pyarrow",
+        "matplotlib",
+        "jinja2",
     ]
     code = (
         "import sys, json\n"

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from goldilocks_batch.results.part import write_part
+from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import Shard
-from goldilocks_batch.results.status import Status, status_of
+from goldilocks_batch.results.status import Status, status_of, timeline
 
 RUN = "fingerprint"
 Folder = Callable[..., Status]
@@ -120,3 +121,18 @@ def test_rows_of_two_uncounted_attempts_are_not_guessed(found: Folder) -> None:
     attempts = [{"started": started(90_000), "state": state} for state in ("submitted", "killed")]
     status = found([9, 8, 7, 1, 0], attempts=attempts)
     assert not any("rows" in attempt for attempt in status.attempts)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 99, 100])
+def test_a_timeline_ends_with_all_rows_however_few_points_it_has(
+    found: Folder, tmp_path: Path, count: int
+) -> None:
+    found([100.0 - place for place in range(count)])
+    parts, since = Parts(tmp_path / "results", RUN).scan().parts, time.time() - 200
+    full, short = timeline(parts, since), timeline(parts, since, 5)
+    assert [rows for _, rows in full] == list(range(10, 10 * count + 1, 10))
+    assert [at for at, _ in full] == pytest.approx([100.0 + place for place in range(count)], abs=2.0)
+    assert len(short) <= 6
+    assert set(short) <= set(full)
+    assert short[-1:] == full[-1:]
+    assert timeline(parts, time.time() + 1) == []

@@ -1,0 +1,1 @@
+"""One page about a run: its figures are gathered from the results, drawn, and put into a template."""
