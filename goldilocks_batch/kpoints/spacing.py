@@ -3,13 +3,13 @@
 Of the codes' rules (``n`` divisions along a reciprocal vector of length ``|b|``, the 2π in it, at a spacing
 ``s``):
 
-- VASP, ``KSPACING``: ``n = max(1, ceil(|b| / s))`` (https://vasp.at/wiki/KSPACING, whose ``b`` has no 2π); VASP
-  knows no axis that is not periodic.
-- AiiDA, ``KpointsData.set_kpoints_mesh_from_density``: ``n = max(1, ceil(round(|b| / s, 5)))``, 1 along an axis
-  that is not periodic.  AiiDA-QuantumESPRESSO's ``create_kpoints_from_distance`` then takes the largest of the
-  three for all, where the three cell vectors are equally long to 1e-5 Å.
-- ASE, ``ase.io.espresso.kspacing_to_grid``: ``n = floor(|b| / s) + 1``, 1 along an axis that is not periodic; its
-  ``|b|`` and ``s`` are without the 2π.
+- VASP, ``KSPACING``: ``n = max(1, ceil(|b| / s))`` (https://vasp.at/wiki/KSPACING, whose ``b`` has no 2π);
+  VASP knows no axis that is not periodic.
+- AiiDA, ``KpointsData.set_kpoints_mesh_from_density``: ``n = max(1, ceil(round(|b| / s, 5)))``, 1 along an
+  axis that is not periodic.  AiiDA-QuantumESPRESSO's ``create_kpoints_from_distance`` then takes the largest
+  of the three for all, where the three cell vectors are equally long to 1e-5 Å.
+- ASE, ``ase.io.espresso.kspacing_to_grid``: ``n = floor(|b| / s) + 1``, 1 along an axis that is not periodic;
+  its ``|b|`` and ``s`` are without the 2π.
 
 All give ``n`` for ``|b|/n < s < |b|/(n - 1)``, and differ on the edges.  A spacing inside that interval for
 every axis, and some way from its edges, is a spacing for all three.
@@ -65,7 +65,7 @@ def spacing_within(
     kdist: float,
     pbc: Sequence[bool] = (True, True, True),
 ) -> float | None:
-    """The spacing nearest to a k-distance that lies well inside a mesh's interval, in as few digits as will do.
+    """The spacing nearest to a k-distance that lies well inside a mesh's interval, in few digits.
 
     Args:
         mesh: divisions along the three reciprocal vectors, each at least 1.
@@ -88,9 +88,7 @@ def spacing_within(
     return _shortest(nearest, first, last)
 
 
-def _clear(
-    mesh: Sequence[int], lattice: NDArray[np.float64], spacing: float, pbc: Sequence[bool]
-) -> bool:
+def _clear(mesh: Sequence[int], lattice: NDArray[np.float64], spacing: float, pbc: Sequence[bool]) -> bool:
     """Whether rounding cannot take the spacing to another mesh."""
     if math.isinf(spacing):
         return True

@@ -1,9 +1,9 @@
 """Conditions on the columns of a table as people write them, parsed and never evaluated as code.
 
-A condition is a column, an operator and a value: ``kdist<0.15``, ``status=failed``, ``flags=wide_interval``.  An
-expression joins conditions by ``and``, ``or``, ``not`` and parentheses, in the syntax of Python, by whose parser
-it is read: ``status == "ok" and n_kpoints < 2000``.  A value is taken as it is written, in quotation marks or
-without.
+A condition is a column, an operator and a value: ``kdist<0.15``, ``status=failed``, ``flags=wide_interval``.
+An expression joins conditions by ``and``, ``or``, ``not`` and parentheses, in the syntax of Python, by whose
+parser it is read: ``status == "ok" and n_kpoints < 2000``.  A value is taken as it is written, in quotation
+marks or without.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def _value(node: ast.expr, source: str) -> str:
 def _no_condition(text: str) -> ConfigError:
     return ConfigError(
         ErrorCode.CONFIG_INVALID,
-        f"'{text}' is no condition: write a column, one of = != < <= > >=, and a value, such as 'kdist<0.15' (in "
-        "quotation marks, or the shell takes < and > for itself), several joined by and, or, not and parentheses",
+        f"'{text}' is no condition: write a column, one of = != < <= > >=, and a value, such as 'kdist<0.15' "
+        "(in quotation marks, or the shell takes < and > for itself), several joined by and, or, not and "
+        "parentheses",
     )

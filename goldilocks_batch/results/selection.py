@@ -68,8 +68,8 @@ def holding(table: pa.Table, where: Sequence[str]) -> NDArray[np.bool_]:
     Args:
         table: in the result schema.
         where: conditions that must all hold, such as ``kdist<0.15``, ``status=failed``,
-            ``flags=wide_interval`` (among a row's flags), ``error_code=`` (null), or several joined by ``and``,
-            ``or``, ``not`` and parentheses: ``status == "ok" and n_kpoints < 2000``.
+            ``flags=wide_interval`` (among a row's flags), ``error_code=`` (null), or several joined by
+            ``and``, ``or``, ``not`` and parentheses: ``status == "ok" and n_kpoints < 2000``.
 
     Raises:
         ConfigError: CONFIG_INVALID, a column is unknown (the nearest is named), or a condition is none.

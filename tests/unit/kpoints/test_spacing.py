@@ -2,8 +2,8 @@
 
 The rules are written anew here, from their definitions:
 
-- VASP: https://vasp.at/wiki/KSPACING, ``N_i = max(1, ceiling(|b_i| 2π / KSPACING))`` with ``b_i · a_j = δ_ij``,
-- AiiDA 2.9: ``KpointsData.set_kpoints_mesh_from_density`` of aiida-core, and ``create_kpoints_from_distance`` of
+- VASP: https://vasp.at/wiki/KSPACING, ``N_i = max(1, ceiling(|b_i| 2π / KSPACING))``, ``b_i · a_j = δ_ij``,
+- AiiDA: ``KpointsData.set_kpoints_mesh_from_density`` of aiida-core 2.9, ``create_kpoints_from_distance`` of
   aiida-quantumespresso 5.1 (and 4.x), which makes meshes of cells with equally long vectors isotropic,
 - ASE 3.29: ``ase.io.espresso.kspacing_to_grid``, compared with ASE itself, and ``kptdensity2monkhorstpack``.
 """
@@ -55,7 +55,9 @@ def aiida(cell: NDArray[np.float64], distance: float, pbc: tuple[bool, ...]) -> 
 
 def ase(cell: NDArray[np.float64], spacing: float, pbc: tuple[bool, ...]) -> list[int]:
     lengths = np.linalg.norm(reciprocal(cell), axis=1)
-    return [int(length / spacing) + 1 if periodic else 1 for length, periodic in zip(lengths, pbc, strict=True)]
+    return [
+        int(length / spacing) + 1 if periodic else 1 for length, periodic in zip(lengths, pbc, strict=True)
+    ]
 
 
 lengths = st.floats(2.0, 60.0)
