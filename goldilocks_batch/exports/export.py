@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -111,13 +112,14 @@ def export(run: Path, target: Target, choice: Choice, *, observer: Observer | No
     rows = Rows(run, choice)
     summary = ExportSummary(target.output, missing=rows.rows - rows.there)
     observer.started(rows.there, 0, None)
-    with staged(final, folder=folder) as stage:
+    with staged(final, folder=folder) as stage, contextlib.ExitStack() as unfinished:
         skipped_name = "skipped.parquet" if folder else f"{_stem(final)}.skipped.parquet"
         writer: Writer
         if isinstance(form, Vasp | Espresso):
             writer = FilesWriter(form, stage, final, target.shards, Names(rows.ids()))
         else:
             writer = LinesWriter(form, stage, final, target.shards)
+        unfinished.callback(writer.abandon)
         notes = Notes()
         with pq.ParquetWriter(stage / skipped_name, failure_schema(), compression="zstd") as table:
             _write(rows, writer, target.shards, notes, table, summary, observer)

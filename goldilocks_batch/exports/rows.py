@@ -20,6 +20,7 @@ from goldilocks_batch.core.errors import (
     Stage,
     StructureError,
 )
+from goldilocks_batch.core.text import nearest
 from goldilocks_batch.exports.choice import KPoints, kpoints_of
 from goldilocks_batch.exports.inputs import Inputs
 from goldilocks_batch.kpoints.mesh import irreducible_count, rotations_in_cell
@@ -158,8 +159,7 @@ class Rows:
             int(config.get("max_sites", 1000)),
             allow_missing_hydrogens=bool(config.get("allow_missing_hydrogens", False)),
         )
-        known = {column.name for column in COLUMNS}
-        self._columns = [*_NEEDED, *sorted((columns_in(choice.where) & known) - {*_NEEDED})]
+        self._columns = [*_NEEDED, *sorted(_asked(choice.where) - {*_NEEDED})]
 
     def chunks(self) -> Iterator[Chunk]:
         """All rows in the order of the inputs.
@@ -256,6 +256,19 @@ def _transform(primitive: Crystal, supplied: Crystal) -> NDArray[np.float64]:
         message = "the primitive vectors are no fractions of the vectors supplied"
         raise StructureError(ErrorCode.PRIMITIVE_FAILED, message, stage=Stage.PRIMITIVE)
     return exact
+
+
+def _asked(where: Sequence[str]) -> set[str]:
+    """The columns that conditions are on.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, there is no such column.
+    """
+    known = [column.name for column in COLUMNS]
+    for name in sorted(columns_in(where) - {*known}):
+        message = f"no column '{name}': {nearest(name, known)} ('goldilocks-batch schema' lists all)"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
+    return columns_in(where)
 
 
 def _check_model(model: Mapping[str, Any], choice: Choice) -> None:

@@ -30,6 +30,9 @@ class Writer(Protocol):
     def close(self) -> None:
         """Complete what was written."""
 
+    def abandon(self) -> None:
+        """Let go of files; what was completed stays so."""
+
 
 class LinesWriter:
     """One file a shard.
@@ -63,6 +66,8 @@ class LinesWriter:
     def close(self) -> None:
         """Complete the file."""
         self._open.close()
+
+    abandon = close
 
 
 class FilesWriter:
@@ -118,3 +123,7 @@ class FilesWriter:
             self._place.put(path.rename(self._stage / INDEX))
         self._open.close()
         self._place = self._index = None
+
+    def abandon(self) -> None:
+        """Let go of the archive or the folder."""
+        self._open.close()

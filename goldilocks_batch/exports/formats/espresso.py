@@ -25,7 +25,9 @@ _MARKED: dict[str, dict[str, Any]] = {
 }
 _MARK = "@PSEUDOPOTENTIAL_{}@"
 #: What the structure decides, so that a template cannot.
-_OF_THE_STRUCTURE = re.compile(r"(ibrav|nat|ntyp|celldm\(.*|a|b|c|cosab|cosac|cosbc|space_group|nosym_evc)")
+_OF_THE_STRUCTURE = re.compile(r"ibrav|nat|ntyp|celldm\(.*|a|b|c|cosab|cosac|cosbc")
+#: What is right for one structure and wrong for others.
+_OF_ONE = re.compile(r".*\(.*|nbnd|space_group|tot_charge|tot_magnetization|nr[123]s?|nqx[123]")
 _CARDS = re.compile(
     r"(ATOMIC_SPECIES|ATOMIC_POSITIONS|K_POINTS|CELL_PARAMETERS|CONSTRAINTS|OCCUPATIONS|ATOMIC_FORCES|"
     r"ATOMIC_VELOCITIES|SOLVENTS|HUBBARD|ADDITIONAL_K_POINTS)\b",
@@ -97,12 +99,9 @@ def _read(template: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     if "system" not in data:
         raise _refused(template, "has no namelist &SYSTEM: it is no input of pw.x")
     data["system"] = {k: v for k, v in data["system"].items() if not _OF_THE_STRUCTURE.fullmatch(k.lower())}
-    by_species = [key for key in data["system"] if "(" in key]
-    if by_species:
-        listed = ", ".join(by_species)
-        raise _refused(
-            template, f"sets {listed}, which count species in an order that is another for each row"
-        )
+    of_one = [key for key in data["system"] if _OF_ONE.fullmatch(key.lower())]
+    if of_one:
+        raise _refused(template, f"sets {', '.join(of_one)}, which is right for one structure only")
     species: dict[str, str] = {}
     card = ""
     for line in lines:
