@@ -132,14 +132,15 @@ def kpoints_of(
             stage=Stage.MESH,
             structure_id=row["id"],
         )
-    recommended = row[f"{prefix}mesh"]
+    first, second, third = map(int, counts)
+    recommended = [*counts] == [*row[f"{prefix}mesh"]]
     found = KPoints(
         cell,
         bound or _bound_of(row),
-        (int(counts[0]), int(counts[1]), int(counts[2])),
+        (first, second, third),
         float(kdist),
-        math.prod(map(int, counts)),
-        row.get(f"{prefix}n_kpoints_irreducible") if counts == recommended else None,
+        first * second * third,
+        row.get(f"{prefix}n_kpoints_irreducible") if recommended else None,
     )
     return found if crystal is None else _with_spacings(found, row, crystal)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goldilocks_batch.config.choices import ExportFormat
-from goldilocks_batch.core.errors import ConfigError, ErrorCode, Stage, StructureError
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError, Stage, StructureError
 from goldilocks_batch.core.text import nearest
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.exports.formats.atoms import Xyz
@@ -110,6 +110,9 @@ def export(run: Path, target: Target, choice: Choice, *, observer: Observer | No
         path = final if folder else final.with_name(shard_name(final, shard, target.shards))
         vacant(path, overwrite=target.overwrite, folder=folder)
     rows = Rows(run, choice)
+    if around := rows.inputs.folder_around(final):
+        message = f"{target.output} lies in {around}, an input of the run, which would change: choose another"
+        raise RunError(ErrorCode.OUTPUT_EXISTS, message)
     summary = ExportSummary(target.output, missing=rows.rows - rows.there)
     observer.started(rows.there, 0, None)
     with staged(final, folder=folder) as stage, contextlib.ExitStack() as unfinished:

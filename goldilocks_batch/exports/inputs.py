@@ -14,6 +14,10 @@ from goldilocks_batch.structures.sources.sourceset import SourceSet, open_source
 __all__ = ["Inputs"]
 
 
+#: Rows that are read at once: of a compressed archive all that comes before is decompressed again each time.
+_AHEAD = 5000
+
+
 class Inputs:
     """The inputs of a run, in order; opened when a row of them is asked for.
 
@@ -24,9 +28,26 @@ class Inputs:
 
     def __init__(self, entries: Sequence[Mapping[str, Any]], *, allow_outside: bool) -> None:
         self._inputs = [_Input(entry, allow_outside) for entry in entries]
+        self._rows = sum(source.rows for source in self._inputs)
+        self._first = 0
+        self._ahead: list[Reference | GoldilocksError] = []
 
     def read(self, start: int, stop: int) -> list[Reference | GoldilocksError]:
-        """Rows ``start`` to ``stop`` of all inputs; in place of a row that cannot be had, why."""
+        """Rows ``start`` to ``stop`` of all inputs; in place of a row that cannot be had, why.
+
+        Some thousand rows after them are read along, for who asks in ascending order.
+        """
+        if not self._first <= start <= stop <= self._first + len(self._ahead):
+            self._ahead = []  # before others take their place
+            self._ahead = self._read(start, max(stop, min(start + _AHEAD, self._rows)))
+            self._first = start
+        return self._ahead[start - self._first : stop - self._first]
+
+    def folder_around(self, path: Path) -> str | None:
+        """The folder among the inputs that a path lies in, if there is one."""
+        return next((source.path for source in self._inputs if path.is_relative_to(source.path)), None)
+
+    def _read(self, start: int, stop: int) -> list[Reference | GoldilocksError]:
         found: list[Reference | GoldilocksError] = []
         offset = 0
         for source in self._inputs:
@@ -52,7 +73,7 @@ class _Input:
 
     def __init__(self, entry: Mapping[str, Any], allow_outside: bool) -> None:
         self.rows = int(entry["rows"])
-        self._path = str(entry["path"])
+        self.path = str(entry["path"])
         self._digest = entry["digest"]
         self._by_time = entry.get("digest_of")
         self._allow_outside = allow_outside
@@ -62,7 +83,7 @@ class _Input:
     def _source(self) -> SourceSet | GoldilocksError:
         """The input, or why it cannot be used."""
         try:
-            source = open_sources((Path(self._path),), allow_outside=self._allow_outside, check_ids=False)
+            source = open_sources((Path(self.path),), allow_outside=self._allow_outside, check_ids=False)
         except GoldilocksError as error:
             return error
         (about,) = source.describe()
@@ -71,7 +92,7 @@ class _Input:
             self._digest,
             self._by_time,
         ):
-            return _changed(self._path, "is not what it was when the run read it")
+            return _changed(self.path, "is not what it was when the run read it")
         self._opened = True
         return source
 

@@ -561,6 +561,20 @@ def test_an_input_that_changes_meanwhile_leaves_nothing(changeable: Path) -> Non
     assert {path.name for path in changeable.iterdir()} == {"in", "m.parquet", "run"}
 
 
+def test_an_output_within_an_input_is_refused(changeable: Path) -> None:
+    with pytest.raises(GoldilocksError, match="an input of the run, which would change"):
+        written(changeable / "run", "vasp", changeable / "in" / "out")
+    assert {path.name for path in (changeable / "in").iterdir()} == {"NaCl.cif", "Si-diamond.cif"}
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
+def test_structures_of_archives_are_found_again(changeable: Path, ending: str) -> None:
+    archive = changeable / f"crystals{ending}"
+    shutil.make_archive(str(changeable / "crystals"), {".zip": "zip"}.get(ending, "gztar"), changeable / "in")
+    run(RunConfig(inputs=(archive,), output=changeable / "other", model="baseline", executor="serial"))
+    assert written(changeable / "other", "csv", changeable / "rows.csv").written == 2
+
+
 def test_results_of_another_structure_are_refused(changeable: Path) -> None:
     """The record names an input with as many rows and this digest, but the rows are of others."""
     record = json.loads((changeable / "run" / "run.json").read_text())
