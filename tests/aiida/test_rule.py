@@ -21,7 +21,7 @@ from goldilocks_batch import RunConfig, run
 from goldilocks_batch.exports.export import Target, export
 from goldilocks_batch.exports.rows import Choice
 
-pytestmark = pytest.mark.aiida
+pytestmark = [pytest.mark.aiida, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from goldilocks_batch import RunConfig, run
 from goldilocks_batch.exports.export import Target, export
 from goldilocks_batch.exports.rows import Choice
 
-pytestmark = [pytest.mark.qe, pytest.mark.shared]
+pytestmark = [pytest.mark.qe, pytest.mark.shared, pytest.mark.slow]
 
 #: Bohr, in Å (CODATA 2018).
 BOHR = 0.529177210903
