@@ -22,6 +22,8 @@ __all__ = ["MARKER", "Place", "archive_ending", "lines_at", "place_at", "shard_n
 #: Endings of archives that are written.
 _ARCHIVES = (".zip", ".tar.gz", ".tgz")
 _GZIP_LEVEL = 6
+#: Seconds after which what an export was writing, and has not touched since, is left over.
+_LEFT = 3600.0
 #: Marks a folder as one that an export has written, which another may replace.
 MARKER = "export.json"
 
@@ -188,6 +190,7 @@ def staged(final: Path, *, folder: bool) -> Iterator[Path]:
         RunError: WRITE_FAILED, the file system refuses (full, read-only, gone).
     """
     stage = final.with_name(f".{final.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    _sweep(final)
     try:
         stage.mkdir(parents=True)
         # unpublished structures are nobody else's business
@@ -209,3 +212,13 @@ def staged(final: Path, *, folder: bool) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _sweep(final: Path) -> None:
+    """Remove what exports to this place that were killed have left, and nothing has been written to since."""
+    with contextlib.suppress(OSError):
+        for path in final.parent.iterdir():
+            if path.name.startswith(f".{final.name}.") and path.name.endswith(".tmp") and path.is_dir():
+                newest = max(place.stat().st_mtime for place in (path, *path.iterdir()))
+                if time.time() - newest > _LEFT:
+                    shutil.rmtree(path, ignore_errors=True)

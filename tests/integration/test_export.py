@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -692,6 +693,18 @@ def test_an_interrupted_export_leaves_nothing(screened: Path, tmp_path: Path) ->
         with pytest.raises(KeyboardInterrupt):
             export(screened, Target(form, tmp_path / name), Choice(), observer=Interrupting())  # type: ignore[arg-type]
         assert not [*tmp_path.iterdir()]
+
+
+def test_what_a_killed_export_left_is_removed_later(screened: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / ".out.7-abc.tmp", tmp_path / ".out.8-abc.tmp"
+    for folder in (old, new):
+        (folder / "Si").mkdir(parents=True)
+        (folder / "Si" / "POSCAR").write_text("Si")
+    for path in (old, old / "Si"):
+        os.utime(path, (0, 0))
+    os.utime(new, (0, 0))  # one file of it is being written
+    written(screened, "vasp", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", new.name}
 
 
 def test_a_place_that_cannot_be_written_is_told(screened: Path, tmp_path: Path) -> None:
