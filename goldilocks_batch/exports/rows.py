@@ -33,6 +33,7 @@ from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.outcome import ReadOptions
 from goldilocks_batch.structures.read import read
 from goldilocks_batch.structures.sources.reference import Reference
+from goldilocks_batch.structures.symmetry import SYMPREC
 
 __all__ = ["Choice", "Chunk", "Item", "Rows", "Skipped"]
 
@@ -146,19 +147,21 @@ class Rows:
         self._parts, self.there = scan.parts, scan.rows
         if not self._parts:
             raise RunError(ErrorCode.ROWS_LOST, f"no results in {folder.parts.folder}")
-        config, entries = self.record.get("config"), self.record.get("inputs")
-        if not isinstance(config, dict) or not isinstance(entries, list):
+        _check_model(self.record.get("model") or {}, choice)
+        try:
+            config: dict[str, Any] = self.record["config"]
+            outside = bool(config.get("allow_outside", False))
+            self.inputs = Inputs(self.record["inputs"], allow_outside=outside)
+            self._symprec = float(config.get("symprec", SYMPREC))
+            self._options = ReadOptions(
+                int(config.get("max_sites", 1000)),
+                allow_missing_hydrogens=bool(config.get("allow_missing_hydrogens", False)),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(
                 ErrorCode.RESUME_REFUSED,
                 f"{folder.record.path} names no inputs or no configuration: structures cannot be read again",
-            )
-        _check_model(self.record.get("model") or {}, choice)
-        self.inputs = Inputs(entries, allow_outside=bool(config.get("allow_outside", False)))
-        self._symprec = float(config.get("symprec", 0.01))
-        self._options = ReadOptions(
-            int(config.get("max_sites", 1000)),
-            allow_missing_hydrogens=bool(config.get("allow_missing_hydrogens", False)),
-        )
+            ) from error
         self._columns = [*_NEEDED, *sorted(_asked(choice.where) - {*_NEEDED})]
 
     def chunks(self) -> Iterator[Chunk]:

@@ -512,6 +512,18 @@ def test_rows_without_a_result_yet_are_counted(screened: Path, tmp_path: Path) -
     assert summary.written == len(IDS) - lost
 
 
+@pytest.mark.parametrize("key", ["config", "inputs"])
+def test_a_record_without_inputs_is_refused(screened: Path, tmp_path: Path, key: str) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(screened, again)
+    record = json.loads((again / "run.json").read_text())
+    del record[key]
+    (again / "run.json").write_text(json.dumps(record))
+    with pytest.raises(GoldilocksError, match="structures cannot be read again") as refusal:
+        written(again, "csv", tmp_path / "rows.csv")
+    assert refusal.value.code == "RESUME_REFUSED"
+
+
 # ---- inputs that changed
 
 
