@@ -11,7 +11,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 TORCH ?= cpu
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: env example test nightly test-slurm test-browser fast lint docs pictures package benchmark clean
+.PHONY: env example test nightly test-slurm test-qe test-aiida test-browser fast lint docs pictures package benchmark clean
 
 env: $(VENV)/installed
 
@@ -62,6 +62,19 @@ test-browser: env
 fast: env
 	$(PYTEST) -m "not slow and not nightly"
 
+# Inputs run to their end by Quantum ESPRESSO, which is installed where it is missing.
+test-qe: env
+	@command -v pw.x >/dev/null || { \
+		[ "$$(id -u)" = 0 ] || { echo "pw.x is missing; install quantum-espresso, or run this as root" >&2; exit 2; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends quantum-espresso; }
+	GOLDILOCKS_NEED_QE=1 $(BIN)/pytest tests/qe
+
+# AiiDA in an environment of its own: what it needs does not go together with what is pinned here.
+test-aiida: env
+	$(PYTHON) -m venv $(VENV)-aiida
+	$(VENV)-aiida/bin/pip install --quiet --disable-pip-version-check "aiida-quantumespresso>=5,<6"
+	GOLDILOCKS_AIIDA_PYTHON=$(CURDIR)/$(VENV)-aiida/bin/python $(BIN)/pytest tests/aiida
+
 # Pages in site/; a warning is an error.
 docs: env
 	$(BIN)/mkdocs build --strict --quiet
@@ -79,4 +92,4 @@ benchmark: env
 	$(BIN)/python benchmarks/forest_features.py
 
 clean:
-	rm -rf $(VENV) build dist site example-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-aiida build dist site example-run .pytest_cache .mypy_cache .ruff_cache .hypothesis

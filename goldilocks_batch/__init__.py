@@ -8,11 +8,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from goldilocks_batch.config.run import RunConfig, load_config
     from goldilocks_batch.core.errors import GoldilocksError
+    from goldilocks_batch.exports.choice import kpoints
     from goldilocks_batch.report.page import write_report
     from goldilocks_batch.results.folder import read_results
     from goldilocks_batch.runs.run import RunSummary, run
@@ -22,6 +25,7 @@ _HOMES = {
     "GoldilocksError": "core.errors",
     "RunConfig": "config.run",
     "RunSummary": "runs.run",
+    "kpoints": "exports.choice",
     "load_config": "config.run",
     "predict": "screening.predict",
     "read_results": "results.folder",
@@ -33,6 +37,7 @@ __all__ = [
     "GoldilocksError",
     "RunConfig",
     "RunSummary",
+    "kpoints",
     "load_config",
     "predict",
     "read_results",
@@ -54,3 +59,21 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+class _Package(ModuleType):
+    """The package; its name ``kpoints`` is the function, also once the room of that name has been imported.
+
+    Imports find the room in ``sys.modules``; what they set here in passing is let go.
+    """
+
+    @property
+    def kpoints(self) -> Any:
+        return __getattr__("kpoints")
+
+    @kpoints.setter
+    def kpoints(self, room: object) -> None:
+        """Keep the function."""
+
+
+sys.modules[__name__].__class__ = _Package

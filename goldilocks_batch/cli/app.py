@@ -16,6 +16,7 @@ from goldilocks_batch.cli.collect import collect
 from goldilocks_batch.cli.compact import compact
 from goldilocks_batch.cli.doctor import doctor
 from goldilocks_batch.cli.evaluate import evaluate
+from goldilocks_batch.cli.export import export
 from goldilocks_batch.cli.featurize import featurize
 from goldilocks_batch.cli.fetch import FetchCommand, fetch
 from goldilocks_batch.cli.help import Command
@@ -61,7 +62,7 @@ _OWN_MODELS = "Models of one's own"
 _HERE = "What is here"
 
 app.command(cls=FetchCommand, rich_help_panel=_SCREENING)(fetch)
-for _command in (run, show, report, inspect, featurize, manifest):
+for _command in (run, show, export, report, inspect, featurize, manifest):
     app.command(cls=Command, rich_help_panel=_SCREENING)(_command)
 for _command in (status, collect, array, compact):
     app.command(cls=Command, rich_help_panel=_CLUSTERS)(_command)

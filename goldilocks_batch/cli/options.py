@@ -11,7 +11,7 @@ import typer
 from goldilocks_batch.cli.completion import complete_model
 from goldilocks_batch.cli.logs import hush
 from goldilocks_batch.cli.taking import takes
-from goldilocks_batch.config.flags import MODEL, WORK
+from goldilocks_batch.config.flags import MESSAGES, MODEL, WORK
 from goldilocks_batch.config.run import RunConfig, load_config
 from goldilocks_batch.config.training import (
     Target,
@@ -69,6 +69,19 @@ Report = Annotated[
 OutputFile = Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.")]
 Folder = Annotated[Path, typer.Argument(help="Output folder of a run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only rows for which this holds, such as `kdist<0.15`, `status=failed`, "
+        "`flags=wide_interval` or `kdist<0.15 and n_sites>8`; may be repeated."
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="No progress, only warnings and the summary.", rich_help_panel=MESSAGES
+    ),
+]
 Confidences = Annotated[
     list[float] | None,
     typer.Option(

@@ -25,13 +25,7 @@ def show(
             "kdist, mesh, irreducible k-points, flags]"
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only rows for which this holds, such as `kdist<0.15`, `status=failed` or "
-            "`flags=wide_interval`; may be repeated."
-        ),
-    ] = None,
+    where: opt.Where = None,
     sort: Annotated[str | None, typer.Option(help="Column to sort by. [default: as the inputs]")] = None,
     descending: Annotated[bool, typer.Option("--descending", help="Largest first.")] = False,
     rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Print so many rows; 0: all.")] = _ROWS,

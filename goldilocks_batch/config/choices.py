@@ -9,8 +9,10 @@ __all__ = [
     "Device",
     "DialectName",
     "ExecutorName",
+    "ExportFormat",
     "FeatureSchema",
     "Grid",
+    "MeshCell",
     "NetworkSchema",
     "SingleSite",
     "TargetKind",
@@ -26,6 +28,10 @@ Grid = Literal["lower", "median", "upper"]
 #: What graph networks do with a cell of one atom, which has no bond angles: skip the layers that use them, as
 #: the published application does, or double the cell along its periodic axes first.
 SingleSite = Literal["skip", "supercell"]
+#: The cell of a mesh: as supplied, or the exact primitive one.
+MeshCell = Literal["supplied", "primitive"]
+#: Codes whose inputs are written from rows, and a table for all others.
+ExportFormat = Literal["vasp", "qe", "aiida", "atomate2", "ase", "csv"]
 #: Where networks run; auto: on GPUs, in as many processes as these have memory for, else on the cores.
 Device = Literal["auto", "cpu", "cuda"]
 #: Who does the shards of a run.

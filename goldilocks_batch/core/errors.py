@@ -130,6 +130,9 @@ class ErrorCode(StrEnum):
     GRAPH_FAILED = "GRAPH_FAILED", "another obstacle to the graph"
     PREDICTION_FAILED = "PREDICTION_FAILED", "the model gave no usable answer"
     PREDICTION_NOT_FINITE = "PREDICTION_NOT_FINITE", "the model's answer is NaN or infinite"
+    # exports
+    BOUND_MISSING = "BOUND_MISSING", "the model gives no such bound, or no mesh for it"
+    STRUCTURE_CHANGED = "STRUCTURE_CHANGED", "the structure is not the one that the row was computed from"
     # models
     MODEL_UNKNOWN = "MODEL_UNKNOWN", "there is no model, or no confidence level, of that name", _COMMAND
     REGISTRY_INVALID = "REGISTRY_INVALID", "a registry file is not understood", _COMMAND

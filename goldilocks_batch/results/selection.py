@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.text import nearest
+from goldilocks_batch.results.conditions import Condition, conditions_of
 
-__all__ = ["USUAL", "selected"]
+__all__ = ["USUAL", "columns_in", "holding", "selected"]
 
 #: What one wants to see first.
 USUAL = (
@@ -25,8 +26,6 @@ USUAL = (
     "error_code",
     "flags",
 )
-
-_CONDITION = re.compile(r"\s*(?P<name>\w+)\s*(?P<operator>!=|<=|>=|==|=|<|>)\s*(?P<value>.*?)\s*")
 
 
 def selected(
@@ -43,8 +42,7 @@ def selected(
     Args:
         table: in the result schema.
         columns: by name, in order.
-        where: conditions that must all hold, such as ``kdist<0.15``, ``status=failed``,
-            ``flags=wide_interval`` (among a row's flags), ``error_code=`` (null).
+        where: conditions that must all hold; see :func:`holding`.
         sort: the column that decides the order, nulls at the end; that of the table without one.
         descending: the largest first.
         rows: how many are wanted at most.
@@ -57,14 +55,38 @@ def selected(
     """
     for name in (*columns, *([sort] if sort else [])):
         _known(table, name)
-    keep = np.ones(table.num_rows, dtype=bool)
-    for condition in where:
-        keep &= _holds(table, condition)
-    table = table.filter(pa.array(keep))
+    table = table.filter(pa.array(holding(table, where)))
     if sort is not None:
         table = _sorted(table, sort, descending)
     shown = table if rows is None else table.slice(0, rows)
     return shown.select(list(columns)), table.num_rows - shown.num_rows
+
+
+def holding(table: pa.Table, where: Sequence[str]) -> NDArray[np.bool_]:
+    """The rows of a table for which conditions hold.
+
+    Args:
+        table: in the result schema.
+        where: conditions that must all hold, such as ``kdist<0.15``, ``status=failed``,
+            ``flags=wide_interval`` (among a row's flags), ``error_code=`` (null), or several joined by
+            ``and``, ``or``, ``not`` and parentheses: ``status == "ok" and n_kpoints < 2000``.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, a column is unknown (the nearest is named), or a condition is none.
+    """
+    keep = np.ones(table.num_rows, dtype=bool)
+    for text in where:
+        keep &= conditions_of(text).holds(lambda condition: _holds(table, condition))
+    return keep
+
+
+def columns_in(where: Sequence[str]) -> set[str]:
+    """The names of columns in conditions.
+
+    Raises:
+        ConfigError: CONFIG_INVALID, a condition is none.
+    """
+    return {condition.name for text in where for condition in conditions_of(text).conditions()}
 
 
 def _known(table: pa.Table, name: str) -> None:
@@ -86,25 +108,20 @@ def _sorted(table: pa.Table, name: str, descending: bool) -> pa.Table:
     return table.sort_by(keys)
 
 
-def _holds(table: pa.Table, condition: str) -> NDArray[np.bool_]:
+def _holds(table: pa.Table, condition: Condition) -> NDArray[np.bool_]:
     """The rows for which a condition holds; a null is equal to nothing but nothing."""
-    parsed = _CONDITION.fullmatch(condition)
-    if parsed is None:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID,
-            f"'{condition}' is no condition: write a column, one of = != < <= > >=, and a value, such as "
-            "'kdist<0.15' (in quotation marks, or the shell takes < and > for itself)",
-        )
-    name, operator, text = parsed["name"], parsed["operator"].replace("==", "="), parsed["value"]
+    name, operator, text = condition.name, condition.operator, condition.value
     _known(table, name)
     values = table[name].to_pylist()
     if operator in ("=", "!="):
-        equal = np.array([_equals(value, text, condition) for value in values], dtype=bool)
+        equal = np.array([_equals(value, text, condition.text) for value in values], dtype=bool)
         return equal if operator == "=" else ~equal
     compared = [value for value in values if value is not None]
-    if any(isinstance(value, list | bool) for value in compared):
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"'{condition}': values of '{name}' have no order, use =")
-    sought: float | str = text if any(isinstance(v, str) for v in compared) else _number(text, condition)
+    kind = table[name].type
+    if pa.types.is_nested(kind) or pa.types.is_boolean(kind):
+        message = f"'{condition.text}': values of '{name}' have no order, use ="
+        raise ConfigError(ErrorCode.CONFIG_INVALID, message)
+    sought: float | str = text if any(isinstance(v, str) for v in compared) else _number(text, condition.text)
     return np.array([value is not None and _ordered(value, operator, sought) for value in values], dtype=bool)
 
 

@@ -16,7 +16,7 @@ from goldilocks_batch.structures.exact import exact_cell
 from goldilocks_batch.structures.primitive import primitive_cell
 from goldilocks_batch.structures.symmetry import DISTANCES_ONLY, SYMPREC, Symmetry, find_symmetry
 
-__all__ = ["Cells", "find_cells", "reduced_cell"]
+__all__ = ["Cells", "find_cells", "found_primitive", "reduced_cell"]
 
 #: Share of the tolerance up to which sites may have moved for the operations of the averaged crystal,
 #: where they are beyond doubt, to be beyond doubt for the crystal too.  The direct search leaves no operation
@@ -89,6 +89,19 @@ def find_cells(supplied: Crystal, reduced: Crystal, cell: Cell, symprec: float =
         or find_symmetry(reduced, symprec, DISTANCES_ONLY).number != symmetry.number
     )
     return Cells(primitive, symmetry, reduced, found, averaged)
+
+
+def found_primitive(supplied: Crystal, symprec: float = SYMPREC) -> tuple[Crystal, Symmetry]:
+    """Return the exact primitive cell that :func:`find_cells` finds for any model, and its symmetry.
+
+    Args:
+        supplied: checked, right-handed.
+        symprec: distance tolerance, Å.
+
+    Raises:
+        FeatureError, StructureError: as :func:`find_cells`.
+    """
+    return exact_cell(*_search(supplied, reduced_cell(supplied, "exact"), symprec))
 
 
 def _search(supplied: Crystal, reduced: Crystal, symprec: float) -> tuple[Crystal, Symmetry]:

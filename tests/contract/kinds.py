@@ -18,6 +18,7 @@ KINDS: dict[str, Callable[[Workplace], object]] = {
     "commands": lambda _: interface.commands(),
     "errors": lambda _: interface.errors(),
     "exits": observed.exits,
+    "exports": observed.exports,
     "flags": observed.flags,
     "job_script": observed.job_script,
     "model_folders": observed.model_folders,

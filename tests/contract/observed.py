@@ -197,6 +197,29 @@ def run_folder(place: Workplace) -> object:
     return found | {"run.json": shapes.json_file(place.finished / "run.json", _lasting)}
 
 
+def exports(place: Workplace) -> object:
+    """Files and keys of what ``export`` writes; what libraries make of structures is theirs."""
+    found: dict[str, object] = {}
+    for form in ("vasp", "qe"):
+        folder = place.folder / f"export-{form}"
+        place.succeed("export", place.finished, "--to", form, "--cell", "primitive", "-o", folder)
+        found[form] = {
+            "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()),
+            "kpoints.csv": (folder / "kpoints.csv").read_text().splitlines()[0].split(","),
+            "export.json": sorted(json.loads((folder / "export.json").read_text())),
+        }
+    for form in ("aiida", "atomate2", "csv", "ase"):
+        path = place.folder / f"export.{form}"
+        place.succeed("export", place.finished, "--to", form, "--cell", "primitive", "-o", path)
+    found["csv"] = (place.folder / "export.csv").read_text().splitlines()[0].split(",")
+    line = json.loads((place.folder / "export.aiida").read_text().splitlines()[-1])
+    found["aiida"] = shapes.shape(line, lambda where: where in (".bound", ".cell", ".id", ".kpoints_mesh"))
+    found["atomate2"] = sorted(json.loads((place.folder / "export.atomate2").read_text().splitlines()[-1]))
+    frame = (place.folder / "export.ase").read_text().splitlines()[1]
+    found["ase"] = sorted(re.findall(r"(\w+)=", frame))
+    return found
+
+
 def model_folders(place: Workplace) -> object:
     """Files and records of a trained model and of the one in the package, and of a judgement."""
     package = Path(goldilocks_batch.__file__).parent

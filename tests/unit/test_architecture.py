@@ -34,6 +34,7 @@ ROOMS = [
     "execution",
     "runs",
     "training",
+    "exports",
     "report",
     "cli",
 ]
@@ -147,6 +148,7 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
         ["inspect", "--help"],
         ["models", "pull", "--help"],
         ["train", "rf", "--help"],
+        ["export", "--help"],
         ["report", "--help"],
         ["--version"],
     ],

@@ -1,0 +1,67 @@
+"""Ids as names of folders: safe on every file system, unique also where letters' case is not told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Names", "safe_name"]
+
+#: Characters beside letters, digits and ``_.-~`` that are kept.
+_KEPT = "+=,@"
+#: Bytes of the longest name; what is longer is cut, and ends in a digest of the id.
+_LONGEST = 120
+_DIGITS = 16
+#: What Windows takes for devices, whatever ending they have.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+
+
+def safe_name(structure_id: str) -> str:
+    """A name for an id; different ids have different names.
+
+    Characters that a file system, a shell or an archive could take for something else are percent-encoded,
+    as in URLs; ``urllib.parse.unquote`` gives the id back, unless it was cut.
+    """
+    name = quote(structure_id, safe=_KEPT, errors="surrogatepass")
+    if not name:
+        return "%"
+    if name[0] in ".-~" or _DEVICES.match(name):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
+    if name.endswith("."):
+        name = f"{name[:-1]}%2E"
+    return name if len(name) <= _LONGEST else _told_apart(name[: _LONGEST - _DIGITS - 2], structure_id)
+
+
+def _told_apart(name: str, structure_id: str) -> str:
+    # no name has %~ in it otherwise
+    digest = hashlib.sha256(structure_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{name}%~{digest[:_DIGITS]}"
+
+
+class Names:
+    """Names for many ids, known beforehand; those that differ by letters' case alone get a digest added.
+
+    Args:
+        ids: all of them, in batches; 8 bytes are kept for each while they are looked at.
+    """
+
+    def __init__(self, ids: Iterable[list[str]]) -> None:
+        hashes = [np.fromiter(map(_folded, batch), dtype=np.int64, count=len(batch)) for batch in ids]
+        ordered: NDArray[np.int64] = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *hashes]))
+        self._alike = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+
+    def __getitem__(self, structure_id: str) -> str:
+        """The name of an id."""
+        name = safe_name(structure_id)
+        if _folded(structure_id) not in self._alike or "%~" in name:
+            return name
+        return _told_apart(name[: _LONGEST - _DIGITS - 2], structure_id)
+
+
+def _folded(structure_id: str) -> int:
+    return hash(safe_name(structure_id).lower())
