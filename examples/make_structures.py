@@ -109,7 +109,7 @@ CRYSTALS: dict[str, tuple[tuple[int, str], float, float | None, list[Site]]] = {
     "Xe-fcc": (FM3M, 6.132, None, _one("Xe")),
 }
 
-# cells as databases are full of, which :mod:`make_manifest` leaves out; the coordinates are those of published
+# Cells as databases are full of, which :mod:`make_manifest` leaves out; coordinates are those of published
 # refinements, rounded
 LARGER: dict[str, tuple[tuple[int, str], float, float | None, list[Site]]] = {
     "Y3Al5O12-garnet": (
