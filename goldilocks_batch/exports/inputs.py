@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.structures.sources.reference import Reference
-from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
+from goldilocks_batch.structures.sources.sourceset import Source, SourceSet, open_sources
 
 __all__ = ["Inputs"]
 
@@ -23,14 +22,20 @@ class Inputs:
 
     Args:
         entries: the run record's ``inputs``: path, rows and digest of each.
-        allow_outside: let a manifest name files outside its own folder, as in the run.
+        reading: how they are opened, as in the run; see
+            :func:`~goldilocks_batch.structures.sources.sourceset.open_sources`.
     """
 
-    def __init__(self, entries: Sequence[Mapping[str, Any]], *, allow_outside: bool) -> None:
-        self._inputs = [_Input(entry, allow_outside) for entry in entries]
-        self._rows = sum(source.rows for source in self._inputs)
+    def __init__(self, entries: Sequence[Mapping[str, Any]], reading: Mapping[str, Any]) -> None:
+        self._entries = [(str(entry["path"]), int(entry["rows"]), _identity(entry)) for entry in entries]
+        self._reading = dict(reading)
+        self._rows = sum(rows for _, rows, _ in self._entries)
         self._first = 0
         self._ahead: list[Reference | GoldilocksError] = []
+        self._opened: list[Source | GoldilocksError] | None = None
+        #: Whether ids are those of the run: files are called by more of their paths where other inputs have
+        #: files of the same names, so that they are not known where one of the inputs is missing.
+        self.ids_known = True
 
     def read(self, start: int, stop: int) -> list[Reference | GoldilocksError]:
         """Rows ``start`` to ``stop`` of all inputs; in place of a row that cannot be had, why.
@@ -45,18 +50,7 @@ class Inputs:
 
     def folder_around(self, path: Path) -> str | None:
         """The folder among the inputs that a path lies in, if there is one."""
-        return next((source.path for source in self._inputs if path.is_relative_to(source.path)), None)
-
-    def _read(self, start: int, stop: int) -> list[Reference | GoldilocksError]:
-        found: list[Reference | GoldilocksError] = []
-        offset = 0
-        for source in self._inputs:
-            first, last = max(start - offset, 0), min(stop - offset, source.rows)
-            if first < last:
-                found += source.read(first, last)
-            offset += source.rows
-        lacking = stop - start - len(found)
-        return found + [_changed("the record of the run", "names fewer rows than the results")] * lacking
+        return next((around for around, _, _ in self._entries if path.is_relative_to(around)), None)
 
     def check_unchanged(self) -> None:
         """Make sure that the inputs that were read still hold what they held.
@@ -64,52 +58,65 @@ class Inputs:
         Raises:
             RunError: INPUT_CHANGED.
         """
-        for source in self._inputs:
-            source.check_unchanged()
+        SourceSet(
+            tuple(s for s in self._opened or () if not isinstance(s, GoldilocksError))
+        ).check_unchanged()
 
+    def _read(self, start: int, stop: int) -> list[Reference | GoldilocksError]:
+        if self._opened is None:
+            self._opened = self._open()
+        found: list[Reference | GoldilocksError] = []
+        offset = 0
+        for (_, rows, _), source in zip(self._entries, self._opened, strict=True):
+            first, last = max(start - offset, 0), min(stop - offset, rows)
+            if first < last:
+                found += _references(source, first, last)
+            offset += rows
+        lacking = stop - start - len(found)
+        return found + [_changed("the record of the run", "names fewer rows than the results")] * lacking
 
-class _Input:
-    """One input; whether it is the run's is found out when it is first read."""
-
-    def __init__(self, entry: Mapping[str, Any], allow_outside: bool) -> None:
-        self.rows = int(entry["rows"])
-        self.path = str(entry["path"])
-        self._digest = entry["digest"]
-        self._by_time = entry.get("digest_of")
-        self._allow_outside = allow_outside
-        self._opened = False
-
-    @cached_property
-    def _source(self) -> SourceSet | GoldilocksError:
-        """The input, or why it cannot be used."""
+    def _open(self) -> list[Source | GoldilocksError]:
+        """The inputs; in place of one that is not what it was, why."""
+        opened: list[Source | GoldilocksError]
         try:
-            source = open_sources((Path(self.path),), allow_outside=self._allow_outside, check_ids=False)
+            together = open_sources(
+                [Path(path) for path, _, _ in self._entries], **self._reading, check_ids=False
+            )
+            opened = list(together.sources)
+        except GoldilocksError:
+            self.ids_known = False
+            opened = [self._open_alone(path) for path, _, _ in self._entries]
+        for place, ((path, _, identity), source) in enumerate(zip(self._entries, opened, strict=True)):
+            if not isinstance(source, GoldilocksError) and _identity(source.describe()) != identity:
+                opened[place] = _changed(path, "is not what it was when the run read it")
+                self.ids_known = False
+        return opened
+
+    def _open_alone(self, path: str) -> Source | GoldilocksError:
+        try:
+            (source,) = open_sources((Path(path),), **self._reading, check_ids=False).sources
         except GoldilocksError as error:
             return error
-        (about,) = source.describe()
-        if (about["rows"], about["digest"], about.get("digest_of")) != (
-            self.rows,
-            self._digest,
-            self._by_time,
-        ):
-            return _changed(self.path, "is not what it was when the run read it")
-        self._opened = True
         return source
 
-    def read(self, start: int, stop: int) -> Iterator[Reference | GoldilocksError]:
-        source = self._source
-        if isinstance(source, GoldilocksError):
-            yield from [source] * (stop - start)
-            return
-        for piece in source.pieces(start, stop):
-            try:
-                yield from piece.read()
-            except RunError as error:  # changed while it is read
-                yield from [error] * len(piece)
 
-    def check_unchanged(self) -> None:
-        if self._opened and isinstance(self._source, SourceSet):
-            self._source.check_unchanged()
+def _identity(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    """Of an input's description, what makes it the same input."""
+    return entry["rows"], entry["digest"], entry.get("digest_of")
+
+
+def _references(
+    source: Source | GoldilocksError, start: int, stop: int
+) -> Iterator[Reference | GoldilocksError]:
+    """Rows of one input; in place of each that cannot be had, why."""
+    if isinstance(source, GoldilocksError):
+        yield from [source] * (stop - start)
+        return
+    for piece in source.pieces(start, stop):
+        try:
+            yield from piece.read()
+        except RunError as error:  # changed while it is read
+            yield from [error] * len(piece)
 
 
 def _changed(path: str, what: str) -> RunError:

@@ -47,6 +47,8 @@ _NEEDED = (
     *(f"{prefix}mesh{end}" for prefix in ("", "primitive_") for end in ("", "_lower", "_median", "_upper")),
     "n_kpoints_irreducible", "primitive_n_kpoints_irreducible",
 )  # fmt: skip
+#: Options of a run that say how its inputs are opened.
+_READING = ("allow_outside", "dialect", "id_column", "strict_ids")
 #: How far from a fraction of small whole numbers the entries of a transformation may be for rounding.
 _ROUNDING = 1e-6
 
@@ -150,8 +152,8 @@ class Rows:
         _check_model(self.record.get("model") or {}, choice)
         try:
             config: dict[str, Any] = self.record["config"]
-            outside = bool(config.get("allow_outside", False))
-            self.inputs = Inputs(self.record["inputs"], allow_outside=outside)
+            reading = {name: config[name] for name in _READING if name in config}
+            self.inputs = Inputs(self.record["inputs"], reading)
             self._symprec = float(config.get("symprec", SYMPREC))
             self._options = ReadOptions(
                 int(config.get("max_sites", 1000)),
@@ -225,7 +227,7 @@ class Rows:
             raise LookupError("a row that went well has a structure")
         if isinstance(reference, GoldilocksError):
             raise reference
-        if reference.id != row["id"]:
+        if self.inputs.ids_known and reference.id != row["id"]:
             message = (
                 f"row {row['row']} of the inputs is {reference.id!r} now, and was {row['id']!r} in the run"
             )

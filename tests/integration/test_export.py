@@ -574,6 +574,22 @@ def test_an_input_that_changes_meanwhile_leaves_nothing(changeable: Path) -> Non
     assert {path.name for path in changeable.iterdir()} == {"in", "m.parquet", "run"}
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_ids_that_were_made_distinct_are_the_run_s(tmp_path: Path, gone: bool) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        shutil.copy(EXAMPLES / "NaCl.cif", tmp_path / name)
+    inputs = (tmp_path / "first", tmp_path / "second")
+    run(RunConfig(inputs=inputs, output=tmp_path / "run", model="baseline", executor="serial"))
+    ids = [*rows(tmp_path / "run")]
+    assert len({*ids}) == 2
+    if gone:  # what is left would be called by its file's name alone
+        shutil.rmtree(tmp_path / "second")
+    summary = written(tmp_path / "run", "vasp", tmp_path / "out")
+    assert [*index(tmp_path / "out")] == ids[: 1 if gone else 2]
+    assert summary.skipped == ({"INPUT_NOT_FOUND": 1} if gone else {})
+
+
 def test_an_output_within_an_input_is_refused(changeable: Path) -> None:
     with pytest.raises(GoldilocksError, match="an input of the run, which would change"):
         written(changeable / "run", "vasp", changeable / "in" / "out")
