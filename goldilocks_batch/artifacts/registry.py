@@ -29,6 +29,10 @@ __all__ = [
 SHIPPED = "mc3d"
 
 
+#: A place of a file beside its host.
+_MIRROR = r"^(psdi:[\w-]+/[\w][\w.-]*|https?://[^\s]+)$"
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +41,7 @@ class _Located(_Entry):
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     path: str
     revision: str | None = None
-    host: Literal["huggingface", "github"] = "huggingface"
+    host: Literal["huggingface", "github", "psdi"] = "huggingface"
 
     @field_validator("repository")
     @classmethod
@@ -61,10 +65,21 @@ class _Located(_Entry):
 
 
 class FileEntry(_Located):
-    """One file of a repository; without a digest it is not pinned."""
+    """One file of a repository; without a digest it is not pinned.
+
+    ``mirrors`` are further places of the same bytes, asked in this order where the host fails: the address
+    of the file, or ``psdi:<record>/<name>``.  Only the digest tells whether it is the same file there.
+    """
 
     sha256: str | None = Field(None, pattern=SHA256)
     size: int | None = Field(None, ge=0)
+    mirrors: tuple[Annotated[str, Field(pattern=_MIRROR)], ...] = ()
+
+    @model_validator(mode="after")
+    def _mirrors_have_a_digest(self) -> FileEntry:
+        if self.mirrors and self.sha256 is None:
+            raise ValueError("mirrors need a sha256: nothing else tells that the file is the same there")
+        return self
 
 
 class FolderEntry(_Located):
