@@ -230,7 +230,7 @@ def _knock(address: str) -> None:
     What is answered does not matter: not every server knows HEAD.
     """
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented there
 
     get_session().head(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
 
