@@ -55,6 +55,7 @@ class Featurizer:
 
     Attributes:
         blocks: the blocks computed, in the order of the columns.
+        metallicity: the network behind the metallicity block, None where there is none.
         timings: CPU seconds spent on each block so far.
 
     Raises:
@@ -80,7 +81,7 @@ class Featurizer:
             )
         self.blocks = tuple(blocks)
         self.timings = dict.fromkeys(self.blocks, 0.0)
-        self._metallicity = metallicity
+        self.metallicity = metallicity
         self._zeros = zeros
         self._slices = block_slices(self.blocks)
 
@@ -156,8 +157,8 @@ class Featurizer:
                 zero,
                 {},
             )
-        assert self._metallicity is not None  # noqa: S101 checked on construction
-        values, failures = self._metallicity(crystals)
+        assert self.metallicity is not None  # noqa: S101 checked on construction
+        values, failures = self.metallicity(crystals)
         return values.astype(np.float64), zero, failures
 
     @contextmanager

@@ -123,6 +123,13 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "to the structures that the model was trained on; 95 % of its own are below 1",
     ),
+    Column(
+        "metal_probability",
+        pa.float64(),
+        "",
+        "how sure the metallicity network is of a metal, not calibrated; null if the model asks no such",
+    ),
+    Column("is_metal", pa.bool_(), "", "whether that is 0.5 or more"),
     Column("coverage_central", pa.float64(), "", "nominal share between the two bounds, 2 confidence - 1"),
     Column("correction", pa.float64(), "1/angstrom", "subtracted from the lower, added to the upper bound"),
     Column("correction_origin", pa.string(), "", "where the correction comes from"),
