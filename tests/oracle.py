@@ -2,8 +2,8 @@
 
 It takes Python 3.12, and other versions of most packages than this project does, so it cannot be installed
 beside it.  ``GOLDILOCKS_ML_PYTHON`` names the interpreter of an environment that has it, ``DIR/bin/python``
-after ``python3.12 -m venv DIR && DIR/bin/pip install goldilocks-ml joblib lz4``.  Tests that ask it skip
-without it.
+after ``python3.12 -m venv DIR && DIR/bin/pip install goldilocks-ml goldilocks-core joblib lz4 pyarrow``.
+Tests that ask it skip without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 __all__ = ["ask"]
 
-_CHECK = "import goldilocks_ml, sklearn_quantile, joblib"
+_CHECK = "import goldilocks_core, goldilocks_ml, sklearn_quantile, joblib, pyarrow"
 
 
 def ask(script: str, *arguments: object) -> Any:
