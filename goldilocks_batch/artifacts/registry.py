@@ -92,23 +92,40 @@ class FolderEntry(_Located):
 Entry = FileEntry | FolderEntry
 
 
+class BandEntry(_Entry):
+    """A quantile that a model of rungs publishes, for medians below a rung; the last has no such end."""
+
+    below: float | None = None
+    level: float = Field(ge=0.5, lt=1)
+
+
 class LevelEntry(_Entry):
     """What belongs to one confidence level.
 
     ``files`` maps a role (``forest``, ``lower`` …) to the name of a file or folder entry.  ``correction``
     (1/Å) is subtracted from the lower and added to the upper bound.  ``kdist`` is a constant model's
-    constant (1/Å).
+    constant (1/Å).  ``bands`` are of models of rungs.
     """
 
     files: dict[str, str] = {}
     correction: float = 0.0
     kdist: float | None = Field(None, gt=0)
+    bands: tuple[BandEntry, ...] = ()
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_whole(cls, bands: tuple[BandEntry, ...]) -> tuple[BandEntry, ...]:
+        ends = [band.below for band in bands]
+        known = [end for end in ends if end is not None]
+        if bands and (ends[-1] is not None or ends[:-1] != sorted(set(known))):
+            raise ValueError("must ascend, and the last has no 'below'")
+        return bands
 
 
 class ModelEntry(_Entry):
     """One model: what kind, what it needs at every level, what a user should know of it."""
 
-    kind: Literal[ModelKind.FOREST, ModelKind.ALIGNN, ModelKind.CONSTANT]
+    kind: Literal[ModelKind.FOREST, ModelKind.ALIGNN, ModelKind.CONSTANT, ModelKind.K_INDEX]
     title: str
     feature_schema: str | None = None
     files: dict[str, str] = {}
@@ -150,6 +167,8 @@ class Registry(_Entry):
                         raise ValueError(f"{where} needs one file as {role}, '{files[role]}' is a folder")
                 if (level.kdist is None) == (model.kind is ModelKind.CONSTANT):
                     raise ValueError(f"{where}: a kdist belongs to every constant, and to nothing else")
+                if bool(level.bands) != (model.kind is ModelKind.K_INDEX):
+                    raise ValueError(f"{where}: bands belong to every model of rungs, and to nothing else")
         return self
 
     def model(self, name: str) -> ModelEntry:

@@ -8,6 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from goldilocks_batch.artifacts.conversions import ConvertedRecord, check_conversion, read_conversion
+from goldilocks_batch.artifacts.goldilocks_record import (
+    GoldilocksRecord,
+    bands_of,
+    calibrated_by,
+    expect_served,
+    read_goldilocks_record,
+)
 from goldilocks_batch.artifacts.inventory import Status, entries_of, levels_of, status_of
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import Entry, FileEntry, Registry
@@ -71,6 +78,10 @@ def print_trained(folder: Path) -> None:
     """
     from goldilocks_batch.models.trained import read_trained
 
+    theirs = read_goldilocks_record(folder)
+    if theirs is not None:
+        _print_goldilocks(folder, theirs)
+        return
     converted = read_conversion(folder)
     if converted is not None:
         _print_conversion(folder, converted)
@@ -105,6 +116,28 @@ def _print_conversion(folder: Path, record: ConvertedRecord) -> None:
             "quantiles": ", ".join(f"{quantile:g}" for quantile in record.quantiles),
             "needs": needed,
             "remarks": "Corrections and levels are the registry's: used by --model rf --artifacts.",
+            "folder": str(folder),
+        },
+    )
+
+
+def _print_goldilocks(folder: Path, record: GoldilocksRecord) -> None:
+    expect_served(folder, record)
+    bands = bands_of(folder, record) if record.is_of_rungs else ()
+    rule = ", ".join(
+        f"{level:g}" + ("" if below is None else f" where the median is below rung {below:g}")
+        for below, level in bands
+    )
+    _fields(
+        console(),
+        {
+            folder.resolve().name: f"goldilocks-ml, {record.runtime.id} {record.runtime.version}",
+            "features": record.feature_schema,
+            "target": record.target.contract,
+            "quantiles": ", ".join(f"{quantile:g}" for quantile in record.quantiles),
+            "published": rule,
+            "calibration": calibrated_by(record),
+            "needs": ", ".join(f"{entry.record_id}/{entry.file}" for entry in record.requires_artifacts),
             "folder": str(folder),
         },
     )

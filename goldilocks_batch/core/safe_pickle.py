@@ -6,7 +6,7 @@ import io
 import pickle
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["ArrayUnpickler", "RefusedError", "Unpickler"]
 
@@ -120,7 +120,7 @@ class ArrayUnpickler(_PythonUnpickler):
         set_state(state)
         if isinstance(built, self._announces):
             begin = self._stream.tell()
-            taken: int = built.read_array(self._program[begin:])
+            taken: int = cast("Any", built).read_array(self._program[begin:])
             self._stream.seek(begin + taken)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features.composition import composition_block, untabulated_element
+from goldilocks_batch.features.cslr import cell_block, reciprocal_block, symmetry_block
 from goldilocks_batch.features.lattice import lattice_block
 from goldilocks_batch.features.physics import elements_block, physics_block
 from goldilocks_batch.features.soap import Zeros, soap
@@ -151,6 +152,12 @@ class Featurizer:
             return physics_block(crystals, symmetries), zero, {}
         if block == "elements":
             return elements_block(crystals), zero, {}
+        if block == "symmetry":
+            return *symmetry_block(crystals, symmetries), {}
+        if block == "cell":
+            return cell_block(crystals), zero, {}
+        if block == "reciprocal":
+            return reciprocal_block(crystals), zero, {}
         if block == "soap":
             return (
                 np.stack([soap(c, s, self._zeros) for c, s in zip(crystals, symmetries, strict=True)]),

@@ -267,7 +267,8 @@ class Screener:
         devices = self._devices(raw, np.flatnonzero(good).tolist())
         metal = metal_probability(self._featurizer, ready.inputs.features)
         metal = None if metal is None else metal[good]
-        return Answers(alive[good], bounds.values[good], spread, distance, devices, metal)
+        rungs = None if raw.rungs is None else raw.rungs.at(good)
+        return Answers(alive[good], bounds.values[good], spread, distance, devices, metal, rungs)
 
     def _devices(self, raw: RawBounds, rows: Sequence[int]) -> list[str] | None:
         """What the networks ran on for some rows of the model's answer; None without networks."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.kpoints.mesh import irreducible_counts, mesh, rotations_in_cell
+from goldilocks_batch.kpoints.rungs import Rungs
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import result_schema
 from goldilocks_batch.screening.batch import Batch
@@ -60,6 +61,7 @@ class Answers:
         distance: ``(m,)`` to what the model was trained on, or None.
         devices: m names of what the networks ran on, or None.
         metal: ``(m,)`` the metallicity network's probability of a metal, or None.
+        rungs: the rungs that the lower bounds are of, or None.
     """
 
     indices: NDArray[np.int64]
@@ -68,6 +70,7 @@ class Answers:
     distance: NDArray[np.float64] | None = None
     devices: Sequence[str] | None = None
     metal: NDArray[np.float64] | None = None
+    rungs: Rungs | None = None
 
 
 def result_table(
@@ -105,6 +108,10 @@ def result_table(
         columns["training_distance"] = answers.distance
     if answers.metal is not None:
         columns |= {"metal_probability": answers.metal, "is_metal": answers.metal >= _METAL}
+    if answers.rungs is not None:
+        found = answers.rungs
+        columns |= {"rung": found.rung, "rung_last": found.last}
+        columns |= {"rung_kdist_low": found.low, "rung_kdist_high": found.high}
     count = len(batch)
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
     if answers.devices is not None:

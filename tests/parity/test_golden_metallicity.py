@@ -77,15 +77,15 @@ print(json.dumps([float(score) for score in class_scores(load_cgcnn(checkpoint),
 
 
 def test_metals_and_insulators(network: Metallicity) -> None:
-    def cell(numbers: list[int], frac: list[list[float]], a: float) -> Crystal:
+    def cell(species: list[str], frac: list[list[float]], a: float) -> Crystal:
         lattice = a / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
-        return Crystal.from_pymatgen(Structure(lattice, numbers, frac))
+        return Crystal.from_pymatgen(Structure(lattice, species, frac))
 
     crystals = [
-        cell([29], [[0, 0, 0]], 3.61),
-        cell([13], [[0, 0, 0]], 4.05),
-        cell([11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]], 5.64),
-        cell([12, 8], [[0, 0, 0], [0.5, 0.5, 0.5]], 4.21),
+        cell(["Cu"], [[0, 0, 0]], 3.61),
+        cell(["Al"], [[0, 0, 0]], 4.05),
+        cell(["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]], 5.64),
+        cell(["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]], 4.21),
     ]
     copper, aluminium, salt, magnesia = network.metal_probability(network(crystals)[0])
     assert min(copper, aluminium) > 0.9

@@ -169,7 +169,7 @@ def test_the_batch_does_not_matter(shared: Path, structures: list[Structure]) ->
 def test_metals_are_told_where_the_model_asks_the_network(shared: Path) -> None:
     lattice = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
     metal = Structure(lattice * 3.61 / 2, ["Cu"], [[0, 0, 0]])
-    salt = Structure(lattice * 5.64 / 2, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt = Structure(lattice * 5.64 / 2, ["Na", "Cl"], [(0.0, 0.0, 0.0), (0.5, 0.5, 0.5)])
     for model, told in (("rf", True), ("alignn", True), ("baseline", False)):
         options: dict[str, Any] = {"artifacts": shared / "hub", "registry": REGISTRY} if told else {}
         table = predict([metal, salt], model=model, **options)

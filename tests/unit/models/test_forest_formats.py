@@ -80,8 +80,9 @@ def test_arrays_of_fortran_order(
     published: dict[str, type], tmp_path: Path, protocol: int, with_joblib: bool
 ) -> None:
     parts = trained(3)
-    turned = {name: np.asfortranarray(parts[key]) for name, key in CHANGED.items()}
-    forest = regressor(published, **turned)
+    forest = regressor(published)
+    for name, key in CHANGED.items():
+        setattr(forest, name, np.asfortranarray(parts[key]))
     path = tmp_path / "f"
     if with_joblib:
         dumped(forest, path, protocol)

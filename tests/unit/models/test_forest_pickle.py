@@ -51,8 +51,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
     return made
 
 
-def regressor(published: dict[str, type], **changes: object) -> Any:
-    parts = trained(3)
+def regressor(published: dict[str, type], parts: dict[str, Any] | None = None, **changes: object) -> Any:
+    parts = parts or trained(3)
     forest = published["RandomForestQuantileRegressor"]()
     estimators = []
     for nodes in parts["nodes"]:
@@ -181,7 +181,7 @@ def test_a_shape_is_of_few_plain_numbers(shape: object) -> None:
     ],
 )
 def test_forests_that_are_none_are_refused(
-    published: dict[str, type], changes: dict[str, object], tmp_path: Path
+    published: dict[str, type], changes: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError) as caught:
         read_forest_pickle(written(tmp_path / "f.pkl", regressor(published, **changes)))
