@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 
 from goldilocks_batch import predict
 from goldilocks_batch.artifacts.find import find_model
+from goldilocks_batch.artifacts.goldilocks_record import expect_served, read_goldilocks_record
 from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.cli.app import app
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError
 from goldilocks_batch.features.featurizer import Featurizer
+from goldilocks_batch.features.table import column_names
 from goldilocks_batch.kpoints.ladder import ladder
 from goldilocks_batch.models.bounds import SMALLEST_KDIST
 from goldilocks_batch.models.convert import convert_forest, load_forest
@@ -274,6 +276,26 @@ def test_a_forest_without_the_quantiles_of_its_rule(rungs: Path) -> None:
         RungModel(forest, ((None, 0.91),), 0.95, rungs)
 
 
+def test_the_published_record_is_read(tmp_path: Path) -> None:
+    """``model.json`` of PSDI's q3bye-wep37, byte for byte."""
+    estimator = {
+        "estimator": "QRF95.pkl",
+        "estimator_sha256": "2647b976a57637cc34e4874f3b0ff3436a7c032761b774fdd9e56e69fddaffcc",
+    }
+    told = distance_record(deterministic=False, seed=None, record_origin="reconstructed", artifacts=estimator)
+    data = (json.dumps(told, indent=2, sort_keys=True) + "\n").encode()
+    assert len(data) == 10_218
+    digest = "0c703cdb2e765ec0f7ca5a19ea5b821c4218a99906f849632e9f91dbf419c6a0"
+    assert hashlib.sha256(data).hexdigest() == digest
+    (tmp_path / "model.json").write_bytes(data)
+    record = read_goldilocks_record(tmp_path)
+    assert record is not None
+    expect_served(tmp_path, record)
+    assert len(record.feature_columns) == len(column_names(record.blocks)) == 483
+    assert not record.is_of_rungs
+    refused(ModelChoice(str(tmp_path)), ErrorCode.ARTIFACT_MISSING, "QRF95.pkl")  # the record is accepted
+
+
 def distances(published: dict[str, type], shared: Path, folder: Path, **changes: Any) -> Path:
     """A folder with a forest of k-distances and the network it needs beside it, as PSDI's records are."""
     parts = trained(2, n_train=120, n_features=483, trees=9)
@@ -370,6 +392,7 @@ print(json.dumps([[answer.value, *answer.details["interval"]] for answer in answ
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rungs", "distances"])
 @pytest.mark.shared
 def test_what_goldilocks_ml_trains_answers_the_same_here(shared: Path, tmp_path: Path, kind: str) -> None:
@@ -430,7 +453,7 @@ def test_what_models_show_and_verify_say_of_a_folder(rungs: Path) -> None:
     runner = CliRunner()
     shown = runner.invoke(app, ["models", "show", str(rungs)])
     assert shown.exit_code == 0, shown.output
-    for word in ("k_points.k_index.qrf", "cslr.v1", "0.9 where the median is below rung 7"):
+    for word in ("k_points.k_index.qrf", "cslr.v1", "the 0.9 quantile where the median is below rung 7"):
         assert word in " ".join(shown.output.split())
     assert runner.invoke(app, ["models", "verify", str(rungs)]).exit_code == 0
     (rungs / "k_index_qrf.pkl").write_bytes(b"another")
