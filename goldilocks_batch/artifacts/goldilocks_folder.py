@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+from goldilocks_batch.artifacts.cache import LOCK_FILE, read_pins
 from goldilocks_batch.artifacts.folder import cannot_be_used
 from goldilocks_batch.artifacts.goldilocks_record import (
     GoldilocksRecord,
@@ -67,7 +67,9 @@ def resolve_goldilocks(
             f"model {folder} does not answer at a tolerance of {tolerance:g} meV per atom; "
             + (f"it answers at {own:g}" if own else "its record names none; leave the option out"),
         )
-    files = [replace(digested("record", folder / "model.json", None), pinned=True)]
+    locked = read_pins(folder).files.get("model.json")  # of a record that was fetched
+    expected = locked.sha256 if locked else None
+    files = [digested("record", folder / "model.json", expected, pinned_by=str(folder / LOCK_FILE))]
     files.append(_estimator(folder, record))
     if "metallicity" in record.blocks:
         files += _network(folder, record, registry, places)

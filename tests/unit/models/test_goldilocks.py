@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.primitive import primitive_cell
 from goldilocks_batch.structures.symmetry import find_symmetry
 from tests.goldilocks_records import distance_record, rung_parts, rung_record, write_model
+from tests.hub_server import Hub, serving
 from tests.oracle import ask
 from tests.unit.models.test_forest import trained
 from tests.unit.models.test_forest_pickle import published
@@ -460,3 +462,55 @@ def test_what_models_show_and_verify_say_of_a_folder(rungs: Path) -> None:
     wrong = runner.invoke(app, ["models", "verify", str(rungs)])
     assert wrong.exit_code == 1
     assert "k_index_qrf.pkl" in wrong.output
+
+
+@pytest.fixture
+def psdi(rungs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A server that holds the model as a record, and a cache of its own."""
+    monkeypatch.setenv("GOLDILOCKS_CACHE", str(tmp_path / "cache"))
+    with serving() as hub:
+        monkeypatch.setenv("GOLDILOCKS_PSDI", hub.environment["GOLDILOCKS_PSDI"])
+        for path in rungs.iterdir():
+            hub.files[f"PSDI/abcde-12345/{path.name}"] = path.read_bytes()
+        yield hub
+
+
+def test_a_record_of_psdi_is_a_model(psdi: Hub, rungs: Path, tmp_path: Path) -> None:
+    refused(
+        ModelChoice("psdi:abcde-12345", offline=True),
+        ErrorCode.ARTIFACT_MISSING,
+        "models pull psdi:abcde-12345",
+    )
+    same = ("rung", "kdist_lower", "mesh")
+    found = predict(structures(), model="psdi:abcde-12345")
+    assert found.select(same) == predict(structures(), model=str(rungs)).select(same)
+    asked = len(psdi.asked)
+    assert predict(structures(), model="psdi:abcde-12345", offline=True).select(same) == found.select(same)
+    assert len(psdi.asked) == asked
+    record = tmp_path / "cache" / "PSDI" / "abcde-12345" / "model.json"
+    record.write_text(record.read_text().replace("validation", "another split"))
+    refused(ModelChoice("psdi:abcde-12345"), ErrorCode.ARTIFACT_DIGEST, "model.json")
+
+
+def test_records_that_are_none_are_refused_before_a_pickle_is_fetched(psdi: Hub) -> None:
+    psdi.files["PSDI/other/model.json"] = b'{"record_schema_version": 1, "role": "feature_extractor"}'
+    psdi.files["PSDI/words/model.json"] = b'{"record_schema_version": "another"}'
+    refused(ModelChoice("psdi:other"), INVALID, "answers no question")
+    refused(ModelChoice("psdi:words"), INVALID, "no record of goldilocks-ml")
+    refused(ModelChoice("psdi:nothing"), ErrorCode.ARTIFACT_MISSING, "404")
+    assert not [path for _, path, _ in psdi.asked if path.endswith(".pkl/content")]
+
+
+def test_a_record_with_another_pickle_is_refused(psdi: Hub) -> None:
+    psdi.files["PSDI/abcde-12345/k_index_qrf.pkl"] += b"x"
+    refused(ModelChoice("psdi:abcde-12345"), ErrorCode.ARTIFACT_DIGEST, "k_index_qrf.pkl")
+
+
+def test_a_record_is_pulled_into_a_folder(psdi: Hub, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["models", "pull", "psdi:abcde-12345", "--to", str(tmp_path / "models")])
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "models" / "PSDI" / "abcde-12345"
+    assert find_model(ModelChoice(str(folder))).kind == "goldilocks"
+    choice = ModelChoice("psdi:abcde-12345", artifacts=tmp_path / "models", offline=True)
+    assert find_model(choice).file("forest").parent == folder.resolve()
+    assert psdi.asked
