@@ -96,14 +96,19 @@ class Metallicity:
             ``(n,)`` between 0 and 1; NaN in rows that are NaN.
         """
         with one_thread():
-            x = _softplus(features.astype(np.float32))
-            for weight, bias in self._head[:-1]:
-                x = _softplus(x @ weight + bias)
-            weight, bias = self._head[-1]
-            logits = (x @ weight + bias).astype(np.float64)
-        others = np.delete(logits, METAL, axis=1) - logits[:, [METAL]]
-        probability: NDArray[np.float64] = 1.0 / (1.0 + np.exp(np.minimum(others, 700.0)).sum(axis=1))
+            # a row at a time, so that its last digits do not depend on the others
+            logits = np.array([self._logits(row) for row in features.astype(np.float32)]).reshape(-1, 2)
+        difference = np.clip(logits[:, 1 - METAL] - logits[:, METAL], -700.0, 700.0)
+        probability: NDArray[np.float64] = 1.0 / (1.0 + np.exp(difference))
         return probability
+
+    def _logits(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
+        """``(2,)`` of one crystal."""
+        x = _softplus(row)
+        for weight, bias in self._head[:-1]:
+            x = _softplus(x @ weight + bias)
+        weight, bias = self._head[-1]
+        return (x @ weight + bias).astype(np.float64)
 
     def __call__(self, crystals: Sequence[Crystal]) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
         """Features of some primitive cells.
