@@ -250,8 +250,10 @@ def model_files() -> str:
     for name, entry in (*registry.files.items(), *registry.folders.items()):
         digest = f"`{entry.sha256[:16]}…`" if isinstance(entry, FileEntry) and entry.sha256 else ""
         pinned = f"`{entry.revision[:12]}…`" if entry.revision else ""
-        rows.append([f"`{name}`", f"`{entry.repository}`, `{entry.path}`", pinned, digest])
-    return table(["name", "where", "revision", "sha256"], rows)
+        places = [f"`{entry.repository}`, `{entry.path}`"]
+        places += [f"`{mirror}`" for mirror in (entry.mirrors if isinstance(entry, FileEntry) else ())]
+        rows.append([f"`{name}`", "; ".join(places), pinned, digest])
+    return table(["name", "where, first place first", "revision", "sha256"], rows)
 
 
 def cards() -> str:

@@ -34,7 +34,8 @@ if not gpus().usable:
 #: No test reads or writes the user's own model files, or asks a host outside this machine.
 _CACHE = tempfile.mkdtemp(prefix="goldilocks-cache-")
 os.environ["GOLDILOCKS_CACHE"] = _CACHE
-os.environ["HF_ENDPOINT"] = os.environ["GOLDILOCKS_GITHUB"] = "http://127.0.0.1:9"  # nothing listens there
+for variable in ("HF_ENDPOINT", "GOLDILOCKS_GITHUB", "GOLDILOCKS_PSDI"):
+    os.environ[variable] = "http://127.0.0.1:9"  # nothing listens there
 
 
 def pytest_unconfigure() -> None:

@@ -1,4 +1,4 @@
-"""A server on loopback that answers like the Hugging Face Hub and like GitHub's raw files, and can fail.
+"""A server on loopback that answers like the Hugging Face Hub, GitHub's raw files and PSDI, and can fail.
 
 Large files are redirected to another host name, as the Hub redirects to its CDN; their digest is in the
 ``X-Linked-Etag`` header.  JSON files count as small: they come from the Hub itself, under a Git digest.
@@ -56,7 +56,11 @@ class Hub:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"HF_ENDPOINT": self.url, "GOLDILOCKS_GITHUB": f"{self.url}/raw"}
+        return {
+            "HF_ENDPOINT": self.url,
+            "GOLDILOCKS_GITHUB": f"{self.url}/raw",
+            "GOLDILOCKS_PSDI": f"{self.url}/psdi",
+        }
 
     def ranges(self) -> list[str | None]:
         """The range that each request to the CDN asked for."""
@@ -107,6 +111,10 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 key = f"{found[1]}/{found[2]}"
                 if key in hub.files:
                     return self._content(hub.sent.get(key) or hub.files[key], body, cut_at)
+            if found := re.fullmatch(r"/psdi/api/records/([^/]+)/files/([^/]+)/content", path):
+                key = f"PSDI/{found[1]}/{found[2]}"
+                if key in hub.files:  # as where its storage is elsewhere
+                    return self._send(302, {"Location": f"{hub.cdn}/cdn/{key}"}, b"")
             return self._send(404, {"X-Error-Code": "EntryNotFound"}, b"")
 
         def _listing(self, repository: str) -> None:

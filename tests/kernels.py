@@ -90,7 +90,8 @@ def main() -> None:
     shared = Path(os.environ.get("GOLDILOCKS_SHARED", ROOT.parent / "shared"))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GOLDILOCKS_CACHE"] = str(Path(folder) / "goldilocks")
-        os.environ["HF_ENDPOINT"] = os.environ["GOLDILOCKS_GITHUB"] = "http://127.0.0.1:9"
+        for variable in ("HF_ENDPOINT", "GOLDILOCKS_GITHUB", "GOLDILOCKS_PSDI"):
+            os.environ[variable] = "http://127.0.0.1:9"
         work(Path(folder), shared)
     found = signatures()
     lines = [f"{json.dumps(name)}: {json.dumps(calls)}" for name, calls in found.items()]

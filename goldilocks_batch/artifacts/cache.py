@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from goldilocks_batch.artifacts.folder import PLAIN_NAME, SHA256, RecordPart, parsed_json, read_plain
-from goldilocks_batch.core.errors import ErrorCode, RunError
+from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.core.files import atomic_path
 
 __all__ = [
@@ -26,11 +26,14 @@ __all__ = [
     "Pins",
     "changed_pins",
     "exclusive",
+    "note_origin",
+    "origin_of",
     "read_pins",
 ]
 
 LOCK_FILE = "goldilocks-lock.json"
 _LARGEST_LOCK = 4 * 2**20
+_ORIGINS = ".fetched-from.json"
 
 
 class Locked(RecordPart):
@@ -65,6 +68,39 @@ def read_pins(repository: Path) -> Pins:
     if not (repository / LOCK_FILE).exists():
         return Pins()
     return parsed_json(Pins, read_plain(repository, LOCK_FILE, _LARGEST_LOCK), repository / LOCK_FILE)
+
+
+class _Origins(RecordPart):
+    """Addresses that files came from, by their paths in a repository; nothing is decided by them."""
+
+    fetched_from: dict[str, str] = Field(default_factory=dict)
+
+
+def origin_of(file: Path) -> str | None:
+    """The address that a file was fetched from, as its repository's folder tells; None if it does not."""
+    for repository in file.parents[:3]:
+        if (repository / _ORIGINS).exists():
+            return _origins(repository).get(file.relative_to(repository).as_posix())
+    return None
+
+
+def note_origin(repository: Path, path: str, address: str) -> None:
+    """Write down where a file came from; whoever writes keeps others out.
+
+    Raises:
+        RunError: WRITE_FAILED.
+    """
+    known = _Origins(fetched_from=_origins(repository) | {path: address})
+    with atomic_path(repository / _ORIGINS) as temporary:
+        temporary.write_text(known.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _origins(repository: Path) -> dict[str, str]:
+    """What is known of a repository's files; nothing if that file is damaged."""
+    with contextlib.suppress(ModelError):
+        data = read_plain(repository, _ORIGINS, _LARGEST_LOCK)
+        return parsed_json(_Origins, data, repository / _ORIGINS).fetched_from
+    return {}
 
 
 @contextlib.contextmanager

@@ -70,9 +70,9 @@ class Estimator(RecordPart):
 class Target(RecordPart):
     """What is predicted."""
 
-    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1"]
+    contract: Literal["goldilocks.k_distance.mesh_lower_bound.2pi.v1", "goldilocks.k_index.ladder_1based.v2"]
     name: str = "k_distance"
-    units: Literal["1/angstrom"]
+    units: Literal["1/angstrom"] | None
 
 
 class Needed(RecordPart):
@@ -95,11 +95,11 @@ class ConvertedRecord(RecordPart):
         "goldilocks_batch.converted_forest.v1"
     )
     record_origin: str
-    task: Literal["k_distance"] = "k_distance"
+    task: Literal["k_distance", "k_index"] = "k_distance"
     role: Literal["quantile_forest"] = "quantile_forest"
     artifacts: Estimator
     source: Source
-    feature_schema: Literal["comp_struct_soap_lattice_metal.v1"]
+    feature_schema: Literal["comp_struct_soap_lattice_metal.v1", "cslr.v1"]
     feature_columns: tuple[str, ...]
     quantiles: tuple[float, ...]
     quantile_rule: Literal["sklearn_quantile_0.1.1.linear"] = "sklearn_quantile_0.1.1.linear"

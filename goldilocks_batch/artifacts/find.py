@@ -7,8 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from goldilocks_batch.artifacts.conversions import Converter, read_conversion, resolve_published
+from goldilocks_batch.artifacts.conversions import (
+    Converter,
+    read_conversion,
+    resolve_published,
+    with_conversion,
+)
+from goldilocks_batch.artifacts.goldilocks_folder import resolve_goldilocks
+from goldilocks_batch.artifacts.goldilocks_record import read_goldilocks_record
 from goldilocks_batch.artifacts.hub import is_offline
+from goldilocks_batch.artifacts.psdi import record_folder
 from goldilocks_batch.artifacts.pull import places_for
 from goldilocks_batch.artifacts.registry import SHIPPED, Entry, load_registry
 from goldilocks_batch.artifacts.resolve import resolve_files, unpinned
@@ -52,7 +60,13 @@ def find_model(
         asked = not (choice.offline or is_offline())
         places = replace(places, fetch=None, lacking=lacking if asked else None)
         convert = None
+    folder = folder or record_folder(choice.model, places)
     if folder is not None:
+        theirs = read_goldilocks_record(folder)
+        if theirs is not None:
+            chosen = (choice.confidence, registry, places, choice.tolerance)
+            found = resolve_goldilocks(folder, theirs, *chosen)
+            return with_conversion(found, places.folders, convert=convert)
         _refuse_conversion(folder)
         return resolve_trained(folder, choice.confidence, registry, places, choice.tolerance)
     _expect_published(choice)

@@ -1,7 +1,9 @@
-"""Where published files are fetched from: the Hugging Face Hub, and GitHub's raw files.
+"""Where published files are fetched from: the Hugging Face Hub, GitHub's raw files, PSDI, any address.
 
-Requests are made by huggingface_hub, so its settings hold: ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``,
-proxies, timeouts.  What arrives is kept beside the final name until it is whole and its digest is right.
+PSDI (https://data-collections.psdi.ac.uk) is an InvenioRDM: the content of a record's file lies at
+``/api/records/<record>/files/<name>/content``.  Requests are made by huggingface_hub, so its settings hold:
+``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``, proxies, timeouts.  What arrives is kept beside the final
+name until it is whole and its digest is right.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
 __all__ = ["Listing", "Published", "Remote", "is_offline"]
 
 _GITHUB = "https://raw.githubusercontent.com"
+_PSDI = "https://data-collections.psdi.ac.uk"
 #: Answers that another try may change.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -35,13 +38,15 @@ class Published:
     """A file as its host describes it.
 
     Attributes:
-        url: where its content is, redirects followed.
+        asked: the address that was asked.
+        url: where its content is, the Hub's redirects followed.
         headers: to send with the request.
         revision: the commit it is of.
         size: bytes, None if the host does not say.
         sha256: None if the host does not say.
     """
 
+    asked: str
     url: str
     headers: dict[str, str]
     revision: str
@@ -59,35 +64,47 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The two hosts.
+    """The hosts.
 
     Attributes:
         endpoint: of the Hub; None: ``HF_ENDPOINT``, or the public one.
         github: of raw files.
+        psdi: of records.
         waits: seconds to wait before each further try of what failed in passing.
     """
 
     endpoint: str | None = None
     github: str = _GITHUB
+    psdi: str = _PSDI
     waits: tuple[float, ...] = (1.0, 2.0, 4.0)
 
     @classmethod
     def from_environment(cls) -> Remote:
-        """The public hosts, or those that ``HF_ENDPOINT`` and ``GOLDILOCKS_GITHUB`` name."""
-        return cls(github=os.environ.get("GOLDILOCKS_GITHUB", _GITHUB).rstrip("/"))
+        """The public hosts, or those that ``HF_ENDPOINT`` and ``GOLDILOCKS_GITHUB`` or ``_PSDI`` name."""
+        return cls(
+            github=os.environ.get("GOLDILOCKS_GITHUB", _GITHUB).rstrip("/"),
+            psdi=os.environ.get("GOLDILOCKS_PSDI", _PSDI).rstrip("/"),
+        )
 
-    def describe(self, entry: FileEntry, revision: str | None) -> Published:
+    def describe(self, entry: FileEntry, revision: str | None, mirror: str | None = None) -> Published:
         """Ask for a file's commit, size, digest and address.
+
+        Args:
+            entry: the file.
+            revision: of it; None for the newest.
+            mirror: one of the entry's mirrors; None for its host.
 
         Raises:
             ModelError: ARTIFACT_MISSING, with what the host answered; ARTIFACT_DIGEST, it answers for
                 another commit than the one that is pinned.
         """
         _refuse_offline()
-        if entry.host == "github":
-            address = f"{self.github}/{entry.repository}/{quote(revision or 'HEAD')}/{quote(entry.path)}"
+        address = self._plain_address(entry, revision, mirror)
+        if address is not None:
+            if entry.host != "github" or mirror is not None:
+                self._patiently(address, lambda: _knock(address))
             headers = {"Accept-Encoding": "identity"}
-            return Published(address, headers, revision or "not pinned", entry.size, entry.sha256)
+            return Published(address, address, headers, revision or "not pinned", entry.size, entry.sha256)
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented there
 
@@ -109,12 +126,24 @@ class Remote:
             headers.pop("authorization", None)
         etag = found.etag or ""
         return Published(
+            url,
             location,
             headers,
             found.commit_hash,
             found.size,
             etag if re.fullmatch(SHA256, etag) else None,  # files in Git itself have a Git digest
         )
+
+    def _plain_address(self, entry: FileEntry, revision: str | None, mirror: str | None) -> str | None:
+        """Where a file's content is, if that is known without asking; None for the Hub."""
+        if mirror is None and entry.host == "github":
+            return f"{self.github}/{entry.repository}/{quote(revision or 'HEAD')}/{quote(entry.path)}"
+        if mirror is None and entry.host == "psdi":
+            mirror = f"psdi:{entry.repository.split('/')[1]}/{entry.path}"
+        if mirror is not None and mirror.startswith("psdi:"):
+            record, name = mirror.removeprefix("psdi:").split("/")
+            return f"{self.psdi}/api/records/{record}/files/{quote(name)}/content"
+        return mirror
 
     def list_folder(self, entry: FolderEntry, revision: str | None) -> Listing:
         """Ask for the checkpoints of a folder and the commit they are of.
@@ -126,8 +155,8 @@ class Remote:
         from huggingface_hub import HfApi, constants
 
         _refuse_offline()
-        if entry.host == "github":
-            raise ModelError(ErrorCode.ARTIFACT_MISSING, "GitHub's raw files have no listing of a folder")
+        if entry.host != "huggingface":
+            raise ModelError(ErrorCode.ARTIFACT_MISSING, f"{entry.host} gives no listing of a folder")
         api = HfApi(endpoint=self.endpoint)
         where = f"{api.endpoint}/{entry.repository}"
         limit = constants.HF_HUB_ETAG_TIMEOUT
@@ -195,8 +224,19 @@ class Remote:
         raise AssertionError("the last wait is None")
 
 
+def _knock(address: str) -> None:
+    """Fail at once where nobody answers; the client would try to fetch from there for some seconds.
+
+    What is answered does not matter: not every server knows HEAD.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented there
+
+    get_session().head(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+
+
 def is_offline() -> bool:
-    """Whether ``HF_HUB_OFFLINE`` is set; GitHub is no more to be asked then than the Hub."""
+    """Whether ``HF_HUB_OFFLINE`` is set; no other host is to be asked then either."""
     from huggingface_hub import constants
 
     return constants.is_offline_mode()

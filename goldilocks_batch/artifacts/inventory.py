@@ -13,6 +13,8 @@ from goldilocks_batch.artifacts.conversions import (
     read_conversion,
     resolve_published,
 )
+from goldilocks_batch.artifacts.goldilocks_folder import resolve_goldilocks
+from goldilocks_batch.artifacts.goldilocks_record import read_goldilocks_record
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import SHIPPED, Entry, Registry
 from goldilocks_batch.artifacts.resolve import level_of
@@ -98,10 +100,15 @@ def statuses(registry: Registry, places: Places) -> Iterator[Status]:
 def status_of_folder(name: str, folder: Path, registry: Registry, places: Places) -> Status:
     """A trained model, or the conversion of a published forest, each file as its manifest lists it."""
     try:
-        converted = read_conversion(folder)
+        theirs = read_goldilocks_record(folder)
+        converted = None if theirs else read_conversion(folder)
         if converted is not None:
             arrays = check_conversion(folder, converted.source.sha256)
             return Status(name, "conversion", ("",), State.VERIFIED, (folder,), arrays.stamp[0])
+        if theirs is not None:
+            found = resolve_goldilocks(folder, theirs, theirs.quantiles[-1], registry, places)
+            level, size = f"{found.confidence:.2f}", sum(file.stamp[0] for file in found.files)
+            return Status(name, found.kind, (level,), State.VERIFIED, (folder,), size)
         # at the least confidence: what any calibration allows
         model = resolve_trained(folder, 0.51, registry, places)
     except GoldilocksError as error:

@@ -10,8 +10,9 @@ __all__ = ["ModelKind"]
 class ModelKind(StrEnum):
     """What a model is made of; the word is the one in registries and in ``run.json``.
 
-    ``forest``, ``alignn`` and ``constant`` are published models, described by the registry; ``trained``,
-    ``trained_alignn`` and ``boosted`` are folders that describe themselves.
+    ``forest``, ``alignn``, ``k_index`` and ``constant`` are published models, described by the registry;
+    ``trained``, ``trained_alignn`` and ``boosted`` are folders that describe themselves, and so are those of
+    ``goldilocks``, forests with a record of goldilocks-ml.
     """
 
     CONSTANT = "constant"
@@ -20,11 +21,18 @@ class ModelKind(StrEnum):
     TRAINED = "trained"
     TRAINED_ALIGNN = "trained_alignn"
     BOOSTED = "boosted"
+    K_INDEX = "k_index"
+    GOLDILOCKS = "goldilocks"
 
     @property
     def describes_itself(self) -> bool:
         """Whether its own folder says what it is, and not the registry."""
-        return self in (ModelKind.TRAINED, ModelKind.TRAINED_ALIGNN, ModelKind.BOOSTED)
+        return self in (
+            ModelKind.TRAINED,
+            ModelKind.TRAINED_ALIGNN,
+            ModelKind.BOOSTED,
+            ModelKind.GOLDILOCKS,
+        )
 
     @property
     def has_networks(self) -> bool:
@@ -39,12 +47,15 @@ class ModelKind(StrEnum):
     @property
     def is_converted(self) -> bool:
         """Whether its files are turned into arrays before workers load them."""
-        return self is ModelKind.FOREST
+        return self in (ModelKind.FOREST, ModelKind.K_INDEX, ModelKind.GOLDILOCKS)
 
     @property
     def single_files(self) -> tuple[str, ...]:
         """Roles that must be one file each in the registry."""
-        return {ModelKind.FOREST: ("forest",), ModelKind.ALIGNN: ("atoms",)}.get(self, ())
+        forest = ("forest",)
+        return {ModelKind.FOREST: forest, ModelKind.K_INDEX: forest, ModelKind.ALIGNN: ("atoms",)}.get(
+            self, ()
+        )
 
     @property
     def ensembles(self) -> tuple[str, ...]:
@@ -59,6 +70,8 @@ class ModelKind(StrEnum):
             ModelKind.BOOSTED: 0.002,
             ModelKind.FOREST: 0.003,
             ModelKind.TRAINED: 0.003,
+            ModelKind.K_INDEX: 0.003,
+            ModelKind.GOLDILOCKS: 0.003,
         }.get(self, 0.01)
 
     @property

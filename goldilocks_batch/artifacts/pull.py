@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from goldilocks_batch.artifacts.cache import (
     LOCK_FILE,
@@ -14,16 +15,17 @@ from goldilocks_batch.artifacts.cache import (
     LockedFolder,
     changed_pins,
     exclusive,
+    note_origin,
     read_pins,
 )
-from goldilocks_batch.artifacts.hub import Published, Remote
+from goldilocks_batch.artifacts.hub import Published, Remote, is_offline
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.registry import Entry, FileEntry, FolderEntry
 from goldilocks_batch.artifacts.resolved import sha256_of
 from goldilocks_batch.core.errors import ErrorCode, ModelError, RunError
 from goldilocks_batch.core.places import cache_folder
 
-__all__ = ["Fetcher", "places_for"]
+__all__ = ["Fetcher", "host_of", "places_for"]
 
 _log = logging.getLogger(__name__)
 
@@ -100,14 +102,38 @@ class Fetcher:
         return entry.sha256 or (locked.sha256 if locked else None)
 
     def _fetch(self, entry: FileEntry, repository: Path) -> None:
+        """Ask one place after the other, until one gives the file."""
+        refusals: list[ModelError] = []
+        places = (None,) if is_offline() else (None, *entry.mirrors)
+        for mirror in places:
+            try:
+                self._fetch_from(entry, mirror, repository)
+                return
+            except ModelError as refusal:
+                refusals.append(refusal)
+                if len(refusals) < len(places):
+                    _log.warning("%s: asking the next place, since %s", entry.path, refusal.message)
+        if len(refusals) == 1:
+            raise refusals[0]
+        digest = ErrorCode.ARTIFACT_DIGEST
+        code = digest if any(refusal.code == digest for refusal in refusals) else refusals[0].code
+        told = "; ".join(refusal.message for refusal in refusals)
+        raise ModelError(code, f"none of {len(refusals)} places gave {entry.path}: {told}")
+
+    def _fetch_from(self, entry: FileEntry, mirror: str | None, repository: Path) -> None:
+        """Fetch a file from its host, or from one of its mirrors, whose digest decides.
+
+        A part that one place left is gone on with at the next.
+        """
         final, label = repository / entry.path, f"{entry.repository}/{entry.path}"
         locked = read_pins(repository).files.get(entry.path)
-        published = self.remote.describe(entry, entry.revision or (locked.revision if locked else None))
+        revision = entry.revision or (locked.revision if locked else None)
+        published = self.remote.describe(entry, revision, mirror)
         expected = self._expected(entry)
         who = "the registry" if entry.sha256 else f"{repository / LOCK_FILE}, of the first fetch,"
         _refuse_another(label, published.sha256, expected, who)
         size = f" {published.size / 1e6:,.1f} MB" if published.size else ""
-        _log.info("%s: fetching%s", label, size)
+        _log.info("%s: fetching%s from %s", label, size, host_of(published.asked))
         part = final.with_name(f".{final.name}.part-{_key(published)}")
         found = self._downloaded(published, part, expected or published.sha256)
         if entry.sha256 is None:
@@ -115,6 +141,7 @@ class Fetcher:
             with changed_pins(repository) as pins:
                 _refuse_another(label, found, pins.files.setdefault(entry.path, pin).sha256, who)
         _put_in_place(part, final)
+        note_origin(repository, entry.path, published.asked.split("?")[0])
 
     def _downloaded(self, published: Published, part: Path, expected: str | None) -> str:
         """The digest of the whole file, now in ``part``; what has the wrong one is removed."""
@@ -170,6 +197,11 @@ def places_for(artifacts: Path | None, *, offline: bool = False) -> Places:
         )
     cache = cache_folder()
     return Places(artifacts, cache, None if offline else Fetcher(cache))
+
+
+def host_of(address: str) -> str:
+    """The host of an address, for people."""
+    return urlsplit(address).netloc or address
 
 
 def _key(published: Published) -> str:

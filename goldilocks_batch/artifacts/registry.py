@@ -29,6 +29,10 @@ __all__ = [
 SHIPPED = "mc3d"
 
 
+#: A place of a file beside its host.
+_MIRROR = r"^(psdi:[\w-]+/[\w][\w.-]*|https?://[^\s]+)$"
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +41,7 @@ class _Located(_Entry):
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     path: str
     revision: str | None = None
-    host: Literal["huggingface", "github"] = "huggingface"
+    host: Literal["huggingface", "github", "psdi"] = "huggingface"
 
     @field_validator("repository")
     @classmethod
@@ -61,10 +65,21 @@ class _Located(_Entry):
 
 
 class FileEntry(_Located):
-    """One file of a repository; without a digest it is not pinned."""
+    """One file of a repository; without a digest it is not pinned.
+
+    ``mirrors`` are further places of the same bytes, asked in this order where the host fails: the address
+    of the file, or ``psdi:<record>/<name>``.  Only the digest tells whether it is the same file there.
+    """
 
     sha256: str | None = Field(None, pattern=SHA256)
     size: int | None = Field(None, ge=0)
+    mirrors: tuple[Annotated[str, Field(pattern=_MIRROR)], ...] = ()
+
+    @model_validator(mode="after")
+    def _mirrors_have_a_digest(self) -> FileEntry:
+        if self.mirrors and self.sha256 is None:
+            raise ValueError("mirrors need a sha256: nothing else tells that the file is the same there")
+        return self
 
 
 class FolderEntry(_Located):
@@ -77,23 +92,40 @@ class FolderEntry(_Located):
 Entry = FileEntry | FolderEntry
 
 
+class BandEntry(_Entry):
+    """A quantile that a model of rungs publishes, for medians below a rung; the last has no such end."""
+
+    below: float | None = None
+    level: float = Field(ge=0.5, lt=1)
+
+
 class LevelEntry(_Entry):
     """What belongs to one confidence level.
 
     ``files`` maps a role (``forest``, ``lower`` …) to the name of a file or folder entry.  ``correction``
     (1/Å) is subtracted from the lower and added to the upper bound.  ``kdist`` is a constant model's
-    constant (1/Å).
+    constant (1/Å).  ``bands`` are of models of rungs.
     """
 
     files: dict[str, str] = {}
     correction: float = 0.0
     kdist: float | None = Field(None, gt=0)
+    bands: tuple[BandEntry, ...] = ()
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_whole(cls, bands: tuple[BandEntry, ...]) -> tuple[BandEntry, ...]:
+        ends = [band.below for band in bands]
+        known = [end for end in ends if end is not None]
+        if bands and (ends[-1] is not None or ends[:-1] != sorted(set(known))):
+            raise ValueError("must ascend, and the last has no 'below'")
+        return bands
 
 
 class ModelEntry(_Entry):
     """One model: what kind, what it needs at every level, what a user should know of it."""
 
-    kind: Literal[ModelKind.FOREST, ModelKind.ALIGNN, ModelKind.CONSTANT]
+    kind: Literal[ModelKind.FOREST, ModelKind.ALIGNN, ModelKind.CONSTANT, ModelKind.K_INDEX]
     title: str
     feature_schema: str | None = None
     files: dict[str, str] = {}
@@ -135,6 +167,8 @@ class Registry(_Entry):
                         raise ValueError(f"{where} needs one file as {role}, '{files[role]}' is a folder")
                 if (level.kdist is None) == (model.kind is ModelKind.CONSTANT):
                     raise ValueError(f"{where}: a kdist belongs to every constant, and to nothing else")
+                if bool(level.bands) != (model.kind is ModelKind.K_INDEX):
+                    raise ValueError(f"{where}: bands belong to every model of rungs, and to nothing else")
         return self
 
     def model(self, name: str) -> ModelEntry:

@@ -60,6 +60,7 @@ def resolve(
         training_elements=model.training_elements,
         files=files,
         remarks=(*model.remarks, *unpinned(files)),
+        bands=tuple((band.below, band.level) for band in level.bands),
     )
 
 

@@ -72,6 +72,7 @@ class ResolvedModel:
         tolerance: meV per atom that its bounds are for; None if that is not known.
         constant_kdist: the constant that converges as large a share of its labels, 1/Å; None if not known.
         small_constant: atoms of a primitive cell, and the constant for cells of no more; None: the same.
+        bands: of a published model of rungs: below which median (a whole rung) it publishes which quantile.
     """
 
     name: str
@@ -88,13 +89,16 @@ class ResolvedModel:
     tolerance: float | None = None
     constant_kdist: float | None = None
     small_constant: tuple[int, float] | None = None
+    bands: tuple[tuple[float | None, float], ...] = ()
 
     @property
     def digest(self) -> str:
-        """Sha256 over roles and digests of all files, and the constant if there is one."""
+        """Sha256 over roles and digests of all files, and the constant or bands if there are such."""
         lines = [f"{file.role} {file.sha256}" for file in self.files]
         if self.kdist is not None:
             lines.append(f"kdist {self.kdist!r}")
+        if self.bands:
+            lines.append(f"bands {self.bands!r}")
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     def file(self, role: str) -> Path:

@@ -17,7 +17,7 @@ from goldilocks_batch.artifacts.resolve import resolve_files
 from goldilocks_batch.artifacts.resolved import ResolvedFile, ResolvedModel, digested
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 
-__all__ = ["chosen_tolerance", "resolve_trained", "shipped_model", "trained_folder"]
+__all__ = ["chosen_tolerance", "required_network", "resolve_trained", "shipped_model", "trained_folder"]
 
 
 def shipped_model(name: str) -> Path:
@@ -71,7 +71,7 @@ def resolve_trained(
         files.append(replace(file, pinned=False))
     if "metallicity" in record.feature_blocks:
         wanted = {required.name: required.sha256 for required in record.requires_artifacts}
-        files += _network(record.name, wanted, registry or load_registry(), places or Places())
+        files += required_network(record.name, wanted, registry or load_registry(), places or Places())
     return ResolvedModel(
         name=record.name,
         kind=_KINDS[record.role],
@@ -133,10 +133,20 @@ _KINDS = {
 }
 
 
-def _network(
+def required_network(
     name: str, wanted: Mapping[str, str], registry: Registry, places: Places
 ) -> tuple[ResolvedFile, ...]:
-    """The metallicity network's files, which must be those that a model was trained with."""
+    """The metallicity network's files, which must be those that a model was trained with.
+
+    Args:
+        name: of the model, for messages.
+        wanted: sha256 by role.
+        registry: what the files should be.
+        places: where they are looked for.
+
+    Raises:
+        ModelError: ARTIFACT_INVALID, it wants other files; ARTIFACT_MISSING or ARTIFACT_DIGEST.
+    """
     roles = registry.model("rf").files
     if set(wanted) != set(roles):
         raise ModelError(

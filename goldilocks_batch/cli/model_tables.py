@@ -8,9 +8,16 @@ from pathlib import Path
 from rich.console import Console
 
 from goldilocks_batch.artifacts.conversions import ConvertedRecord, check_conversion, read_conversion
+from goldilocks_batch.artifacts.goldilocks_record import (
+    GoldilocksRecord,
+    bands_of,
+    calibrated_by,
+    expect_served,
+    read_goldilocks_record,
+)
 from goldilocks_batch.artifacts.inventory import Status, entries_of, levels_of, status_of
 from goldilocks_batch.artifacts.places import Places
-from goldilocks_batch.artifacts.registry import Entry, FileEntry, Registry
+from goldilocks_batch.artifacts.registry import Entry, FileEntry, LevelEntry, Registry
 from goldilocks_batch.cli.tables import console, print_table
 
 __all__ = ["print_model", "print_statuses", "print_trained"]
@@ -43,6 +50,7 @@ def print_model(registry: Registry, name: str, places: Places) -> None:
             "features": model.feature_schema or "none",
             "domain": model.domain,
             "corrections": model.correction_origin,
+            "published rung": "; ".join(filter(None, map(_rule_of, model.levels.values()))),
             "licence": model.licence,
             "citation": model.citation,
             "remarks": " ".join(model.remarks),
@@ -71,6 +79,10 @@ def print_trained(folder: Path) -> None:
     """
     from goldilocks_batch.models.trained import read_trained
 
+    theirs = read_goldilocks_record(folder)
+    if theirs is not None:
+        _print_goldilocks(folder, theirs)
+        return
     converted = read_conversion(folder)
     if converted is not None:
         _print_conversion(folder, converted)
@@ -110,6 +122,36 @@ def _print_conversion(folder: Path, record: ConvertedRecord) -> None:
     )
 
 
+def _print_goldilocks(folder: Path, record: GoldilocksRecord) -> None:
+    expect_served(folder, record)
+    _fields(
+        console(),
+        {
+            folder.resolve().name: f"goldilocks-ml, {record.runtime.id} {record.runtime.version}",
+            "features": record.feature_schema,
+            "target": record.target.contract,
+            "quantiles": ", ".join(f"{quantile:g}" for quantile in record.quantiles),
+            "published rung": _rule(bands_of(folder, record) if record.is_of_rungs else ()),
+            "calibration": calibrated_by(record),
+            "needs": ", ".join(f"{entry.record_id}/{entry.file}" for entry in record.requires_artifacts),
+            "folder": str(folder),
+        },
+    )
+
+
+def _rule_of(level: LevelEntry) -> str:
+    return _rule([(band.below, band.level) for band in level.bands])
+
+
+def _rule(bands: Sequence[tuple[float | None, float]]) -> str:
+    """Which quantile a model of rungs publishes, for people; nothing of other models."""
+    rest = " elsewhere" if len(bands) > 1 else ""
+    return ", ".join(
+        f"the {level:g} quantile" + (rest if below is None else f" where the median is below rung {below:g}")
+        for below, level in bands
+    )
+
+
 def _fields(out: Console, fields: dict[str, str]) -> None:
     rows = [(name, text) for name, text in fields.items() if text]
     print_table(out, ("name", "text"), rows, header=False)
@@ -121,6 +163,7 @@ def _print_entry(out: Console, entry: Entry) -> None:
         what = entry.path
         known += [f"{entry.size / 1e6:,.2f} MB"] if entry.size else []
         known += [f"sha256 {entry.sha256[:12]}" if entry.sha256 else "pinned at the first fetch"]
+        known += [f"also {mirror}" for mirror in entry.mirrors]
     else:
         what = f"{entry.path}/*{entry.ending}"
         known += [f"{len(entry.sha256)} files, pinned" if entry.sha256 else "pinned at the first fetch"]

@@ -56,10 +56,14 @@ def pull(
 
     `goldilocks-batch models pull rf --confidence 0.95`
 
+    `goldilocks-batch models pull psdi:4050a-aas85`   a record of goldilocks-ml's on PSDI, then
+    `run --model psdi:4050a-aas85`
+
     `goldilocks-batch models pull all --to models/`   for a machine without internet: copy the folder there,
     `run --artifacts models/`
     """
     from goldilocks_batch.artifacts.inventory import entries_of, levels_of
+    from goldilocks_batch.artifacts.psdi import fetch_record, is_record
     from goldilocks_batch.artifacts.pull import Fetcher
     from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.artifacts.resolve import advice
@@ -74,6 +78,9 @@ def pull(
         )
         return
     fetch = Fetcher(to or _cache())
+    if is_record(model):
+        typer.echo(f"model: {fetch_record(model, fetch, fetch.folder)}")
+        return
     for name in sorted(known.models) if model == "all" else [model]:
         for entry in entries_of(known, name, levels_of(known, name, confidence or ())):
             try:

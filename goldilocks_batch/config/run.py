@@ -57,7 +57,7 @@ class RunConfig(Options):
     model: Annotated[str, Flag(MODEL, short="-m")] = Field(
         "mc3d",
         description="mc3d: trees in the package, need no files; rf: published forest; alignn: published "
-        "networks; baseline: constants; or the folder of a trained model",
+        "networks; k_index: published forest of rungs; baseline: constants; or a trained model's folder",
     )
     confidence: Annotated[float, Flag(MODEL)] = Field(
         0.95,

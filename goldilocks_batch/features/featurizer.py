@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features.composition import composition_block, untabulated_element
+from goldilocks_batch.features.cslr import cell_block, reciprocal_block, symmetry_block
 from goldilocks_batch.features.lattice import lattice_block
 from goldilocks_batch.features.physics import elements_block, physics_block
 from goldilocks_batch.features.soap import Zeros, soap
@@ -55,6 +56,7 @@ class Featurizer:
 
     Attributes:
         blocks: the blocks computed, in the order of the columns.
+        metallicity: the network behind the metallicity block, None where there is none.
         timings: CPU seconds spent on each block so far.
 
     Raises:
@@ -80,7 +82,7 @@ class Featurizer:
             )
         self.blocks = tuple(blocks)
         self.timings = dict.fromkeys(self.blocks, 0.0)
-        self._metallicity = metallicity
+        self.metallicity = metallicity
         self._zeros = zeros
         self._slices = block_slices(self.blocks)
 
@@ -150,14 +152,20 @@ class Featurizer:
             return physics_block(crystals, symmetries), zero, {}
         if block == "elements":
             return elements_block(crystals), zero, {}
+        if block == "symmetry":
+            return *symmetry_block(crystals, symmetries), {}
+        if block == "cell":
+            return cell_block(crystals), zero, {}
+        if block == "reciprocal":
+            return reciprocal_block(crystals), zero, {}
         if block == "soap":
             return (
                 np.stack([soap(c, s, self._zeros) for c, s in zip(crystals, symmetries, strict=True)]),
                 zero,
                 {},
             )
-        assert self._metallicity is not None  # noqa: S101 checked on construction
-        values, failures = self._metallicity(crystals)
+        assert self.metallicity is not None  # noqa: S101 checked on construction
+        values, failures = self.metallicity(crystals)
         return values.astype(np.float64), zero, failures
 
     @contextmanager

@@ -28,10 +28,12 @@ from goldilocks_batch.networks.radial import RadialBasis
 from goldilocks_batch.networks.threads import one_thread
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
-__all__ = ["N_METALLICITY", "Metallicity"]
+__all__ = ["METAL", "N_METALLICITY", "Metallicity"]
 
 #: Numbers of the block.
 N_METALLICITY = 64
+#: The class of metals, of the two that the network tells apart: matbench_mp_is_metal's label 1.
+METAL = 1
 #: Atoms of a batch: what the kernel passes over more than once then fits the second-level cache.
 ATOMS_PER_BATCH = 256
 #: Added to the variance by torch's BatchNorm1d.
@@ -51,6 +53,8 @@ class _Layer:
 
 class Metallicity:
     """The network, ready to run; build one for each worker.
+
+    Its representation is a feature block; its own head, for two classes, makes a probability of that.
 
     Args:
         checkpoint: path of ``is_metal.ckpt``.
@@ -76,6 +80,35 @@ class Metallicity:
             self._embedding = table @ weights["embedding.weight"].T + weights["embedding.bias"]
             self._basis = RadialBasis(weights["rbf.centers"])
             self._layers = [_layer(network, index) for index in range(constructor_number(network, "n_conv"))]
+        names = ["conv_to_fc", *(f"fcs.{i}" for i in range(constructor_number(network, "n_h") - 1)), "fc_out"]
+        self._head = [(weights[f"{name}.weight"].T.copy(), weights[f"{name}.bias"]) for name in names]
+
+    def metal_probability(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What the network's head makes of its representation: how much it takes each crystal for a metal.
+
+        The softmax of its two outputs, softplus between its layers (Xie and Grossman's head).  It is not
+        calibrated, and the published network comes without a threshold of its own.
+
+        Args:
+            features: ``(n, 64)``, as calling this gives them.
+
+        Returns:
+            ``(n,)`` between 0 and 1; NaN in rows that are NaN.
+        """
+        with one_thread():
+            # a row at a time, so that its last digits do not depend on the others
+            logits = np.array([self._logits(row) for row in features.astype(np.float32)]).reshape(-1, 2)
+        difference = np.clip(logits[:, 1 - METAL] - logits[:, METAL], -700.0, 700.0)
+        probability: NDArray[np.float64] = 1.0 / (1.0 + np.exp(difference))
+        return probability
+
+    def _logits(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
+        """``(2,)`` of one crystal."""
+        x = _softplus(row)
+        for weight, bias in self._head[:-1]:
+            x = _softplus(x @ weight + bias)
+        weight, bias = self._head[-1]
+        return (x @ weight + bias).astype(np.float64)
 
     def __call__(self, crystals: Sequence[Crystal]) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
         """Features of some primitive cells.
@@ -137,6 +170,11 @@ class Metallicity:
         return pooled
 
 
+def _softplus(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``log(1 + exp(x))``; above 20 torch gives x itself, which is the same in float32."""
+    return np.logaddexp(x, np.float32(0))
+
+
 def _expected(network: Checkpoint) -> dict[str, tuple[int, ...]]:
     """Keys and shapes of a network with a checkpoint's constructor arguments."""
     width = constructor_number(network, "atom_fea_len")
@@ -145,6 +183,10 @@ def _expected(network: Checkpoint) -> dict[str, tuple[int, ...]]:
             ErrorCode.ARTIFACT_INVALID,
             f"{network.path}: atoms have {width} features, the metallicity block has {N_METALLICITY}",
         )
+    classes = constructor_number(network, "num_classes")
+    if classes != 2:
+        message = f"{network.path}: it tells {classes} classes apart, expected 2: metals and the others"
+        raise ModelError(ErrorCode.ARTIFACT_INVALID, message)
     bins, hidden = constructor_number(network, "edge_feat_dim"), constructor_number(network, "h_fea_len")
     shapes: dict[str, tuple[int, ...]] = {
         "embedding.weight": (width, constructor_number(network, "orig_atom_fea_len")),

@@ -17,6 +17,9 @@ BLOCKS: dict[str, int] = {
     "metallicity": 64,
     "physics": 97,
     "elements": 118,
+    "symmetry": 7,
+    "cell": 7,
+    "reciprocal": 14,
 }
 
 #: Blocks of the published forest, in the order of its columns.
@@ -78,6 +81,10 @@ def _labels(block: str) -> tuple[str, ...]:
         from goldilocks_batch.features.physics import ELEMENT_LABELS
 
         return ELEMENT_LABELS
+    if block in ("symmetry", "cell", "reciprocal"):
+        from goldilocks_batch.features.cslr import CELL_LABELS, RECIPROCAL_LABELS, SYMMETRY_LABELS
+
+        return {"symmetry": SYMMETRY_LABELS, "cell": CELL_LABELS, "reciprocal": RECIPROCAL_LABELS}[block]
     return tuple(str(column) for column in range(BLOCKS[block]))
 
 

@@ -7,6 +7,7 @@ the ladder of STFC's goldilocks-data, whose labels count rungs from 1, Γ alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,14 @@ class Ladder:
         """The rung that a k-distance gives, from 1; beyond the ladder's end the last."""
         return min(int((self.low > kdist).sum()) + 1, len(self))
 
+    def kdist(self, rung: int) -> float:
+        """A k-distance of a rung, 1/Å: the middle of its interval, where no rounding leads to another mesh.
+
+        That of rung 1 is the largest change point, at which every axis has one division.
+        """
+        low, high = float(self.low[rung - 1]), float(self.high[rung - 1])
+        return low if math.isinf(high) else 0.5 * (low + high)
+
 
 def ladder(
     lattice: NDArray[np.float64], pbc: NDArray[np.bool_] | None = None, floor: float = FLOOR
@@ -64,7 +73,11 @@ def ladder(
         raise ValueError(f"a ladder needs a positive smallest k-distance, not {floor}")
     periodic = np.ones(3, dtype=bool) if pbc is None else pbc
     lengths = reciprocal_lengths(lattice[None])[0][periodic]
-    points = [np.round(length / np.arange(1, int(length / floor) + 1), _DECIMALS) for length in lengths]
+    # one change point of every axis counts, also below the floor, as in goldilocks-data
+    most = [max(1, int(length / floor)) for length in lengths]
+    points = [
+        np.round(length / np.arange(1, n + 1), _DECIMALS) for length, n in zip(lengths, most, strict=True)
+    ]
     changes = np.unique(np.concatenate([*points, np.empty(0)]))[::-1]
     if not len(changes):
         return Ladder(np.ones((1, 3), dtype=np.int64), np.array([floor]), np.array([np.inf]))

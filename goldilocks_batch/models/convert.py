@@ -24,6 +24,7 @@ from goldilocks_batch.artifacts.conversions import (
     conversion_path,
 )
 from goldilocks_batch.artifacts.folder import folder_files, packed, read_arrays, sha256_of_bytes
+from goldilocks_batch.artifacts.goldilocks_record import CSLR, blocks_of_width
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.record import SCHEMA_ID
 from goldilocks_batch.artifacts.registry import Registry, load_registry
@@ -110,24 +111,29 @@ def load_forest(model: ResolvedModel) -> Forest:
 
 
 def _files_of(forest: Forest, source: ResolvedFile) -> dict[str, bytes]:
-    columns = column_names(PUBLISHED_BLOCKS)
-    if forest.n_features[0] != len(columns):
+    known = blocks_of_width(int(forest.n_features[0]))
+    if known is None:
         raise ModelError(
             ErrorCode.ARTIFACT_INVALID,
-            f"{source.path} takes {forest.n_features[0]} columns, {SCHEMA_ID} has {len(columns)}",
+            f"{source.path} takes {forest.n_features[0]} columns; {SCHEMA_ID} has 483, {CSLR} 174",
         )
+    schema, blocks = known
+    target = Target(contract="goldilocks.k_distance.mesh_lower_bound.2pi.v1", units="1/angstrom")
+    if schema == CSLR:
+        target = Target(contract="goldilocks.k_index.ladder_1based.v2", name="k_index", units=None)
     arrays = packed(forest.to_arrays())
     version = importlib.metadata.version("goldilocks-batch")
     record = ConvertedRecord(
         record_origin=f"goldilocks-batch {version}, converted from a published pickle",
         artifacts=Estimator(estimator_sha256=sha256_of_bytes(arrays)),
         source=Source(name=source.path.name, sha256=source.sha256, size_bytes=source.stamp[0]),
-        feature_schema=SCHEMA_ID,
-        feature_columns=tuple(columns),
+        task="k_index" if schema == CSLR else "k_distance",
+        feature_schema=schema,
+        feature_columns=tuple(column_names(blocks)),
         quantiles=tuple(forest.quantiles.tolist()),
-        requires_artifacts=_network(),
+        requires_artifacts=_network() if "metallicity" in blocks else (),
         runtime={"id": "goldilocks-batch", "version": version},
-        target=Target(contract="goldilocks.k_distance.mesh_lower_bound.2pi.v1", units="1/angstrom"),
+        target=target,
     )
     return folder_files({ARRAYS: arrays}, record)
 

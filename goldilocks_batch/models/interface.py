@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.core.errors import GoldilocksError
 from goldilocks_batch.features.soap import Zeros
+from goldilocks_batch.kpoints.rungs import Rungs
 from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = ["CPU_FALLBACK", "Model", "ModelInputs", "RawBounds"]
@@ -46,6 +47,7 @@ class RawBounds:
         flags: remarks by the row they belong to.
         failures: why a row has no answer.
         distance: ``(n,)`` to what the model was trained on, in units of its own; None if it does not say.
+        rungs: the rung that lower is of, on the ladder of the cell asked; None of models of k-distances.
         given: which of lower, median and upper the model gives; a NaN in one of these is a failure.
     """
 
@@ -55,6 +57,7 @@ class RawBounds:
     failures: dict[int, GoldilocksError] = field(default_factory=dict)
     given: tuple[bool, bool, bool] = (True, True, True)
     distance: NDArray[np.float64] | None = None
+    rungs: Rungs | None = None
 
 
 class Model(Protocol):

@@ -23,15 +23,26 @@ class ForestModel:
     """A quantile forest on feature blocks.
 
     Args:
-        forest: its arrays; three quantiles: lower, median, upper.
+        forest: its arrays.
         feature_blocks: what its columns are.
+        quantiles: lower, median, upper; the forest's own by default.
+        correction: subtracted from the lower and added to the upper bound, 1/Å; neither passes the median,
+            which is goldilocks-ml's rule (``clamped_to_include_median``).
     """
 
-    def __init__(self, forest: Forest, feature_blocks: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        forest: Forest,
+        feature_blocks: tuple[str, ...],
+        quantiles: tuple[float, ...] | None = None,
+        correction: float = 0.0,
+    ) -> None:
         self.feature_blocks = feature_blocks
         self.zeros: Zeros = "library"
         self.cell: Cell = "averaged"
         self._forest = forest
+        self._quantiles = quantiles
+        self._correction = correction
 
     def prepare(self, crystals: Sequence[Crystal]) -> None:
         """Nothing to prepare: features are all a forest takes."""
@@ -40,7 +51,11 @@ class ForestModel:
         """The three quantiles of every row."""
         if inputs.features is None:
             raise ValueError("a forest needs features")
-        return RawBounds(self._forest.predict(inputs.features).astype(np.float64))
+        values = self._forest.predict(inputs.features, self._quantiles).astype(np.float64)
+        if self._correction:
+            values[:, 0] = np.minimum(values[:, 0] - self._correction, values[:, 1])
+            values[:, 2] = np.maximum(values[:, 2] + self._correction, values[:, 1])
+        return RawBounds(values)
 
 
 def _expect_level(forest: Forest, resolved: ResolvedModel) -> None:
@@ -95,6 +110,38 @@ def _forest(resolved: ResolvedModel, _options: _Options) -> Model:
     return ForestModel(forest, PUBLISHED_BLOCKS)
 
 
+def _k_index(resolved: ResolvedModel, _options: _Options) -> Model:
+    from goldilocks_batch.models.convert import load_forest
+    from goldilocks_batch.models.rungs import RungModel
+
+    return RungModel(load_forest(resolved), resolved.bands, resolved.confidence, resolved.source.path)
+
+
+def _goldilocks(resolved: ResolvedModel, _options: _Options) -> Model:
+    from goldilocks_batch.artifacts.goldilocks_record import (
+        bands_of,
+        blocks_of_width,
+        expect_served,
+        read_goldilocks_record,
+    )
+    from goldilocks_batch.models.convert import load_forest
+    from goldilocks_batch.models.rungs import RungModel
+
+    folder = resolved.file("record").parent
+    record = read_goldilocks_record(folder)
+    assert record is not None  # noqa: S101 - its digest has just been checked
+    expect_served(folder, record)
+    forest, path = load_forest(resolved), resolved.source.path
+    known = blocks_of_width(int(forest.n_features[0]))
+    if known is None or known[0] != record.feature_schema:
+        message = f"{path} takes {forest.n_features[0]} columns, its record says {record.feature_schema}"
+        raise ModelError(ErrorCode.ARTIFACT_INVALID, message)
+    if record.is_of_rungs:
+        return RungModel(forest, bands_of(folder, record), resolved.confidence, path)
+    correction = record.calibration.correction if record.calibration else 0.0
+    return ForestModel(forest, record.blocks, record.quantiles, correction)
+
+
 def _alignn(resolved: ResolvedModel, options: _Options) -> Model:
     from goldilocks_batch.models.alignn import Alignn
 
@@ -135,4 +182,6 @@ _LOADERS: dict[ModelKind, Callable[[ResolvedModel, _Options], Model]] = {
     ModelKind.TRAINED: _trained,
     ModelKind.TRAINED_ALIGNN: _trained_networks,
     ModelKind.BOOSTED: _boosted,
+    ModelKind.K_INDEX: _k_index,
+    ModelKind.GOLDILOCKS: _goldilocks,
 }

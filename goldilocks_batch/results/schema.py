@@ -101,6 +101,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("kdist_upper", pa.float64(), "1/angstrom", "upper bound of the converging k-distance"),
     Column("kdist", pa.float64(), "1/angstrom", "the k-distance of the recommended mesh"),
     Column(
+        "rung",
+        pa.int32(),
+        "",
+        "of kdist_lower on the ladder of all meshes, from 1 (Gamma alone); null for models of distances",
+    ),
+    Column("rung_last", pa.int32(), "", "rungs of that ladder, which goes down to 0.03 1/angstrom"),
+    Column("rung_kdist_low", pa.float64(), "1/angstrom", "smallest k-distance of that rung"),
+    Column("rung_kdist_high", pa.float64(), "1/angstrom", "its open upper end; null for rung 1"),
+    Column(
         "spread_lower", pa.float64(), "1/angstrom", "standard deviation of the lower bound over an ensemble"
     ),
     Column("spread_median", pa.float64(), "1/angstrom", "standard deviation of the median over an ensemble"),
@@ -123,6 +132,13 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "to the structures that the model was trained on; 95 % of its own are below 1",
     ),
+    Column(
+        "metal_probability",
+        pa.float64(),
+        "",
+        "how sure the metallicity network is of a metal, not calibrated; null if the model asks no such",
+    ),
+    Column("is_metal", pa.bool_(), "", "whether that is 0.5 or more"),
     Column("coverage_central", pa.float64(), "", "nominal share between the two bounds, 2 confidence - 1"),
     Column("correction", pa.float64(), "1/angstrom", "subtracted from the lower, added to the upper bound"),
     Column("correction_origin", pa.string(), "", "where the correction comes from"),
@@ -167,6 +183,7 @@ FLAGS: dict[str, str] = {
     "small_cell": "at most 4 atoms in the primitive cell, where training structures are few: wider bounds",
     "far_from_training": "further from the training structures than 95 % of these are from each other",
     "outside_training_cells": "more sites than the largest cell that the model was trained on",
+    "rung_beyond_ladder": "the model asks for a rung past the last of the ladder, and got the last",
     "mesh_very_dense": "the recommended mesh has more than 100 divisions along an axis: check the structure",
     "single_site": "one atom in the primitive cell: no line graph, the bond-angle layers were skipped",
     "single_site_supercell": "one atom in the primitive cell: for its graph, periodic axes were doubled",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from goldilocks_batch.artifacts.find import find_model
+from goldilocks_batch.artifacts.psdi import is_record
 from goldilocks_batch.artifacts.registry import SHIPPED
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.model import ModelChoice
@@ -190,7 +191,7 @@ def _findable(config: RunConfig, model: ResolvedModel) -> RunConfig:
         path: Path | None = getattr(config, name)
         if path is not None:
             changes[name] = path.absolute()
-    if model.kind.describes_itself and config.model != SHIPPED:
+    if model.kind.describes_itself and config.model != SHIPPED and not is_record(config.model):
         changes["model"] = str(Path(config.model).absolute())
     return config.updated(**changes)
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from goldilocks_batch.artifacts.cache import origin_of
 from goldilocks_batch.artifacts.find import find_model
-from goldilocks_batch.artifacts.registry import Entry
+from goldilocks_batch.artifacts.pull import host_of
+from goldilocks_batch.artifacts.registry import Entry, FileEntry
 from goldilocks_batch.config.checking import checked
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.config.slurm import JobRequest
@@ -82,10 +84,19 @@ def _model(config: RunConfig) -> Iterator[Finding]:
         yield Finding("model", "problem", str(error))
         return
     if lacking:
-        names = ", ".join(dict.fromkeys(entry.path for entry in lacking))
+        names = ", ".join(dict.fromkeys(map(_wanted, lacking)))
         yield Finding("model", "note", f"{config.model}, not here and to be fetched by a run: {names}")
-    else:
-        yield Finding("model", "ok", f"{config.model}, {len(work.model.files)} files with the right digests")
+        return
+    found = {file.path.name: origin for file in work.model.files if (origin := origin_of(file.path))}
+    came = "; ".join(f"{name} came from {host_of(origin)}" for name, origin in found.items())
+    text = f"{config.model}, {len(work.model.files)} files with the right digests"
+    yield Finding("model", "ok", f"{text} ({came})" if came else text)
+
+
+def _wanted(entry: Entry) -> str:
+    """The path of what is to be fetched, and how many places have it if it is more than one."""
+    places = 1 + len(entry.mirrors) if isinstance(entry, FileEntry) else 1
+    return entry.path if places == 1 else f"{entry.path} ({places} places)"
 
 
 def _folders(config: RunConfig) -> Iterator[Finding]:

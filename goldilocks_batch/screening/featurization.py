@@ -15,13 +15,20 @@ from goldilocks_batch.core.errors import ErrorCode, ModelError, Stage
 from goldilocks_batch.features.featurizer import Features, Featurizer
 from goldilocks_batch.features.metallicity import Metallicity
 from goldilocks_batch.features.soap import Zeros
-from goldilocks_batch.features.table import column_names
+from goldilocks_batch.features.table import block_slices, column_names
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.screening.rows import known_columns
 from goldilocks_batch.structures.sources.reference import Reference
 
-__all__ = ["BatchFeatures", "Featurization", "Featurizing", "build_featurizer", "featurize_batch"]
+__all__ = [
+    "BatchFeatures",
+    "Featurization",
+    "Featurizing",
+    "build_featurizer",
+    "featurize_batch",
+    "metal_probability",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,20 @@ def build_featurizer(
     if "metallicity" in blocks:
         network = Metallicity(file_of(files, "metallicity_checkpoint"), file_of(files, "metallicity_atoms"))
     return Featurizer(network, blocks, zeros)
+
+
+def metal_probability(
+    featurizer: Featurizer | None, values: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    """``(n,)`` how much the metallicity network takes each crystal for a metal; None where it is not asked.
+
+    Args:
+        featurizer: the one that made the features.
+        values: ``(n, columns)`` its features.
+    """
+    if featurizer is None or values is None or not isinstance(featurizer.metallicity, Metallicity):
+        return None
+    return featurizer.metallicity.metal_probability(values[:, block_slices(featurizer.blocks)["metallicity"]])
 
 
 @dataclass(frozen=True, slots=True)

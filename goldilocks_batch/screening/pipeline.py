@@ -22,7 +22,12 @@ from goldilocks_batch.models.load import load_model
 from goldilocks_batch.networks.devices import device_name
 from goldilocks_batch.results.report import Report, total
 from goldilocks_batch.screening.batch import Batch
-from goldilocks_batch.screening.featurization import BatchFeatures, build_featurizer, featurize_batch
+from goldilocks_batch.screening.featurization import (
+    BatchFeatures,
+    build_featurizer,
+    featurize_batch,
+    metal_probability,
+)
 from goldilocks_batch.screening.overlap import overlapped
 from goldilocks_batch.screening.rows import Answers, MeshOptions, failed_table, report_of, result_table
 from goldilocks_batch.structures.crystal import SYMBOLS
@@ -260,7 +265,10 @@ class Screener:
         spread = None if bounds.spread is None else bounds.spread[good]
         distance = None if raw.distance is None else raw.distance[good]
         devices = self._devices(raw, np.flatnonzero(good).tolist())
-        return Answers(alive[good], bounds.values[good], spread, distance, devices)
+        metal = metal_probability(self._featurizer, ready.inputs.features)
+        metal = None if metal is None else metal[good]
+        rungs = None if raw.rungs is None else raw.rungs.at(good)
+        return Answers(alive[good], bounds.values[good], spread, distance, devices, metal, rungs)
 
     def _devices(self, raw: RawBounds, rows: Sequence[int]) -> list[str] | None:
         """What the networks ran on for some rows of the model's answer; None without networks."""

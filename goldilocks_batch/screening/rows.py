@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.kpoints.mesh import irreducible_counts, mesh, rotations_in_cell
+from goldilocks_batch.kpoints.rungs import Rungs
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import result_schema
 from goldilocks_batch.screening.batch import Batch
@@ -24,6 +25,9 @@ __all__ = ["Answers", "MeshOptions", "failed_table", "known_columns", "report_of
 
 #: More divisions than this along an axis: more likely a wrong cell than a wise choice.
 _VERY_DENSE = 100
+
+#: From this probability on a crystal counts as a metal: the class that the network prefers.
+_METAL = 0.5
 
 #: Bounds in the order of a model's columns.
 _BOUNDS = ("lower", "median", "upper")
@@ -56,6 +60,8 @@ class Answers:
         spread: ``(m, 3)`` standard deviations over an ensemble, 1/Å, or None.
         distance: ``(m,)`` to what the model was trained on, or None.
         devices: m names of what the networks ran on, or None.
+        metal: ``(m,)`` the metallicity network's probability of a metal, or None.
+        rungs: the rungs that the lower bounds are of, or None.
     """
 
     indices: NDArray[np.int64]
@@ -63,6 +69,8 @@ class Answers:
     spread: NDArray[np.float64] | None = None
     distance: NDArray[np.float64] | None = None
     devices: Sequence[str] | None = None
+    metal: NDArray[np.float64] | None = None
+    rungs: Rungs | None = None
 
 
 def result_table(
@@ -98,6 +106,12 @@ def result_table(
         columns |= {f"spread_{name}": answers.spread[:, place] for place, name in enumerate(_BOUNDS)}
     if answers.distance is not None:
         columns["training_distance"] = answers.distance
+    if answers.metal is not None:
+        columns |= {"metal_probability": answers.metal, "is_metal": answers.metal >= _METAL}
+    if answers.rungs is not None:
+        found = answers.rungs
+        columns |= {"rung": found.rung, "rung_last": found.last}
+        columns |= {"rung_kdist_low": found.low, "rung_kdist_high": found.high}
     count = len(batch)
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
     if answers.devices is not None:

@@ -24,7 +24,8 @@ def main(names: list[str]) -> int:
         return 2
     hub = Path(os.environ.get("GOLDILOCKS_SHARED", ROOT.parent / "shared")) / "hub"
     # as in the tests: no file of the user's is used, no host is asked
-    os.environ["HF_ENDPOINT"] = os.environ["GOLDILOCKS_GITHUB"] = "http://127.0.0.1:9"
+    for variable in ("HF_ENDPOINT", "GOLDILOCKS_GITHUB", "GOLDILOCKS_PSDI"):
+        os.environ[variable] = "http://127.0.0.1:9"
     status = 0
     with tempfile.TemporaryDirectory(prefix="goldilocks-contract-") as folder:
         place = Workplace(Path(folder))

@@ -364,3 +364,31 @@ def test_files_that_nobody_pins_are_named(hub: Hub, tmp_path: Path, shared: Path
         for words in ("QRF95.pkl", "is_metal.ckpt", "models pull"):
             assert words in said
     assert "Not pinned" not in done["pinned"].stdout + done["pinned"].stderr
+
+
+@pytest.mark.shared
+def test_pull_and_doctor_say_which_place_answered(hub: Hub, shared: Path, tmp_path: Path) -> None:
+    names = {
+        "QRF95.pkl": "STFC-SCD/kpoints-goldilocks-QRF",
+        "is_metal.ckpt": "JunwenYin/metallicity-goldilocks-CGCNN",
+        "atom_init.json": "JunwenYin/metallicity-goldilocks-CGCNN",
+    }
+    registry = tmp_path / "registry.toml"
+    text = REGISTRY.read_text(encoding="utf-8")
+    for name, repository in names.items():
+        hub.files[f"PSDI/q3bye-wep37/{name}"] = (shared / "hub" / repository / name).read_bytes()
+        text = text.replace(f'path = "{name}"\n', f'path = "{name}"\nmirrors = ["psdi:q3bye-wep37/{name}"]\n')
+    registry.write_text(text, encoding="utf-8")
+    cache = tmp_path / "cache"
+    asked = command(hub, cache, "doctor", "--model", "rf", "--registry", registry, "-o", tmp_path / "out")
+    assert "QRF95.pkl (2 places)" in asked.stdout
+    done = command(hub, cache, "models", "pull", "rf", "--confidence", "0.95", "--registry", registry)
+    assert done.returncode == 0, done.stderr
+    place = hub.url.removeprefix("http://")
+    assert "asking the next place" in done.stderr
+    assert f"from {place}" in done.stderr
+    assert not hub.files.keys() & {f"{repository}/{name}" for name, repository in names.items()}
+    told = command(
+        hub, cache, "doctor", "--model", "rf", "--offline", "--registry", registry, "-o", tmp_path / "out"
+    )
+    assert f"QRF95.pkl came from {place}" in told.stdout

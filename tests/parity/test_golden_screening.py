@@ -164,3 +164,18 @@ def test_the_batch_does_not_matter(shared: Path, structures: list[Structure]) ->
     single = pa.concat_tables([predict([structure], **options) for structure in structures[:12]])
     keys = ["kdist_lower", "kdist_median", "kdist_upper", "mesh", "n_kpoints_irreducible", "flags"]
     assert whole.select(keys).equals(single.select(keys))
+
+
+def test_metals_are_told_where_the_model_asks_the_network(shared: Path) -> None:
+    lattice = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    metal = Structure(lattice * 3.61 / 2, ["Cu"], [[0, 0, 0]])
+    salt = Structure(lattice * 5.64 / 2, ["Na", "Cl"], [(0.0, 0.0, 0.0), (0.5, 0.5, 0.5)])
+    for model, told in (("rf", True), ("alignn", True), ("baseline", False)):
+        options: dict[str, Any] = {"artifacts": shared / "hub", "registry": REGISTRY} if told else {}
+        table = predict([metal, salt], model=model, **options)
+        assert table["is_metal"].to_pylist() == ([True, False] if told else [None, None])
+        for metallic, probability in zip(
+            table["is_metal"].to_pylist(), table["metal_probability"].to_pylist(), strict=True
+        ):
+            assert (probability is None) == (metallic is None)
+            assert probability is None or (probability >= 0.5) == metallic

@@ -6,13 +6,14 @@ import hashlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from goldilocks_batch.artifacts.cache import LOCK_FILE
+from goldilocks_batch.artifacts.cache import LOCK_FILE, origin_of
 from goldilocks_batch.artifacts.hub import Remote
 from goldilocks_batch.artifacts.places import Places
 from goldilocks_batch.artifacts.pull import Fetcher
@@ -104,7 +105,9 @@ def test_what_is_there_is_not_fetched_again(
         for _ in range(2):
             fetch(pinned(SMALL))
     assert len(hub.asked) == 2
-    assert [line.split(": ")[1] for line in caplog.messages] == ["fetching 0.0 MB", "there already"]
+    place = hub.url.removeprefix("http://")
+    told = [line.split(": ")[1] for line in caplog.messages]
+    assert told == [f"fetching 0.0 MB from {place}", "there already"]
 
 
 def test_a_damaged_file_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
@@ -397,3 +400,121 @@ def test_a_folder_that_cannot_be_written_is_told(hub: Hub, tmp_path: Path) -> No
     with pytest.raises(RunError) as refusal:
         fetcher(hub, tmp_path)(pinned(SMALL))
     assert refusal.value.code == ErrorCode.WRITE_FAILED
+
+
+def everywhere(*mirrors: str, path: str = "one.bin", data: bytes = SMALL) -> FileEntry:
+    return pinned(data, path).model_copy(update={"mirrors": mirrors})
+
+
+@pytest.fixture
+def psdi(hub: Hub) -> Hub:
+    """The server holds the files as a PSDI record and at a plain address, too."""
+    for name in ("one.bin", "large.bin"):
+        hub.files[f"PSDI/abcde-12345/{name}"] = hub.files[f"mirror/plain/{name}"] = hub.files[
+            f"org/repo/{name}"
+        ]
+    return hub
+
+
+def places(hub: Hub, name: str = "one.bin") -> tuple[str, ...]:
+    return f"psdi:abcde-12345/{name}", f"{hub.cdn}/cdn/mirror/plain/{name}"
+
+
+def with_psdi(hub: Hub, folder: Path) -> Fetcher:
+    return Fetcher(folder, Remote(hub.url, f"{hub.url}/raw", f"{hub.url}/psdi", waits=()))
+
+
+def origin(folder: Path, path: str = "one.bin") -> str:
+    found = origin_of(folder / "org/repo" / path)
+    assert found is not None
+    return found
+
+
+def test_the_first_place_that_has_a_file_gives_it(psdi: Hub, tmp_path: Path) -> None:
+    with_psdi(psdi, tmp_path)(everywhere(*places(psdi)))
+    assert (tmp_path / "org/repo/one.bin").read_bytes() == SMALL
+    assert not [path for _, path, _ in psdi.asked if path.startswith(("/psdi", "/cdn/mirror"))]
+    assert origin(tmp_path).startswith(f"{psdi.url}/org/repo/resolve/")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("/org/repo/", times=9, status=404, code="EntryNotFound"),
+        Fault("/org/repo/", times=9, status=503),
+        Fault("/org/repo/", times=9, status=401, code="RepoNotFound"),
+    ],
+    ids=["gone", "down", "locked"],
+)
+def test_the_next_place_is_asked_where_one_fails(psdi: Hub, tmp_path: Path, fault: Fault) -> None:
+    psdi.faults = [fault]
+    with_psdi(psdi, tmp_path)(everywhere(*places(psdi)))
+    assert (tmp_path / "org/repo/one.bin").read_bytes() == SMALL
+    assert origin(tmp_path) == f"{psdi.url}/psdi/api/records/abcde-12345/files/one.bin/content"
+
+
+def test_a_place_with_other_bytes_is_passed_over(psdi: Hub, tmp_path: Path) -> None:
+    psdi.sent = {"org/repo/one.bin": b"damaged", "PSDI/abcde-12345/one.bin": b"a login page"}
+    with_psdi(psdi, tmp_path)(everywhere(*places(psdi)))
+    assert (tmp_path / "org/repo/one.bin").read_bytes() == SMALL
+    assert origin(tmp_path) == f"{psdi.cdn}/cdn/mirror/plain/one.bin"
+
+
+def test_a_host_that_is_not_there_is_passed_over(psdi: Hub, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    began = time.monotonic()
+    Fetcher(tmp_path, Remote(nobody, psdi=nobody, waits=()))(everywhere(*places(psdi)))
+    assert time.monotonic() - began < 4  # the client alone tries for 5 s
+    assert (tmp_path / "org/repo/one.bin").read_bytes() == SMALL
+
+
+def test_what_one_place_left_is_gone_on_with_at_the_next(psdi: Hub, tmp_path: Path) -> None:
+    psdi.faults = [
+        Fault("/cdn/org/repo/large", cut_at=11 * 2**20),
+        Fault("/cdn/org/repo/large", times=9, status=410),
+    ]
+    entry = everywhere(*places(psdi, "large.bin"), path="large.bin", data=LARGE)
+    with_psdi(psdi, tmp_path)(entry)
+    assert (tmp_path / "org/repo/large.bin").read_bytes() == LARGE
+    begun = [h.get("range") for m, path, h in psdi.asked if path.startswith("/cdn/PSDI/") and m == "GET"]
+    assert begun[0] not in (None, "bytes=0-")
+
+
+def test_where_all_places_fail_each_is_told(psdi: Hub, tmp_path: Path) -> None:
+    psdi.faults = [Fault("one.bin", times=99, status=404, code="EntryNotFound")]
+    words = ("none of 3 places", "org/repo", "/psdi/api/records/abcde-12345", "mirror/plain")
+    refused(with_psdi(psdi, tmp_path), everywhere(*places(psdi)), ErrorCode.ARTIFACT_MISSING, *words)
+
+
+def test_where_only_other_bytes_can_be_had_nothing_is_kept(psdi: Hub, tmp_path: Path) -> None:
+    psdi.faults = [Fault("/org/repo/", times=9, status=404, code="EntryNotFound")]
+    psdi.sent = {"PSDI/abcde-12345/one.bin": b"WEIGHTS"}
+    refused(
+        with_psdi(psdi, tmp_path), everywhere(places(psdi)[0]), ErrorCode.ARTIFACT_DIGEST, sha(b"WEIGHTS")
+    )
+
+
+def test_offline_asks_no_mirror(psdi: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    refused(
+        with_psdi(psdi, tmp_path), everywhere(*places(psdi)), ErrorCode.ARTIFACT_MISSING, "HF_HUB_OFFLINE"
+    )
+    assert psdi.asked == []
+
+
+def test_a_record_of_psdi_alone(psdi: Hub, tmp_path: Path) -> None:
+    entry = FileEntry(
+        host="psdi", repository="PSDI/abcde-12345", path="one.bin", sha256=sha(SMALL), size=len(SMALL)
+    )
+    with_psdi(psdi, tmp_path)(entry)
+    assert (tmp_path / "PSDI/abcde-12345/one.bin").read_bytes() == SMALL
+
+
+@pytest.mark.parametrize(
+    ("mirror", "sha256"),
+    [("psdi:a/b", None), ("psdi:a", "0" * 64), ("file:///etc/passwd", "0" * 64), ("psdi:a/../b", "0" * 64)],
+)
+def test_mirrors_that_are_none_are_refused(mirror: str, sha256: str | None) -> None:
+    with pytest.raises(ValueError, match=r"mirrors"):
+        FileEntry(repository="a/b", path="c", sha256=sha256, mirrors=(mirror,))

@@ -50,7 +50,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 def test_the_packages_own_registry_knows_the_published_models() -> None:
     own = load_registry()
-    assert set(own.models) == {"alignn", "baseline", "rf"}
+    assert set(own.models) == {"alignn", "baseline", "k_index", "rf"}
     assert own.files["qrf95"].sha256 == "2647b976a57637cc34e4874f3b0ff3436a7c032761b774fdd9e56e69fddaffcc"
     assert own.model("rf").levels["0.90"].correction == -0.0023
     assert own.model("alignn").levels["0.95"].files["lower"] == "alignn95"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import struct
 import sys
 import types
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 
 from goldilocks_batch.core.errors import ErrorCode, ModelError
+from goldilocks_batch.models._pickled_arrays import Array, Dtype
 from goldilocks_batch.models.forest import Forest
-from goldilocks_batch.models.forest_pickle import _Array, _Dtype, read_forest_pickle
+from goldilocks_batch.models.forest_pickle import read_forest_pickle
 from tests.unit.models.test_forest import trained
 
 CLASSES = {
@@ -51,8 +51,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
     return made
 
 
-def regressor(published: dict[str, type], **changes: object) -> Any:
-    parts = trained(3)
+def regressor(published: dict[str, type], parts: dict[str, Any] | None = None, **changes: object) -> Any:
+    parts = parts or trained(3)
     forest = published["RandomForestQuantileRegressor"]()
     estimators = []
     for nodes in parts["nodes"]:
@@ -139,7 +139,8 @@ def test_no_other_name_is_resolved(module: str, name: str, tmp_path: Path) -> No
         (b"(ios\nsystem\n.", "INST"),
         (b"\x80\x04(Nox.", "OBJ"),
         (b"\x80\x04\x8c\x01a\x8c\x01b\x93)}\x92.", "NEWOBJ_EX"),
-        (b"\x80\x05\x96" + struct.pack("<Q", 1) + b"a.", "BYTEARRAY8"),
+        (b"\x80\x05\x97.", "NEXT_BUFFER"),
+        (b"\x80\x04(\x90.", "ADDITEMS"),
         (b"\x80\x04\x8a\x01\x05.", "LONG1"),
     ],
 )
@@ -160,9 +161,9 @@ def test_an_object_kept_under_a_far_number_takes_no_memory(keep: bytes, tmp_path
     "shape", [("x", 2**30), (2**30, "x"), (-1, -4), (True, 4), (2.0, 2), (1, 1, 1, 4), 4]
 )
 def test_a_shape_is_of_few_plain_numbers(shape: object) -> None:
-    kind = _Dtype("f4")
+    kind = Dtype("f4")
     with pytest.raises(pickle.UnpicklingError, match="shape"):
-        _Array().__setstate__((1, shape, kind, False, bytes(16)))
+        Array().__setstate__((1, shape, kind, False, bytes(16)))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_shape_is_of_few_plain_numbers(shape: object) -> None:
     ],
 )
 def test_forests_that_are_none_are_refused(
-    published: dict[str, type], changes: dict[str, object], tmp_path: Path
+    published: dict[str, type], changes: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError) as caught:
         read_forest_pickle(written(tmp_path / "f.pkl", regressor(published, **changes)))

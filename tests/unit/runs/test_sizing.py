@@ -16,7 +16,7 @@ from goldilocks_batch.results.shards import cut_shards, remaining_shards
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.sizing import shard_rows, shard_size, typical_seconds
 
-KINDS = (ModelKind.CONSTANT, ModelKind.FOREST, ModelKind.BOOSTED, ModelKind.ALIGNN)
+KINDS = (ModelKind.CONSTANT, ModelKind.FOREST, ModelKind.BOOSTED, ModelKind.ALIGNN, ModelKind.K_INDEX)
 
 
 @given(
