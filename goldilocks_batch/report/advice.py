@@ -52,6 +52,8 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.GRAPH_FAILED: _SEND,
     ErrorCode.PREDICTION_FAILED: "Choose another model for this structure; the message says why.",
     ErrorCode.PREDICTION_NOT_FINITE: "Choose another model for this structure.",
+    ErrorCode.BOUND_MISSING: "In exports alone: take another bound, or run with a model that has this one.",
+    ErrorCode.STRUCTURE_CHANGED: "In exports alone: put the former inputs back, or run again.",
     ErrorCode.WORKER_CRASH: _ALONE,
     ErrorCode.TIMEOUT: f"Allow more with `--task-timeout`. {_ALONE}",
     ErrorCode.OUT_OF_MEMORY: f"Allow more with `--memory-limit`. {_ALONE}",
