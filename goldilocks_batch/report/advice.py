@@ -52,6 +52,8 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.GRAPH_FAILED: _SEND,
     ErrorCode.PREDICTION_FAILED: "Choose another model for this structure; the message says why.",
     ErrorCode.PREDICTION_NOT_FINITE: "Choose another model for this structure.",
+    ErrorCode.BOUND_MISSING: "Ask for a bound that the model gives: constants have a lower one alone.",
+    ErrorCode.STRUCTURE_CHANGED: "Screen them as they are now, or put those back that were screened.",
     ErrorCode.WORKER_CRASH: _ALONE,
     ErrorCode.TIMEOUT: f"Allow more with `--task-timeout`. {_ALONE}",
     ErrorCode.OUT_OF_MEMORY: f"Allow more with `--memory-limit`. {_ALONE}",
