@@ -183,12 +183,13 @@ def of_run(*names: str, file: bool = False, required: bool = False) -> Callable[
 def of_forest(command: Command) -> Command:
     """Flags in the place of a command's ``options``, those of ``train rf``."""
     names = ("target.column", "target.kind", "feature_schema", "name", "remarks", "test_share", "seed")
-    return takes("options", TrainConfig, *names, load=load_train_config, file=TrainingConfig)(command)
+    more = ("mixed_protocols",)
+    return takes("options", TrainConfig, *names, *more, load=load_train_config, file=TrainingConfig)(command)
 
 
 def of_boosted(command: Command) -> Command:
     """Flags in the place of a command's ``options``, those of ``train boosted``."""
-    names = ("structures", "name", "remarks", "test_share", "seed")
+    names = ("structures", "name", "remarks", "test_share", "seed", "mixed_protocols")
     load = load_train_boosted_config
     return takes("options", TrainBoostedConfig, *names, load=load, file=TrainingConfig)(command)
 
@@ -196,7 +197,7 @@ def of_boosted(command: Command) -> Command:
 def of_networks(command: Command) -> Command:
     """Flags in the place of a command's ``options``, those of ``train alignn``."""
     names = ("target.column", "target.kind", "feature_schema", "name", "remarks", "single_site")
-    fitted = ("fit.epochs", "test_share", "seed")
+    fitted = ("fit.epochs", "test_share", "seed", "mixed_protocols")
     load = load_train_alignn_config
     return takes("options", TrainAlignnConfig, *names, *fitted, load=load, file=TrainingConfig)(command)
 

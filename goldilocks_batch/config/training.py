@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from goldilocks_batch.config.checking import Options, read_yaml
 from goldilocks_batch.config.choices import FeatureSchema, NetworkSchema, SingleSite, TargetKind
 from goldilocks_batch.config.flags import LABELS, TRAINING, Flag
+from goldilocks_batch.config.labels import OnLabels
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 
 __all__ = [
@@ -82,7 +83,7 @@ class CalibrationSettings(_Section):
     folds: int = Field(10, ge=2, description="cross: number of folds")
 
 
-class TrainConfig(Options):
+class TrainConfig(OnLabels):
     """Every option of ``goldilocks-batch train rf``."""
 
     name: Annotated[str, Flag(TRAINING)] = Field("custom", pattern=_NAME, description="name of the model")
@@ -168,7 +169,7 @@ class FitSettings(_Section):
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
 
-class TrainAlignnConfig(Options):
+class TrainAlignnConfig(OnLabels):
     """Every option of ``goldilocks-batch train alignn``."""
 
     name: Annotated[str, Flag(TRAINING)] = Field(
@@ -220,7 +221,7 @@ class Studies(_Section):
     columns: dict[float, str] = Field(description="column of labels by tolerance, meV per atom")
 
 
-class TrainBoostedConfig(Options):
+class TrainBoostedConfig(OnLabels):
     """Every option of ``goldilocks-batch train boosted``."""
 
     name: Annotated[str, Flag(TRAINING)] = Field(

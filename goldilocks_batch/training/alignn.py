@@ -35,6 +35,7 @@ from goldilocks_batch.training.elements import element_table, table_bytes
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, failures_file
 from goldilocks_batch.training.placement import placed, refuse_occupied
+from goldilocks_batch.training.protocols import single_protocol
 from goldilocks_batch.training.recipes import judged_bounds
 from goldilocks_batch.training.resources import Progress, Resources
 from goldilocks_batch.training.seen import Seen
@@ -81,6 +82,7 @@ def train_alignn(
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
     device = resolved_device(device)
+    single_protocol(dataset, mixed=config.mixed_protocols)
     features = resources.features(config.feature_schema)
     data = resources.load(dataset, config.target, features).for_training()
     table = element_table()

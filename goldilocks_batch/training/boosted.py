@@ -22,6 +22,7 @@ from goldilocks_batch.training.boosted_fit import Fitted, fit_boosted
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.placement import placed, refuse_occupied
+from goldilocks_batch.training.protocols import single_protocol
 from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.scaled_fit import More, calibrate_scaled, small_constants
 from goldilocks_batch.training.splits import fold_numbers, holdout
@@ -70,6 +71,7 @@ def train_boosted(
     """
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
+    protocols = single_protocol(dataset, mixed=config.mixed_protocols)
     features = resources.features(SCHEMA)
     columns = group_columns(features.columns)
     whole = read_boosted_data(
@@ -111,6 +113,8 @@ def train_boosted(
         fitted.parts.groups(data.features, fitted.distance),
         more_of(fitted.parts, [study.data for study in studies]),
     )
+    if protocols:
+        record["training"]["protocols"] = list(protocols)
     record["evaluation"] = {"kind": title, "tolerances": figures, "studies": outside}
     card = boosted_card(record, title, figures, outside)
     with placed(output) as folder:

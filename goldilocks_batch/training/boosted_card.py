@@ -7,6 +7,7 @@ from typing import Any
 
 from goldilocks_batch.models.trained_boosted import THIN
 from goldilocks_batch.training.about import NOT_JUDGED
+from goldilocks_batch.training.protocols import said
 from goldilocks_batch.training.tolerances import tables
 
 __all__ = ["boosted_card"]
@@ -39,7 +40,8 @@ def boosted_card(
         + "; ".join(
             f"{q['q05']:.3f}, {q['median']:.3f}, {q['q95']:.3f} at {t} meV" for t, q in about["kdist"].items()
         )
-        + ".",
+        + "."
+        + "".join(f" Labels of {said(protocol)}." for protocol in about.get("protocols", ())),
         f"Elements ({len(about['elements'])}): {' '.join(about['elements'])}. Thin (under {THIN} structures, "
         f"flagged `thin_elements`): {', '.join(thin) or 'none'}. A structure with another element, with more "
         "sites, or further from all of these than 95 % of them are from each other is flagged.",

@@ -10,6 +10,7 @@ import numpy as np
 from goldilocks_batch.artifacts.record import ModelRecord
 from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.figures import Coverage, Evaluation
+from goldilocks_batch.training.protocols import said
 
 __all__ = ["describe_training", "margin_table", "model_card", "report"]
 
@@ -76,7 +77,9 @@ def _verdict(evaluation: Evaluation, censored: int) -> list[str]:
 def describe_training(dataset: Dataset) -> dict[str, Any]:
     """What a record says of the labels."""
     low, median, high = np.quantile(dataset.kdist, (0.05, 0.5, 0.95))
-    return {
+    protocols = dataset.labels.protocols
+    told = {"protocols": list(protocols)} if protocols else {}
+    return told | {
         "dataset": dataset.labels.name,
         "dataset_sha256": dataset.labels.sha256,
         "target": dataset.labels.target.model_dump(mode="json"),
@@ -127,12 +130,13 @@ def _labels(about: Mapping[str, Any]) -> str:
     target, kdist, sites = about["target"], about["kdist"], about["sites"]
     meaning = "kdist" if target["kind"] == "kdist" else "kdist = 2π/L of the k-point length L"
     column = f"column `{target['column']}`, " if target["column"] else ""
+    protocols = "".join(f" Labels of {said(protocol)}." for protocol in about.get("protocols", ()))
     return (
         f"`{about['dataset']}` (sha256 `{about['dataset_sha256'][:16]}…`), {column}{meaning}. "
         f"{about['labels']} structures of {about['compositions']} compositions; median primitive cell "
         f"{sites['median']} sites, largest {sites['largest']}; kdist {kdist['q05']} to {kdist['q95']} 1/Å "
         f"(5 % to 95 %), median {kdist['median']}. {sum(about['left_out'].values())} structures were left "
-        "out because they have no features."
+        f"out because they have no features.{protocols}"
     )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +49,7 @@ from goldilocks_batch.training.label_tables import (
     refuse_duplicates,
     some,
 )
+from goldilocks_batch.training.protocols import protocols_of
 
 __all__ = ["Labels", "read_labels", "read_structures"]
 
@@ -66,6 +68,7 @@ class Labels:
         name: of the file or folder.
         sha256: of the file that holds the labels.
         target: how they were read.
+        protocols: see :mod:`~goldilocks_batch.training.protocols`; empty where the dataset does not tell.
     """
 
     references: tuple[Reference, ...]
@@ -74,6 +77,7 @@ class Labels:
     name: str
     sha256: str
     target: Target
+    protocols: tuple[dict[str, Any], ...] = ()
 
 
 def read_labels(path: Path, target: Target) -> Labels:
@@ -98,7 +102,8 @@ def read_labels(path: Path, target: Target) -> Labels:
     refuse_duplicates(raw)
     kdist, at_most = _checked(raw, target)
     references = _manifest_references(path) if _is_parquet(path) else cif_references(raw)
-    return Labels(references, kdist, at_most, path.name, digest_of_file(raw.table), target)
+    protocols = protocols_of(path) if _is_parquet(path) else ()
+    return Labels(references, kdist, at_most, path.name, digest_of_file(raw.table), target, protocols)
 
 
 def read_structures(path: Path) -> tuple[Reference, ...]:

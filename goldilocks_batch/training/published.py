@@ -16,6 +16,7 @@ from goldilocks_batch.models.interface import ModelInputs
 from goldilocks_batch.models.load import load_model
 from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, write_judged
+from goldilocks_batch.training.protocols import remarks_on
 from goldilocks_batch.training.resources import Resources
 
 __all__ = ["evaluate_published"]
@@ -66,6 +67,7 @@ def evaluate_published(
         f"Bounds of the published model '{models[0].name}', {models[0].correction_origin}. Which of these "
         "structures it was trained on is not known."
     )
-    judged = Judged(evaluate(data, bounds), data, bounds, (remark,))
+    remarks = (remark, *remarks_on(data.labels.protocols, None))
+    judged = Judged(evaluate(data, bounds), data, bounds, remarks)
     write_judged(judged, output)
     return judged

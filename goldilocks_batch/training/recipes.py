@@ -25,6 +25,7 @@ from goldilocks_batch.training.evaluate import evaluate
 from goldilocks_batch.training.judged import Judged, failures_file, write_judged
 from goldilocks_batch.training.label_tables import some
 from goldilocks_batch.training.placement import placed, refuse_occupied
+from goldilocks_batch.training.protocols import remarks_on, single_protocol
 from goldilocks_batch.training.resources import Resources, folder_of
 from goldilocks_batch.training.seen import Seen, overlap_with
 from goldilocks_batch.training.splits import holdout
@@ -85,6 +86,7 @@ def train_model(
     """
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
+    single_protocol(dataset, mixed=config.mixed_protocols)
     features = resources.features(config.feature_schema)
     data = resources.load(dataset, config.target, features).for_training()
     config.check_described(data.labels.name, data.labels.sha256)
@@ -175,6 +177,7 @@ def calibrate_model(
     """
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
+    single_protocol(dataset, mixed=False)
     origin = folder_of(model)
     old = read_trained(origin)
     features = resources.features_of(old.record)
@@ -250,7 +253,9 @@ def evaluate_model(
         data = data.without(trained.failures(data.cells))
         bounds, intervals = judged_bounds(trained, data, confidences)
     known = overlap_with(folder, trained.record.training.dataset_sha256, data)
-    judged = Judged(evaluate(data, bounds, intervals), data, bounds, known.remarks)
+    trained_on = trained.record.training.model_dump().get("protocols")
+    remarks = (*known.remarks, *remarks_on(data.labels.protocols, trained_on))
+    judged = Judged(evaluate(data, bounds, intervals), data, bounds, remarks)
     write_judged(judged, output)
     return judged
 
