@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from goldilocks_batch.config.convergence import ConvergeConfig
     from goldilocks_batch.config.run import RunConfig, load_config
+    from goldilocks_batch.convergence.converge import converge
     from goldilocks_batch.core.errors import GoldilocksError
     from goldilocks_batch.exports.choice import kpoints
     from goldilocks_batch.report.page import write_report
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from goldilocks_batch.screening.predict import predict
 
 _HOMES = {
+    "ConvergeConfig": "config.convergence",
     "GoldilocksError": "core.errors",
     "RunConfig": "config.run",
     "RunSummary": "runs.run",
+    "converge": "convergence.converge",
     "kpoints": "exports.choice",
     "load_config": "config.run",
     "predict": "screening.predict",
@@ -34,9 +38,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "ConvergeConfig",
     "GoldilocksError",
     "RunConfig",
     "RunSummary",
+    "converge",
     "kpoints",
     "load_config",
     "predict",

@@ -14,6 +14,7 @@ from goldilocks_batch.cli.array import array, array_task
 from goldilocks_batch.cli.calibrate import calibrate
 from goldilocks_batch.cli.collect import collect
 from goldilocks_batch.cli.compact import compact
+from goldilocks_batch.cli.converge import converge
 from goldilocks_batch.cli.doctor import doctor
 from goldilocks_batch.cli.evaluate import evaluate
 from goldilocks_batch.cli.export import export
@@ -69,7 +70,7 @@ for _command in (status, collect, array, compact):
 app.command("array-task", cls=Command, hidden=True)(array_task)
 app.add_typer(clusters.app, name="cluster", rich_help_panel=_CLUSTERS)
 app.add_typer(training.app, name="train", rich_help_panel=_OWN_MODELS)
-for _command in (calibrate, evaluate, suggest):
+for _command in (calibrate, converge, evaluate, suggest):
     app.command(cls=Command, rich_help_panel=_OWN_MODELS)(_command)
 app.add_typer(models.app, name="models", rich_help_panel=_HERE)
 app.add_typer(configs.app, name="config", rich_help_panel=_HERE)

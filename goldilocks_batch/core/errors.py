@@ -130,6 +130,16 @@ class ErrorCode(StrEnum):
     GRAPH_FAILED = "GRAPH_FAILED", "another obstacle to the graph"
     PREDICTION_FAILED = "PREDICTION_FAILED", "the model gave no usable answer"
     PREDICTION_NOT_FINITE = "PREDICTION_NOT_FINITE", "the model's answer is NaN or infinite"
+    # convergence studies
+    CODE_MISSING = (
+        "CODE_MISSING",
+        "the code of a convergence study is not installed where it is to run",
+        _COMMAND,
+    )
+    PSEUDOPOTENTIAL_MISSING = "PSEUDOPOTENTIAL_MISSING", "an element of the structure has no pseudopotential"
+    CODE_FAILED = "CODE_FAILED", "the code ended without an energy, or with one that is no number"
+    SCF_NOT_CONVERGED = "SCF_NOT_CONVERGED", "the code did not reach self-consistency"
+    BUDGET = "BUDGET", "the convergence study stopped at its limit of time, k-points or mesh"
     # exports
     BOUND_MISSING = "BOUND_MISSING", "the model gives no such bound, or no mesh for it"
     STRUCTURE_CHANGED = "STRUCTURE_CHANGED", "the structure is not the one that the row was computed from"

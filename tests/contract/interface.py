@@ -17,10 +17,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 import goldilocks_batch
-from goldilocks_batch import GoldilocksError, RunConfig, RunSummary
+from goldilocks_batch import ConvergeConfig, GoldilocksError, RunConfig, RunSummary
 from goldilocks_batch.cli.app import app
+from goldilocks_batch.convergence.table import studies_schema
 
-__all__ = ["commands", "errors", "public_names", "run_config"]
+__all__ = ["commands", "converge_config", "errors", "public_names", "run_config"]
 
 
 def public_names() -> object:
@@ -39,8 +40,9 @@ def public_names() -> object:
 
 
 def _signature(named: Any) -> str:
-    if named is RunConfig:
-        return "keyword options: see run_config.json"
+    if named in (RunConfig, ConvergeConfig):
+        name = "run_config" if named is RunConfig else "converge_config"
+        return f"keyword options: see {name}.json"
     return _without_modules(str(inspect.signature(named)))
 
 
@@ -63,6 +65,16 @@ def run_config() -> object:
     schema = RunConfig.model_json_schema()
     kinds = {name: _options(kind) for name, kind in schema["$defs"].items()}
     return {"RunConfig": _options(schema), **kinds, "scientific options": list(RunConfig().science())}
+
+
+def converge_config() -> object:
+    """The same of convergence studies, but for what is a run's, and which options are a run's."""
+    schema = ConvergeConfig.model_json_schema()
+    own = ("BudgetOptions", "CodeOptions", "LadderOptions")
+    kinds = {name: _options(schema["$defs"][name]) for name in own}
+    found = _options(schema)
+    del found["run"]["default"]
+    return {"ConvergeConfig": found, **kinds, "columns": studies_schema(ConvergeConfig().tolerances).names}
 
 
 def _options(schema: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ KINDS: dict[str, Callable[[Workplace], object]] = {
     "cache": observed.cache,
     "columns": observed.columns,
     "commands": lambda _: interface.commands(),
+    "converge_config": lambda _: interface.converge_config(),
     "errors": lambda _: interface.errors(),
     "exits": observed.exits,
     "exports": observed.exports,

@@ -34,13 +34,14 @@ ROOMS = [
     "execution",
     "runs",
     "training",
+    "convergence",
     "exports",
     "report",
     "cli",
 ]
 
 #: Rooms that know the configuration of a run; all others are told what they need.
-CONFIGURED = {"config", "execution", "runs", "training", "cli"}
+CONFIGURED = {"config", "execution", "runs", "training", "convergence", "cli"}
 
 
 def imports(path: Path) -> set[str]:
@@ -148,6 +149,7 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
         ["inspect", "--help"],
         ["models", "pull", "--help"],
         ["train", "rf", "--help"],
+        ["converge", "--help"],
         ["export", "--help"],
         ["report", "--help"],
         ["--version"],

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from goldilocks_batch.config.bundled import example, examples
+from goldilocks_batch.config.convergence import CodeOptions, ConvergeConfig
 from goldilocks_batch.config.run import RunConfig, load_config
 from goldilocks_batch.config.training import TrainAlignnConfig, TrainBoostedConfig, TrainConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
@@ -32,6 +33,10 @@ def test_an_example_is_read_by_its_command(name: str, tmp_path: Path) -> None:
         }
         kind = kinds.get(name, TrainConfig)
         kind.model_validate(yaml.safe_load(text))
+    elif name.startswith("converge"):
+        read = ConvergeConfig.model_validate(yaml.safe_load(text))
+        assert set(yaml.safe_load(text)["code"]) == set(CodeOptions.model_fields)
+        assert (read.ladder, read.tolerances) == (ConvergeConfig().ladder, ConvergeConfig().tolerances)
     else:
         path = tmp_path / "example.yaml"
         path.write_text(text, encoding="utf-8")

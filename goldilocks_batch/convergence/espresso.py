@@ -1,0 +1,70 @@
+"""Parameters of Quantum ESPRESSO, as ASE's ``Espresso`` takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goldilocks_batch.config.convergence import CodeOptions
+from goldilocks_batch.convergence.pseudos import Family, Pseudo
+from goldilocks_batch.convergence.study import CalculationFailed
+from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
+
+__all__ = ["elements_of", "espresso_parameters"]
+
+
+def elements_of(crystal: Crystal) -> list[str]:
+    """Symbols of the elements of a crystal, sorted."""
+    return sorted({SYMBOLS[z] for z in crystal.numbers})
+
+
+def espresso_parameters(
+    options: CodeOptions, family: Family, crystal: Crystal, *, go_on: bool
+) -> dict[str, Any]:
+    """Parameters of ASE's ``Espresso`` but for the mesh.
+
+    Raises:
+        CalculationFailed: PSEUDOPOTENTIAL_MISSING, or there is no cutoff.
+    """
+    elements = elements_of(crystal)
+    missing = [element for element in elements if element not in family.of]
+    if missing:
+        raise CalculationFailed(
+            ErrorCode.PSEUDOPOTENTIAL_MISSING,
+            f"no pseudopotential of {', '.join(missing)} in {options.pseudo_dir}",
+        )
+    pseudos = [family.of[element] for element in elements]
+    smearing = (
+        {}
+        if options.smearing is None
+        else {"occupations": "smearing", "smearing": options.smearing, "degauss": options.degauss}
+    )
+    own = {
+        "calculation": "scf",
+        "conv_thr": options.conv_thr * len(crystal),
+        "disk_io": "low",  # keeps the density for the next mesh
+        "outdir": "./density",
+        **smearing,
+        **_cutoffs(options, pseudos),
+        **options.parameters,
+    }
+    if go_on:
+        own["startingpot"] = "file"
+    return {
+        "input_data": own,
+        "pseudopotentials": {element: family.of[element].path.name for element in elements},
+    }
+
+
+def _cutoffs(options: CodeOptions, pseudos: list[Pseudo]) -> dict[str, float]:
+    """The largest cutoffs of the elements, Ry, where the configuration names none."""
+    if "ecutwfc" in options.parameters:
+        return {}
+    wave = [pseudo.cutoff for pseudo in pseudos if pseudo.cutoff is not None]
+    density = [pseudo.density_cutoff for pseudo in pseudos if pseudo.density_cutoff is not None]
+    if len(wave) < len(pseudos):
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID,
+            "no cutoff: name a table (code.cutoffs), or one for all (code.parameters: {ecutwfc: 60})",
+        )
+    return {"ecutwfc": max(wave), "ecutrho": max(density)}

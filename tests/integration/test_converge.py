@@ -1,0 +1,315 @@
+"""Convergence studies as a whole: a row for every structure, labels that train, nothing calculated twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from ase import Atoms
+from ase.io import write
+
+from goldilocks_batch import ConvergeConfig, GoldilocksError, converge
+from goldilocks_batch.convergence.tail import first_converged
+from goldilocks_batch.core.errors import ErrorCode
+from goldilocks_batch.kpoints.ladder import ladder
+from goldilocks_batch.training.protocols import PROTOCOL_KEY
+from tests.tight_binding import energy_per_atom
+
+#: Cells of one, two and three unequal axes, whose ladders differ.
+CELLS = {"Al": (4.0, 4.0, 4.0), "Cu": (3.0, 3.0, 7.0), "Ni": (3.5, 5.0, 6.5)}
+
+
+def structures(base: Path, *names: str) -> Path:
+    folder = base / "structures"
+    folder.mkdir()
+    for name in names or CELLS:
+        atoms = Atoms(name, cell=CELLS[name], pbc=True)
+        write(folder / f"{name}.cif", atoms)
+    return folder
+
+
+def options(base: Path, folder: Path, **changes: Any) -> dict[str, Any]:
+    parameters = {"log": str(base / "log"), **changes.pop("parameters", {})}
+    code = {
+        "calculator": "tests.tight_binding.TightBinding",
+        "kpoints": {"kpts": "mesh"},
+        "parameters": parameters,
+    }
+    found = {"inputs": [str(folder)], "output": str(base / "out"), "code": code, "executor": "serial"}
+    return {**found, "tolerances": [5.0, 3.0, 1.0], **changes}
+
+
+def calculated(base: Path) -> Counter[str]:
+    """How often each mesh of each structure was calculated."""
+    path = base / "log"
+    return Counter(path.read_text().splitlines()) if path.exists() else Counter()
+
+
+def rows_of(base: Path, name: str = "studies.parquet") -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in pq.read_table(base / "out" / name).to_pylist()}
+
+
+def plain_loop(name: str, tolerance: float) -> tuple[int, list[int]]:
+    """The label's rung and mesh, by a loop over the ladder."""
+    cell = Atoms(name, cell=CELLS[name]).cell[:]
+    rungs = ladder(cell, None, 0.03)
+    start = rungs.rung_of(1.0)
+    energies: list[float] = []
+    for mesh in rungs.meshes[start - 1 :].tolist():
+        energies.append(energy_per_atom(tuple(mesh)))
+        if first_converged(energies, 1.0) is not None:
+            break
+    place = first_converged(energies, tolerance)
+    assert place is not None
+    return start + place, rungs.meshes[start + place - 1].tolist()
+
+
+def test_labels_are_those_of_a_plain_loop_and_a_second_run_calculates_nothing(tmp_path: Path) -> None:
+    config = ConvergeConfig(**options(tmp_path, structures(tmp_path)))
+    summary = converge(config)
+    assert (summary.state, summary.rows, summary.report.ok, summary.computed) == ("completed", 3, 3, 3)
+    rows = rows_of(tmp_path)
+    assert list(rows) == sorted(CELLS)  # in the order of the inputs
+    for name, row in rows.items():
+        for tolerance in (1.0, 3.0, 5.0):
+            found = row[f"rung_{tolerance:g}mev"], row[f"mesh_{tolerance:g}mev"]
+            assert found == plain_loop(name, tolerance)
+        energies = [point["energy"] for point in row["ladder"]]
+        assert energies == [energy_per_atom(tuple(point["mesh"])) for point in row["ladder"]]
+    once = calculated(tmp_path)
+    assert set(once.values()) == {1}
+    again = converge(config)
+    assert (again.computed, again.report.ok) == (0, 3)
+    assert calculated(tmp_path) == once
+    assert not list((tmp_path / "out" / "studies").glob("*/work"))
+
+
+def test_studies_on_local_workers_are_the_same(tmp_path: Path) -> None:
+    base = tmp_path / "serial"
+    base.mkdir()
+    folder = structures(tmp_path)
+    converge(ConvergeConfig(**options(base, folder)))
+    converge(ConvergeConfig(**options(tmp_path, folder, executor="local", workers=2)))
+    assert calculated(tmp_path) == calculated(base)
+    timeless = ("seconds", "ladder", "input_sha256", "protocol")  # these know of the log
+    for name, row in rows_of(tmp_path).items():
+        other = rows_of(base)[name]
+        assert {k: v for k, v in row.items() if k not in timeless} == {
+            k: v for k, v in other.items() if k not in timeless
+        }
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [("nan", "CODE_FAILED"), ("raise", "CODE_FAILED"), ("kill", "WORKER_CRASH"), ("hang", "TIMEOUT")],
+)
+def test_what_fails_is_a_row_with_the_limits_of_its_finished_rungs(
+    tmp_path: Path, trouble: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goldilocks_batch.config.convergence._GRACE", 1.0)
+    given = options(
+        tmp_path,
+        structures(tmp_path, "Al", "Cu"),
+        parameters={"trouble": trouble, "at": 5},
+        executor="local",
+        workers=1,
+        budget={"seconds": 4.0 if trouble == "hang" else 100.0},
+    )
+    summary = converge(ConvergeConfig(**given))
+    assert (summary.report.ok, summary.limits) == (0, 2)
+    for row in rows_of(tmp_path).values():
+        assert (row["status"], row["error_code"]) == ("limit", code)
+        assert [max(point["mesh"]) < 5 for point in row["ladder"]] == [True] * len(row["ladder"])
+        assert row["ladder"]
+        assert row["k_dist_1mev"] is None
+        assert row["k_dist_at_most_1mev"] > 0
+    tries = 2 if trouble in ("kill", "hang") else 1  # a process that is lost may have met a stray signal
+    sound = {mesh: n for mesh, n in calculated(tmp_path).items() if "5" not in mesh}
+    assert set(sound.values()) == {1}, "a finished rung was calculated again"
+    assert {n for mesh, n in calculated(tmp_path).items() if "5" in mesh} <= {tries, tries * 2}
+
+
+def test_a_worker_that_is_killed_once_loses_no_rung_and_no_study(tmp_path: Path) -> None:
+    given = options(
+        tmp_path, structures(tmp_path), parameters={"trouble": "once", "at": 6}, executor="local", workers=1
+    )
+    summary = converge(ConvergeConfig(**given))
+    assert summary.report.ok == 3
+    again = [mesh for mesh, n in calculated(tmp_path).items() if n > 1]
+    assert len(again) == 1  # the rung in hand, once
+    for name, row in rows_of(tmp_path).items():
+        assert (row["rung_1mev"], row["mesh_1mev"]) == plain_loop(name, 1.0)
+
+
+def test_no_table_of_other_studies_is_left_while_new_ones_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = options(tmp_path, structures(tmp_path, "Al"))
+    converge(ConvergeConfig(**given))
+
+    def interrupted(*_arguments: object) -> str:
+        return "interrupted"
+
+    monkeypatch.setattr("goldilocks_batch.convergence.converge.carry_out", interrupted)
+    other = {**given, "tolerances": [2.0], "overwrite": True}
+    assert converge(ConvergeConfig(**other)).state == "interrupted"
+    assert not list((tmp_path / "out").glob("*.parquet"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_client_that_is_gone_leaves_what_the_next_one_goes_on_from(tmp_path: Path, sign: int) -> None:
+    given = options(tmp_path, structures(tmp_path), parameters={"pause": 0.15}, executor="local", workers=2)
+    (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given))
+    command = [sys.executable, "-m", "goldilocks_batch.cli.app", "converge", "-c", "converge.yaml"]
+    client = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while len(list(tmp_path.glob("out/studies/*/rung-*.json"))) < 5:
+        assert client.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(client.pid, sign)
+    client.wait()
+    finished = {
+        (path.parent.name, path.name): json.loads(path.read_text())
+        for path in tmp_path.glob("out/studies/*/rung-*.json")
+    }
+    done = subprocess.run([*command, "--quiet"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for (study, name), before in finished.items():
+        assert json.loads((tmp_path / "out" / "studies" / study / name).read_text()) == before
+    twice = [mesh for mesh, n in calculated(tmp_path).items() if n > 1]
+    assert len(twice) <= 2  # those that the two workers had in hand
+    for name, row in rows_of(tmp_path).items():
+        assert (row["rung_1mev"], row["mesh_1mev"]) == plain_loop(name, 1.0)
+
+
+def test_a_larger_budget_takes_up_what_the_smaller_one_left(tmp_path: Path) -> None:
+    given = options(tmp_path, structures(tmp_path), budget={"divisions": 3})
+    first = converge(ConvergeConfig(**given))
+    assert first.report.failures == {"BUDGET": 3}
+    before = calculated(tmp_path)
+    larger = {**given, "budget": {"divisions": None}}
+    assert converge(ConvergeConfig(**larger)).report.ok == 0  # nobody said to try again
+    retried = converge(ConvergeConfig(**larger, retry=True))
+    assert retried.report.ok == 3
+    assert set(calculated(tmp_path).values()) == {1}
+    assert calculated(tmp_path).total() > before.total()
+
+
+def test_studies_of_another_kind_are_refused_and_overwritten_when_told(tmp_path: Path) -> None:
+    given = options(tmp_path, structures(tmp_path, "Al"))
+    converge(ConvergeConfig(**given))
+    changed = {
+        **given,
+        "code": {**given["code"], "parameters": {"hopping": 0.02, "log": str(tmp_path / "log")}},
+    }
+    with pytest.raises(GoldilocksError, match="hopping") as raised:
+        converge(ConvergeConfig(**changed))
+    assert (tmp_path / "out" / "labels.parquet").exists()
+    assert raised.value.code == ErrorCode.RESUME_REFUSED
+    converge(ConvergeConfig(**changed, overwrite=True))
+    energies = [point["energy"] for point in rows_of(tmp_path)["Al"]["ladder"]]
+    assert energies[0] == energy_per_atom((2, 2, 2), 0.02)  # no rung of the other study
+
+
+def test_a_broken_structure_is_a_row_like_any_other(tmp_path: Path) -> None:
+    folder = structures(tmp_path, "Al")
+    (folder / "broken.cif").write_text("not a crystal\n")
+    summary = converge(ConvergeConfig(**options(tmp_path, folder)))
+    assert (summary.rows, summary.report.ok, summary.limits) == (2, 1, 0)
+    row = rows_of(tmp_path)["broken"]
+    assert (row["status"], row["cell"]) == ("failed", None)
+    assert row["error_code"] in ErrorCode.__members__
+    assert set(rows_of(tmp_path, "labels.parquet")) == {"Al"}
+    assert set(rows_of(tmp_path, "labels-and-limits.parquet")) == {"Al"}
+
+
+def test_the_longest_study_begins_first(tmp_path: Path) -> None:
+    folder = tmp_path / "structures"
+    folder.mkdir()
+    for name, edge in (("Al", 6.0), ("Cu", 3.0), ("Ni", 12.0)):
+        atoms = Atoms(name, cell=[edge] * 3, pbc=True)
+        write(folder / f"{name}.cif", atoms if name != "Ni" else atoms * (1, 1, 2))
+    converge(ConvergeConfig(**options(tmp_path, folder)))
+    begun = list(dict.fromkeys(line.split()[0] for line in (tmp_path / "log").read_text().splitlines()))
+    assert begun[0] == "Ni2"
+    assert list(rows_of(tmp_path)) == ["Al", "Cu", "Ni"]
+
+
+def test_inputs_and_outputs_are_kept_of_failures_and_on_request(tmp_path: Path) -> None:
+    given = options(tmp_path, structures(tmp_path, "Al"), parameters={"trouble": "raise", "at": 4}, keep=True)
+    converge(ConvergeConfig(**given))
+    (study,) = (tmp_path / "out" / "studies").iterdir()
+    assert (study / "work" / "output.txt").exists()
+    kept = sorted(path.name for path in study.glob("kept-*"))
+    assert kept == [path.stem.replace("rung", "kept") for path in sorted(study.glob("rung-*.json"))]
+
+
+def test_labels_are_what_training_takes(tmp_path: Path) -> None:
+    """Metadata, columns and structures; a forest of many labels is trained elsewhere."""
+    from goldilocks_batch.config.training import Target
+    from goldilocks_batch.training.labels import read_labels
+
+    converge(ConvergeConfig(**options(tmp_path, structures(tmp_path))))
+    path = tmp_path / "out" / "labels.parquet"
+    labels = read_labels(path, Target(column="k_dist_1mev", at_most="k_dist_at_most_1mev"))
+    assert [reference.id for reference in labels.references] == sorted(CELLS)
+    protocol = json.loads(pq.read_schema(path).metadata[PROTOCOL_KEY])
+    assert protocol["code"] == "tests.tight_binding.TightBinding"
+    assert protocol["digest"] == pq.read_table(path)["protocol"][0].as_py()
+    assert isinstance(pq.read_schema(path).field("first_1mev").type, type(pa.bool_()))
+
+
+@pytest.mark.slow
+def test_studies_train_boosted_trees_as_they_are(tmp_path: Path) -> None:
+    from goldilocks_batch.config.training import BoostedSettings, TrainBoostedConfig
+    from goldilocks_batch.training.boosted import train_boosted
+    from tests.training_data import labelled_rows
+
+    folder = tmp_path / "structures"
+    folder.mkdir()
+    for row in labelled_rows(60):
+        atoms = Atoms(
+            row["species_at_sites"],
+            positions=row["cartesian_site_positions"],
+            cell=row["lattice_vectors"],
+            pbc=True,
+        )
+        write(folder / f"{row['id']}.cif", atoms)
+    summary = converge(ConvergeConfig(**options(tmp_path, folder)))
+    assert summary.report.ok == 60
+    config = TrainBoostedConfig(
+        columns={t: f"k_dist_{t}mev" for t in (1, 3, 5)},
+        at_least={t: f"first_{t}mev" for t in (1, 3, 5)},
+        boosting=BoostedSettings(trees=3, random_trees=0, scale_trees=2, folds=2),
+    )
+    model, _ = train_boosted(tmp_path / "out" / "labels.parquet", config, tmp_path / "model")
+    (protocol,) = model.record.training.model_dump()["protocols"]
+    assert {row["protocol"] for row in rows_of(tmp_path).values()} == {protocol["digest"]}
+    assert f"protocol {protocol['digest']}" in (tmp_path / "model" / "card.md").read_text()
+
+
+def test_status_tells_how_far_studies_are_and_collect_refuses_them(tmp_path: Path) -> None:
+    converge(ConvergeConfig(**options(tmp_path, structures(tmp_path))))
+    program = [sys.executable, "-m", "goldilocks_batch.cli.app"]
+    told = subprocess.run(
+        [*program, "status", "out"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "completed: 3 of 3 rows" in told.stdout
+    refused = subprocess.run(
+        [*program, "collect", "out"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "give the command of the run again" in refused.stderr
