@@ -189,6 +189,25 @@ def columns() -> str:
     return table(["column", "type", "unit", "meaning"], rows)
 
 
+def study_columns() -> str:
+    """Columns of the table of convergence studies, those of one tolerance alone."""
+    from goldilocks_batch.convergence.table import studies_schema
+
+    fields = studies_schema((1.0,))
+    rows = []
+    for field in fields:
+        about = {key.decode(): value.decode() for key, value in field.metadata.items()}
+        rows.append([f"`{field.name}`", f"`{field.type}`", about.get("unit", ""), about["text"]])
+    return table(["column", "type", "unit", "meaning"], rows)
+
+
+def converge_options() -> str:
+    """Options of ``converge``; those that are a run's are listed there."""
+    from goldilocks_batch.config.convergence import ConvergeConfig
+
+    return options(ConvergeConfig, [name for name in ConvergeConfig.model_fields if name != "run"])
+
+
 def flags() -> str:
     """The flags that a row can carry."""
     from goldilocks_batch.results.schema import FLAGS
@@ -285,6 +304,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "columns": columns,
     "command errors": lambda: errors("command"),
     "commands": commands,
+    "converge options": converge_options,
     "examples": examples,
     "execution options": lambda: run_options(scientific=False),
     "flags": flags,
@@ -294,6 +314,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "retired errors": lambda: errors("retired"),
     "row errors": lambda: errors("row"),
     "schema": schema,
+    "study columns": study_columns,
     "scientific options": lambda: run_options(scientific=True),
     "train alignn": lambda: training_options(networks=True),
     "train rf": lambda: training_options(networks=False),
