@@ -52,6 +52,12 @@ ADVICE: dict[ErrorCode, str] = {
     ErrorCode.GRAPH_FAILED: _SEND,
     ErrorCode.PREDICTION_FAILED: "Choose another model for this structure; the message says why.",
     ErrorCode.PREDICTION_NOT_FINITE: "Choose another model for this structure.",
+    ErrorCode.PSEUDOPOTENTIAL_MISSING: "In `converge` alone: put the element's file in `code.pseudo_dir`; "
+    "`retry: true`.",
+    ErrorCode.CODE_FAILED: "In `converge` alone: the row has the code's last lines, its folder the rest; "
+    "mend the cause; `retry: true`.",
+    ErrorCode.SCF_NOT_CONVERGED: "In `converge` alone: mix less or allow more steps in `code.parameters`.",
+    ErrorCode.BUDGET: "In `converge` alone: allow more in `budget`; `retry: true`.",
     ErrorCode.BOUND_MISSING: "In exports alone: take another bound, or run with a model that has this one.",
     ErrorCode.STRUCTURE_CHANGED: "In exports alone: put the former inputs back, or run again.",
     ErrorCode.WORKER_CRASH: _ALONE,
