@@ -108,11 +108,12 @@ class Fetcher:
         for mirror in places:
             try:
                 self._fetch_from(entry, mirror, repository)
-                return
             except ModelError as refusal:
                 refusals.append(refusal)
-                if len(refusals) < len(places):
-                    _log.warning("%s: asking the next place, since %s", entry.path, refusal.message)
+                continue
+            for refusal in refusals:  # where every place refuses, the error says why
+                _log.warning("%s: fetched from the next place, since %s", entry.path, refusal.message)
+            return
         if len(refusals) == 1:
             raise refusals[0]
         digest = ErrorCode.ARTIFACT_DIGEST

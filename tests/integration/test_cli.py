@@ -224,7 +224,7 @@ def test_features_of_the_examples(examples: Path, tmp_path: Path, shared: Path) 
     done = command("featurize", examples, "-o", tmp_path / "f.parquet", *options)
     assert done.returncode == 0, done.stderr
     table = pq.read_table(tmp_path / "f.parquet")
-    assert (table.num_rows, table.num_columns) == (49, 484)
+    assert (table.num_rows, table.num_columns) == (74, 484)
     assert sum(table[name].null_count for name in table.column_names) == 0
     assert not (tmp_path / "f.parquet.parts").exists()
     shown = command("inspect", examples / "Xe-fcc.cif", *options[:4])

@@ -385,7 +385,7 @@ def test_pull_and_doctor_say_which_place_answered(hub: Hub, shared: Path, tmp_pa
     done = command(hub, cache, "models", "pull", "rf", "--confidence", "0.95", "--registry", registry)
     assert done.returncode == 0, done.stderr
     place = hub.url.removeprefix("http://")
-    assert "asking the next place" in done.stderr
+    assert "fetched from the next place" in done.stderr
     assert f"from {place}" in done.stderr
     assert not hub.files.keys() & {f"{repository}/{name}" for name, repository in names.items()}
     told = command(
