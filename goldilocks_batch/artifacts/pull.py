@@ -111,8 +111,8 @@ class Fetcher:
             except ModelError as refusal:
                 refusals.append(refusal)
                 continue
-            for refusal in refusals:  # where every place refuses, the error says why
-                _log.warning("%s: fetched from the next place, since %s", entry.path, refusal.message)
+            for past in refusals:  # where every place refuses, the error says why
+                _log.warning("%s: fetched from the next place, since %s", entry.path, past.message)
             return
         if len(refusals) == 1:
             raise refusals[0]
