@@ -24,6 +24,8 @@ settings.load_profile("default")
 
 # started in the background, a shell has this process ignore SIGINT, and its children inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# and under nohup SIGHUP
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 #: Kernels are compiled once for all tests, and not in every cache that a test makes.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_folder()))

@@ -169,10 +169,14 @@ def test_no_table_of_other_studies_is_left_while_new_ones_go_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
-def test_a_client_that_is_gone_leaves_what_the_next_one_goes_on_from(tmp_path: Path, sign: int) -> None:
+def test_a_client_that_is_gone_leaves_what_the_next_one_goes_on_from(
+    tmp_path: Path, sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = options(tmp_path, structures(tmp_path), parameters={"pause": 0.15}, executor="local", workers=2)
     (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given))
     command = [sys.executable, "-m", "goldilocks_batch.cli.app", "converge", "-c", "converge.yaml"]
+    # its children import the calculator of these tests
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     client = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
     while len(list(tmp_path.glob("out/studies/*/rung-*.json"))) < 5:

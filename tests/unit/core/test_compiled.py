@@ -328,7 +328,7 @@ def test_after_warming_up_nothing_is_compiled(tmp_path: Path, shared: Path) -> N
         "from tests.kernels import work\n"
         "said = []\n"
         "kernels, compiled = warm_up(said.append)\n"
-        "assert len(said) == len(set(said)) == kernels, said\n"
+        "assert len(said) == len(set(said)) <= kernels, said\n"  # the others are called by these alone
         "assert compiled == kernels or compiled > kernels / 2, (kernels, compiled)\n"
         "assert warm_up() == (kernels, 0)\n"
         "before = compiled_here()\n"

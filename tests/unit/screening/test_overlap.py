@@ -61,10 +61,11 @@ def test_what_either_raises_ends_it(where: str) -> None:
         return item
 
     found = []
+    before = threading.active_count()
     with pytest.raises(RuntimeError, match="unspecified launch failure"):
         for item, _ in overlapped(
             range(5), lambda item: fail_at_two("prepare", item), lambda item: fail_at_two("ask", item)
         ):
             found.append(item)
     assert found == ([0] if where == "prepare" else [0, 1])[: len(found)]
-    assert threading.active_count() < 20
+    assert threading.active_count() <= before
