@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.structures.symmetry import Symmetry
+from goldilocks_batch.structures.symmetry import SYSTEMS, Symmetry
 
 __all__ = ["LATTICE_LABELS", "bravais_id", "lattice_block", "lengths_and_angles"]
 
@@ -20,8 +20,7 @@ LATTICE_LABELS = (
     *("crystal_system", "bravais", "spacegroup_num"),
 )
 
-_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
-_SYSTEM_IDS = {name: number for number, name in enumerate(_SYSTEMS)}
+_SYSTEM_IDS = {name: number for number, name in enumerate(SYSTEMS)}
 _BRAVAIS = ("aP", "mP", "mC", "oP", "oC", "oI", "oF", "tP", "tI", "hP", "hR", "cP", "cI", "cF")
 _BRAVAIS_IDS = {name: number for number, name in enumerate(_BRAVAIS)}
 

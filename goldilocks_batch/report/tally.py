@@ -23,19 +23,10 @@ from goldilocks_batch.report.histogram import Histogram
 from goldilocks_batch.report.picks import Picks
 from goldilocks_batch.results.part import Part
 from goldilocks_batch.structures.crystal import SYMBOLS
+from goldilocks_batch.structures.symmetry import SYSTEMS
 
-__all__ = ["HARMLESS", "SIZES", "SYSTEMS", "Code", "Tally", "gathered"]
+__all__ = ["HARMLESS", "SIZES", "Code", "Tally", "gathered"]
 
-#: Crystal systems with the last space group of each, *International Tables A*.
-SYSTEMS = {
-    "triclinic": 2,
-    "monoclinic": 15,
-    "orthorhombic": 74,
-    "tetragonal": 142,
-    "trigonal": 167,
-    "hexagonal": 194,
-    "cubic": 230,
-}
 #: Atoms in the primitive cell: the largest number of each class.
 SIZES = {
     "1 to 4": 4,

@@ -12,11 +12,12 @@ from goldilocks_batch.report import charts
 from goldilocks_batch.report.about import Links
 from goldilocks_batch.report.listing import listed
 from goldilocks_batch.report.periodic import periodic
-from goldilocks_batch.report.tally import SIZES, SYSTEMS, Tally
+from goldilocks_batch.report.tally import SIZES, Tally
 from goldilocks_batch.report.wording import distance, percent, saved, short
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.structures.crystal import SYMBOLS
+from goldilocks_batch.structures.symmetry import SYSTEMS
 
 __all__ = [
     "AIIDA",

@@ -21,6 +21,7 @@ __all__ = [
     "ANGLE_TOLERANCE",
     "DISTANCES_ONLY",
     "SYMPREC",
+    "SYSTEMS",
     "Symmetry",
     "find_symmetry",
     "quiet_spglib",
@@ -34,8 +35,8 @@ ANGLE_TOLERANCE = 5.0
 #: In place of an angle tolerance: the distance tolerance alone decides.
 DISTANCES_ONLY = -1.0
 
-#: Last space-group number of each crystal system (International Tables A).
-_SYSTEM_ENDS = {
+#: Crystal systems with the number of the last space group of each, *International Tables A*.
+SYSTEMS = {
     "triclinic": 2,
     "monoclinic": 15,
     "orthorhombic": 74,
@@ -44,7 +45,7 @@ _SYSTEM_ENDS = {
     "hexagonal": 194,
     "cubic": 230,
 }
-_SYSTEM_LETTERS = dict(zip(_SYSTEM_ENDS, "amothhc", strict=True))
+_SYSTEM_LETTERS = dict(zip(SYSTEMS, "amothhc", strict=True))
 _CENTROSYMMETRIC = frozenset(("-1", "2/m", "mmm", "4/m", "4/mmm", "-3", "-3m", "6/m", "6/mmm", "m-3", "m-3m"))
 
 
@@ -77,7 +78,7 @@ class Symmetry:
     @property
     def crystal_system(self) -> str:
         """One of the seven, e.g. ``cubic``."""
-        return next(name for name, last in _SYSTEM_ENDS.items() if self.number <= last)
+        return next(name for name, last in SYSTEMS.items() if self.number <= last)
 
     @property
     def bravais(self) -> str:

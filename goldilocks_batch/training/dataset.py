@@ -16,14 +16,11 @@ from goldilocks_batch.config.training import Target
 from goldilocks_batch.core.errors import ErrorCode, GoldilocksError, InputError
 from goldilocks_batch.results.schema import failure_schema
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal, formula
+from goldilocks_batch.structures.symmetry import SYSTEMS
 from goldilocks_batch.training.features import Compute, FeatureSet, cached_features
 from goldilocks_batch.training.labels import Labels, read_labels
 
-__all__ = ["SYSTEMS", "Dataset", "load_dataset", "matrix"]
-
-_SYSTEM_ENDS = (2, 15, 74, 142, 167, 194, 230)
-#: Crystal systems in the order of their space groups.
-SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+__all__ = ["Dataset", "load_dataset", "matrix"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +159,7 @@ def load_dataset(
     table = table.take(good)
     numbers = [np.array(found, dtype=np.int64) for found in table["numbers"].to_pylist()]
     lattices = matrix(table["lattice"], 9).reshape(-1, 3, 3)
-    ends = np.searchsorted(_SYSTEM_ENDS, table["space_group"].to_numpy())
+    ends = np.searchsorted(list(SYSTEMS.values()), table["space_group"].to_numpy())
     return Dataset(
         ids=np.array([labels.references[row].id for row in good]),
         formulas=np.array([formula(found) for found in numbers]),
@@ -174,7 +171,7 @@ def load_dataset(
         crystals=_crystals(lattices, table["frac"].to_pylist(), numbers, table["pbc"].to_pylist()),
         n_sites=np.array([len(found) for found in numbers]),
         n_elements=np.array([len(np.unique(found)) for found in numbers]),
-        systems=np.array(SYSTEMS)[ends],
+        systems=np.array(list(SYSTEMS))[ends],
         elements=tuple(SYMBOLS[z] for z in np.unique(np.concatenate(numbers))),
         failures=failures,
         labels=labels,

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.kpoints.mesh import mesh
-from goldilocks_batch.training.dataset import SYSTEMS, Dataset
+from goldilocks_batch.structures.symmetry import SYSTEMS
+from goldilocks_batch.training.dataset import Dataset
 from goldilocks_batch.training.figures import CONSTANTS, Coverage, Evaluation, Level, Spending
 
 __all__ = ["evaluate", "mesh_points"]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pymatgen.core.composition import Composition
 from pymatgen.symmetry.groups import SpaceGroup
 
-from goldilocks_batch.report.tally import HARMLESS, SIZES, SYSTEMS, Tally
+from goldilocks_batch.report.tally import HARMLESS, SIZES, Tally
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.structures.crystal import SYMBOLS
+from goldilocks_batch.structures.symmetry import SYSTEMS
 from tests.report_runs import rows
 
 
