@@ -2,7 +2,7 @@
 
 A worker (of Dask, or of a job array) only waits.  Native code that crashes, hangs or eats the memory takes
 its child along, never the worker, and the supervisor tells the three apart.  So when a *worker* is lost,
-its job or its node has ended, and no structure is blamed.
+its job or its node has ended, and no structure is taken for the cause.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Waiting:
         self._apart: deque[Shard] = deque()
         self._alone: Shard | None = None
         self._beside: set[Shard] = set()  # lost once with a worker
-        self._suspects: set[Shard] = set()  # single structures that were lost once
+        self._lost_once: set[Shard] = set()  # single structures
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._later or self._apart)
@@ -64,9 +64,9 @@ class Waiting:
             _log.warning("%s: %s; tried again in halves", _rows(shard), lost.message)
             chances.extendleft(reversed(shard.halves()))
             return True
-        if shard in self._suspects:
+        if shard in self._lost_once:
             return False
-        self._suspects.add(shard)  # it may have been a stray signal
+        self._lost_once.add(shard)  # it may have been a stray signal
         chances.appendleft(shard)
         return True
 

@@ -36,13 +36,13 @@ class OnForgedGpu:
     Attributes:
         screening: the real one.
         log: a line for every shard begun: process, GPU, memory that it may take there.
-        poison: atomic number of an atom that breaks the context of the process which has it on the GPU.
+        breaks_context: atomic number of an atom that breaks the context of its process on the GPU.
         evaluations: so many batches fit in a process; then somebody else has taken the memory.
     """
 
     screening: Screening
     log: Path
-    poison: int = 0
+    breaks_context: int = 0
     evaluations: int = 10**9
 
     @property
@@ -103,7 +103,7 @@ class Ensemble:
     def __call__(
         self, batch: GraphBatch, additional: NDArray[np.float64], *, skip_alignn: bool = False
     ) -> NDArray[np.float32]:
-        self._broken |= self._work.poison in batch.numbers
+        self._broken |= self._work.breaks_context in batch.numbers
         if self._broken:
             raise RuntimeError("CUDA error: unspecified launch failure")
         if self._left <= 0:

@@ -12,7 +12,7 @@ from goldilocks_batch.execution.job import Job
 from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.runs.attempt import Assignment
 from goldilocks_batch.screening.pipeline import Screening
-from tests.integration.culprits import Sabotaged
+from tests.integration.failing import FailingScreening
 
 job_of = Assignment.job
 
@@ -22,7 +22,7 @@ def logged_run(log: Path, pause: float) -> None:
 
     def logged_job(assignment: Assignment[Screening], shard: Shard) -> Job:
         job = job_of(assignment, shard)
-        return replace(job, work=Sabotaged(assignment.work, (), log, pause))
+        return replace(job, work=FailingScreening(assignment.work, (), log, pause))
 
     with mock.patch.object(Assignment, "job", logged_job):
         main()

@@ -1,4 +1,4 @@
-"""What clusters and structures do at their worst: every row is accounted for, only culprits fail."""
+"""Faults of clusters and structures: every row is accounted for, and only failing structures fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
 from goldilocks_batch.structures.sources.sourceset import open_sources
-from tests.integration.culprits import Crime, Sabotaged
+from tests.integration.failing import FailingScreening, Failure
 from tests.integration.runs import (
     FINGERPRINT,
     Recorder,
@@ -42,26 +42,26 @@ pytestmark = pytest.mark.slow
 FIGURES = logging.getLogger(__name__)
 ROWS = 600
 #: Largest shard and limits: what hangs costs the whole time limit for every halving.
-SHARDS: dict[Crime, tuple[int, dict[str, Any]]] = {
+SHARDS: dict[Failure, tuple[int, dict[str, Any]]] = {
     "crash": (64, {}),
     "hang": (8, {"task_timeout": 8.0}),
-    "eat": (64, {"memory_limit": "1GB"}),
-    "poison": (64, {}),
+    "fill_memory": (64, {"memory_limit": "1GB"}),
+    "spoil_process": (64, {}),
 }
-CODES: dict[Crime, str] = {
+CODES: dict[Failure, str] = {
     "crash": "WORKER_CRASH",
     "hang": "TIMEOUT",
-    "eat": "OUT_OF_MEMORY",
-    "poison": "INTERNAL",
+    "fill_memory": "OUT_OF_MEMORY",
+    "spoil_process": "INTERNAL",
 }
 
 
-def sabotaged(
-    settings: RunConfig, crimes: dict[str, Crime], log: Path, pause: float = 0.0
+def run_with_failures(
+    settings: RunConfig, failures: dict[str, Failure], log: Path, pause: float = 0.0
 ) -> tuple[Recorder, list[tuple[int, int]]]:
-    """Run with culprits; what was told, and first row and length of every shard begun."""
+    """Run with failing structures; what was told, and first row and length of every shard begun."""
     settings.output.joinpath("results").mkdir(parents=True)
-    work = Sabotaged(screening_of(settings), tuple(crimes.items()), log, pause)
+    work = FailingScreening(screening_of(settings), tuple(failures.items()), log, pause)
     sources = open_sources(settings.inputs)
     recorder = Recorder()
     with dask_executor(settings) as executor:
@@ -70,38 +70,45 @@ def sabotaged(
     return recorder, shards_begun(log)
 
 
-@pytest.mark.parametrize("crime", SHARDS)
-def test_a_culprit_fails_alone(crime: Crime, manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("failure", SHARDS)
+def test_a_failing_structure_fails_alone(
+    failure: Failure, manifest: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     ids = pq.read_table(manifest)["id"].to_pylist()
-    size, limits = SHARDS[crime]
+    size, limits = SHARDS[failure]
     settings = config(manifest, tmp_path / "run", shard_size=size, **limits)
-    recorder, begun = sabotaged(settings, {ids[137]: crime}, tmp_path / "log")
+    recorder, begun = run_with_failures(settings, {ids[137]: failure}, tmp_path / "log")
     found, expected = rows_of(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
-    culprit = found.pop(137)
+    failing = found.pop(137)
     expected.pop(137)
     assert found == expected
-    assert (culprit["id"], culprit["status"]) == (ids[137], "failed")
-    assert (culprit["stage"], culprit["error_code"]) == ("worker", CODES[crime])
+    assert (failing["id"], failing["status"]) == (ids[137], "failed")
+    assert (failing["stage"], failing["error_code"]) == ("worker", CODES[failure])
     # the shard, its halves … down to one structure, and that one once more: each was begun in vain
     twice = sum(count for _, count in begun) - ROWS
-    FIGURES.info("%s: %d halvings, %d structures begun twice", crime, len(recorder.warnings), twice)
+    FIGURES.info("%s: %d halvings, %d structures begun twice", failure, len(recorder.warnings), twice)
     assert twice <= 2 * size
     assert len(recorder.warnings) <= math.ceil(math.log2(size))
 
 
-def test_several_culprits_in_one_shard(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_several_failing_structures_in_one_shard(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
     ids = pq.read_table(manifest)["id"].to_pylist()
-    crimes: dict[str, Crime] = {ids[3]: "crash", ids[4]: "hang", ids[40]: "eat", ids[599]: "crash"}
+    failures: dict[str, Failure] = {
+        ids[3]: "crash",
+        ids[4]: "hang",
+        ids[40]: "fill_memory",
+        ids[599]: "crash",
+    }
     settings = config(manifest, tmp_path / "run", shard_size=8, memory_limit="1GB", task_timeout=8.0)
-    recorder, begun = sabotaged(settings, crimes, tmp_path / "log")
+    recorder, begun = run_with_failures(settings, failures, tmp_path / "log")
     twice = sum(count for _, count in begun) - ROWS
     FIGURES.info("four: %d halvings, %d structures begun twice", len(recorder.warnings), twice)
-    assert twice <= len(crimes) * 2 * 8
+    assert twice <= len(failures) * 2 * 8
     found, expected = rows_of(tmp_path / "run").to_pylist(), read_results(undisturbed).to_pylist()
     lost = {row["id"]: row["error_code"] for row in found if row["stage"] == "worker"}
-    assert lost == {name: CODES[crime] for name, crime in crimes.items()}
-    assert [row for row in found if row["id"] not in crimes] == [
-        row for row in expected if row["id"] not in crimes
+    assert lost == {name: CODES[failure] for name, failure in failures.items()}
+    assert [row for row in found if row["id"] not in failures] == [
+        row for row in expected if row["id"] not in failures
     ]
 
 
@@ -123,19 +130,19 @@ def test_processes_killed_at_twenty_random_moments(manifest: Path, undisturbed: 
         while len(killed) < 20 and not done.wait(rng.uniform(1.5, 4.0)):
             running = children()
             if running:
-                victim = rng.choice(running)
-                victim.kill()
-                killed.append(victim.pid)
+                chosen = rng.choice(running)
+                chosen.kill()
+                killed.append(chosen.pid)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
+    killing = threading.Thread(target=kill)
+    killing.start()
     try:
-        recorder, begun = sabotaged(
+        recorder, begun = run_with_failures(
             config(manifest, tmp_path / "run", shard_size=5), {}, tmp_path / "log", pause=0.8
         )
     finally:
         done.set()
-        killer.join()
+        killing.join()
     assert len(killed) == 20
     assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     assert len(recorder.warnings) <= 20

@@ -29,7 +29,7 @@ from goldilocks_batch.results.shards import Shard
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
 from goldilocks_batch.structures.sources.sourceset import open_sources
-from tests.integration.culprits import logged
+from tests.integration.failing import logged
 from tests.integration.runs import (
     FINGERPRINT,
     Recorder,
@@ -140,19 +140,19 @@ def test_workers_killed_at_twenty_random_moments(
         while len(killed) < 20 and not done.wait(rng.uniform(2.5, 5.0)):
             running = [process for process in site.processes[1:] if process.poll() is None]
             if running and (tmp_path / "log").exists():
-                victim = rng.choice(running)
-                victim.kill()
-                killed.append(victim.pid)
+                chosen = rng.choice(running)
+                chosen.kill()
+                killed.append(chosen.pid)
 
-    killer = threading.Thread(target=kill)
+    killing = threading.Thread(target=kill)
     recorder = Recorder()
     with DaskExecutor(TendedPool(site), Ration(60.0, None)) as executor:
-        killer.start()
+        killing.start()
         try:
             assert process(assignment, executor, 4, recorder) == "completed"
         finally:
             done.set()
-            killer.join()
+            killing.join()
     assert len(killed) == 20
     assert rows_of(tmp_path / "run").equals(read_results(undisturbed))
     begun = structures_begun(tmp_path / "log")

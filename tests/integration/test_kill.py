@@ -56,9 +56,9 @@ def test_killed_workers_are_replaced_and_no_row_is_lost(
     killed = 0
     for _ in range(3):
         wait_for_parts(output, len(parts(output)), process)
-        victims = workers_of(process)
-        if victims:
-            rng.choice(victims).send_signal(signal.SIGKILL)
+        running = workers_of(process)
+        if running:
+            rng.choice(running).send_signal(signal.SIGKILL)
             killed += 1
         time.sleep(rng.uniform(0.0, 1.0))
     assert process.wait(timeout=180) in (0, 1)

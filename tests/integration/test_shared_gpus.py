@@ -128,16 +128,16 @@ def test_a_structure_that_breaks_the_context_fails_alone_and_its_processes_are_r
     formulas = on_cpu["formula"].to_pylist()
     elements = [set(_elements(formula)) for formula in formulas]
     count = Counter(element for found in elements for element in found)
-    culprit = next(row for row in range(15, ROWS) if any(count[element] == 1 for element in elements[row]))
-    symbol = next(element for element in elements[culprit] if count[element] == 1)
-    screened(options, tmp_path, {"poison": SYMBOLS.index(symbol)}, workers=2)
+    failing = next(row for row in range(15, ROWS) if any(count[element] == 1 for element in elements[row]))
+    symbol = next(element for element in elements[failing] if count[element] == 1)
+    screened(options, tmp_path, {"breaks_context": SYMBOLS.index(symbol)}, workers=2)
     found, log = rows_of(tmp_path / "run"), log_of(tmp_path)
     failed = [row for row, status in enumerate(found["status"].to_pylist()) if status == "failed"]
-    assert failed == [culprit]
-    assert found["error_code"][culprit].as_py() == "INTERNAL"
-    assert "unspecified launch failure" in found["error_message"][culprit].as_py()
-    assert found["device"][culprit].as_py() is None
-    assert_near(found, on_cpu, [row for row in range(ROWS) if row != culprit])
+    assert failed == [failing]
+    assert found["error_code"][failing].as_py() == "INTERNAL"
+    assert "unspecified launch failure" in found["error_message"][failing].as_py()
+    assert found["device"][failing].as_py() is None
+    assert_near(found, on_cpu, [row for row in range(ROWS) if row != failing])
     assert len({line[0] for line in log}) > 2
     assert {line[1] for line in log} == {"0", "1"}, "a process that is replaced leaves its place to the next"
 

@@ -33,7 +33,7 @@ from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.runs.attempt import screening_of
 from goldilocks_batch.runs.run import Assignment, process
 from goldilocks_batch.structures.sources.sourceset import open_sources
-from tests.integration.culprits import Sabotaged
+from tests.integration.failing import FailingScreening
 from tests.integration.runs import FINGERPRINT, Recorder, rows_of
 from tests.slurm.single_node import Slurm, wait_for_parts
 
@@ -164,7 +164,7 @@ def test_a_walltime_shorter_than_the_work(
     values = options(tmp_path / "run", slurm={"interface": "lo", "requests": request})
     config = RunConfig.model_validate({**values, "inputs": [manifest]})
     (tmp_path / "run" / "results").mkdir(parents=True)
-    work = Sabotaged(screening_of(config), (), tmp_path / "log", pause=6.0)
+    work = FailingScreening(screening_of(config), (), tmp_path / "log", pause=6.0)
     sources = open_sources(config.inputs)
     assignment = Assignment(work, sources, Parts(tmp_path / "run" / "results", FINGERPRINT))
     recorder = Recorder()
@@ -354,7 +354,7 @@ def paused_run(
     )
     results = folder / "run" / "results"
     results.mkdir(parents=True)
-    work = Sabotaged(screening_of(config), (), folder / "log", pause=pause)
+    work = FailingScreening(screening_of(config), (), folder / "log", pause=pause)
     assignment = Assignment(work, open_sources(config.inputs), Parts(results, FINGERPRINT))
     recorder = Recorder()
 

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1:0"
 
 SETTINGS = {
-    # workers only supervise: one that is lost has lost its job or its node, which is hardly a structure's
-    # fault; a shard that has lost two is set aside, and blamed only for what it does alone
+    # workers only supervise: one that is lost has lost its job or its node, which a structure hardly
+    # causes; a shard that was lost with two is set aside, and bisected only if it ends one alone
     "distributed.scheduler.allowed-failures": 1,
     # results go to files, not to workers' memory
     "distributed.worker.memory.target": False,

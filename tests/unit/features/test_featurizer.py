@@ -99,7 +99,7 @@ def test_unexpected_error_fails_its_own_row_only() -> None:
     assert (found.values[[0, 2]] == 1.0).all()
 
 
-def test_broken_model_is_not_blamed_on_crystals() -> None:
+def test_a_broken_model_is_no_failure_of_crystals() -> None:
     def broken(_: Sequence[Crystal]) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
         raise ModelError(ErrorCode.ARTIFACT_MISSING, "no file")
 

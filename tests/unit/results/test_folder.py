@@ -1,4 +1,4 @@
-"""A run's folder in a hostile world: damaged, foreign, missing and misnamed files."""
+"""A run's folder whose files are damaged, foreign, missing or misnamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is blamed for a lost shard: hypothetical clusters on which some structures are guilty."""
+"""Which structures of lost shards fail: hypothetical clusters on which some end processes or workers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.logged import warnings_from_now
 class Cluster:
     """Loses processes to some rows, and whole workers, with all that is under way, to others."""
 
-    def __init__(self, crashing: set[int], ravaging: set[int], seats: int, seed: int) -> None:
-        self._crashing, self._ravaging = crashing, ravaging
+    def __init__(self, ends_process: set[int], ends_worker: set[int], seats: int, seed: int) -> None:
+        self._ends_process, self._ends_worker = ends_process, ends_worker
         self._seats, self._random = seats, random.Random(seed)
         self.begun: Counter[int] = Counter()
 
@@ -37,14 +37,16 @@ class Cluster:
                 self.begun.update(range(shard.start, shard.stop))
             shard = self._random.choice(running)
             rows = set(range(shard.start, shard.stop))
-            lost = running.copy() if rows & self._ravaging else [shard] if rows & self._crashing else []
-            for victim in lost:
-                running.remove(victim)
+            lost = (
+                running.copy() if rows & self._ends_worker else [shard] if rows & self._ends_process else []
+            )
+            for shard in lost:
+                running.remove(shard)
                 outcome = Lost(
-                    victim, ErrorCode.WORKER_CRASH, "gone", with_worker=bool(rows & self._ravaging)
+                    shard, ErrorCode.WORKER_CRASH, "gone", with_worker=bool(rows & self._ends_worker)
                 )
                 if not waiting.take_back(outcome):
-                    failed |= set(range(victim.start, victim.stop))
+                    failed |= set(range(shard.start, shard.stop))
             if not lost:
                 running.remove(shard)
                 done += sorted(rows)
@@ -54,22 +56,22 @@ class Cluster:
 @given(
     rows=st.integers(1, 64),
     size=st.integers(1, 16),
-    crashing=st.sets(st.integers(0, 63), max_size=4),
-    ravaging=st.sets(st.integers(0, 63), max_size=4),
+    ends_process=st.sets(st.integers(0, 63), max_size=4),
+    ends_worker=st.sets(st.integers(0, 63), max_size=4),
     seats=st.integers(1, 8),
     seed=st.integers(0, 1000),
 )
-def test_the_guilty_fail_and_nobody_else(
-    rows: int, size: int, crashing: set[int], ravaging: set[int], seats: int, seed: int
+def test_structures_that_end_processes_or_workers_fail_and_no_others(
+    rows: int, size: int, ends_process: set[int], ends_worker: set[int], seats: int, seed: int
 ) -> None:
     queue = deque(Shard(start, min(start + size, rows)) for start in range(0, rows, size))
-    cluster = Cluster(crashing, ravaging, seats, seed)
+    cluster = Cluster(ends_process, ends_worker, seats, seed)
     done, failed = cluster.drain(Waiting(queue))
-    assert sorted(done) == sorted(set(range(rows)) - crashing - ravaging)
-    assert failed == (crashing | ravaging) & set(range(rows))
+    assert sorted(done) == sorted(set(range(rows)) - ends_process - ends_worker)
+    assert failed == (ends_process | ends_worker) & set(range(rows))
 
 
-def test_what_may_have_been_anothers_fault_is_tried_after_the_others_and_then_alone() -> None:
+def test_shards_lost_with_their_worker_are_tried_after_the_others_and_then_alone() -> None:
     told = warnings_from_now()
     waiting = Waiting(deque([Shard(0, 4), Shard(4, 8), Shard(8, 12)]))
     lost = Lost(Shard(0, 4), ErrorCode.WORKER_CRASH, "gone", with_worker=True)

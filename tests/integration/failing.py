@@ -1,4 +1,4 @@
-"""A screening in which chosen structures do what native code does at its worst."""
+"""A screening in which chosen structures fail as native code can: crash, hang, fill the memory."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.sources.sourceset import open_sources
 from tests.integration.runs import FINGERPRINT, config
 
-Crime = Literal["crash", "hang", "eat", "poison", "ravage"]
+Failure = Literal["crash", "hang", "fill_memory", "spoil_process", "end_worker"]
 
 #: Set in a process that is of no use any more, as one with a broken GPU context.
-poisoned = False
+spoiled = False
 
 
 @dataclass(frozen=True)
-class Sabotaged:
-    """The real screening, but the structures named commit a crime.
+class FailingScreening:
+    """The real screening, but the structures named fail.
 
     Attributes:
         screening: the real one.
-        crimes: id of a structure and what it does.
+        failures: id of a structure and how it fails.
         log: a line for every shard begun: its rows.
         pause: s, before every shard.
     """
 
     screening: Screening
-    crimes: tuple[tuple[str, Crime], ...]
+    failures: tuple[tuple[str, Failure], ...]
     log: Path
     pause: float = 0.0
 
@@ -49,8 +49,8 @@ class Sabotaged:
     def uses_gpu(self) -> bool:
         return False
 
-    def build(self) -> Saboteur:
-        return Saboteur(self, self.screening.build())
+    def build(self) -> FailingScreener:
+        return FailingScreener(self, self.screening.build())
 
     def failed(
         self, references: Sequence[Reference], first_row: int, code: ErrorCode, message: str
@@ -58,8 +58,8 @@ class Sabotaged:
         return self.screening.failed(references, first_row, code, message)
 
 
-class Saboteur:
-    def __init__(self, work: Sabotaged, screener: Screener) -> None:
+class FailingScreener:
+    def __init__(self, work: FailingScreening, screener: Screener) -> None:
         self._work = work
         self._screener = screener
 
@@ -67,41 +67,41 @@ class Saboteur:
         with self._work.log.open("a") as log:
             log.write(f"{first_row} {len(references)}\n")
         time.sleep(self._work.pause)
-        crimes = dict(self._work.crimes)
+        failures = dict(self._work.failures)
         for reference in references:
-            commit(crimes.get(reference.id))
-        if poisoned:
+            fail(failures.get(reference.id))
+        if spoiled:
             raise RuntimeError("an unspecified launch failure, and every one after it")
         return self._screener(references, first_row)
 
 
 def logged(
-    manifest: Path, folder: Path, crimes: tuple[tuple[str, Crime], ...] = (), *, pause: float = 0.0
-) -> Assignment[Sabotaged]:
+    manifest: Path, folder: Path, failures: tuple[tuple[str, Failure], ...] = (), *, pause: float = 0.0
+) -> Assignment[FailingScreening]:
     """A run in a folder whose shards leave a line each in its log; to be carried out by :func:`process`."""
     settings = config(manifest, folder / "run")
     results = folder / "run" / "results"
     results.mkdir(parents=True)
-    work = Sabotaged(screening_of(settings), crimes, folder / "log", pause)
+    work = FailingScreening(screening_of(settings), failures, folder / "log", pause)
     return Assignment(work, open_sources(settings.inputs), Parts(results, FINGERPRINT))
 
 
-def commit(crime: Crime | None) -> None:
-    match crime:
+def fail(failure: Failure | None) -> None:
+    match failure:
         case "crash":
             ctypes.string_at(0)
         case "hang":  # in native code, with the interpreter's lock held
             ctypes.PyDLL(None).sleep(1000)
-        case "eat":
-            hoard = []
+        case "fill_memory":
+            taken = []
             while True:
-                hoard.append(np.ones(2**22))
-        case "ravage":  # the worker goes, as with its node
+                taken.append(np.ones(2**22))
+        case "end_worker":  # as when its node is lost
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(1000)
-        case "poison":
-            global poisoned
-            poisoned = True
+        case "spoil_process":
+            global spoiled
+            spoiled = True
             return
         case None:
             return
