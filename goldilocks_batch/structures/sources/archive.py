@@ -11,25 +11,13 @@ from pathlib import Path
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
 from goldilocks_batch.structures.sources.compression import expanded
-from goldilocks_batch.structures.sources.files import (
-    MAX_BYTES,
-    FormatCensus,
-    decoded,
-    digest_of_ids,
-    format_of,
-    id_of,
-    safe_text,
-)
+from goldilocks_batch.structures.sources.files import MAX_BYTES, decoded, digest_of_ids
+from goldilocks_batch.structures.sources.formats import FormatCensus, format_of, id_of, safe_text
 from goldilocks_batch.structures.sources.listing import Member, list_tar, list_zip
 from goldilocks_batch.structures.sources.reference import Name, Payload, Reference, TextPayload, reference_to
 from goldilocks_batch.structures.sources.state import Opened, digest_of_file
 
-__all__ = ["ArchiveSource", "is_archive", "open_archive"]
-
-
-def is_archive(path: Path) -> bool:
-    """Whether the name is that of an archive this module reads."""
-    return path.name.lower().endswith((".zip", ".tar.gz", ".tgz"))
+__all__ = ["ArchiveSource", "open_archive"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
 from goldilocks_batch.structures.optimade import missing_atoms
 from goldilocks_batch.structures.sources.columns import byte_column, list_column, list_depth, string_column
 from goldilocks_batch.structures.sources.dialects import GOLDILOCKS, PATH, TEXTS, Dialect, is_bytes
-from goldilocks_batch.structures.sources.files import decoded, reference_to_file, safe_text
+from goldilocks_batch.structures.sources.files import decoded, reference_to_file
+from goldilocks_batch.structures.sources.formats import safe_text
 from goldilocks_batch.structures.sources.reference import (
     ArraysPayload,
     FailedPayload,

@@ -12,7 +12,8 @@ from typing import IO
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
 from goldilocks_batch.structures.sources.compression import COMPRESSED, DAMAGED, opened, plain_name
 from goldilocks_batch.structures.sources.entry_listing import Entry, entries_of, lines_of
-from goldilocks_batch.structures.sources.files import MAX_BYTES, decoded, safe_text
+from goldilocks_batch.structures.sources.files import MAX_BYTES, decoded
+from goldilocks_batch.structures.sources.formats import is_json_lines, safe_text
 from goldilocks_batch.structures.sources.reference import (
     Format,
     Name,
@@ -23,19 +24,7 @@ from goldilocks_batch.structures.sources.reference import (
 )
 from goldilocks_batch.structures.sources.state import Opened, digest_of_file
 
-__all__ = ["EntriesSource", "is_json", "is_json_lines", "open_entries"]
-
-_LINES = (".jsonl", ".ndjson")
-
-
-def is_json_lines(path: Path) -> bool:
-    """Whether the name is that of a file with one JSON value a line."""
-    return plain_name(path.name).lower().endswith(_LINES)
-
-
-def is_json(path: Path) -> bool:
-    """Whether the name is that of a JSON file, which may hold one structure or many."""
-    return plain_name(path.name).lower().endswith(".json")
+__all__ = ["EntriesSource", "open_entries"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +151,7 @@ def open_entries(path: Path, id_name: str | None = None) -> EntriesSource | None
     try:
         file = Opened.of(path)
         with opened(path) as stream:
-            if is_json_lines(path):
+            if is_json_lines(path.name):
                 entries = list(lines_of(stream, stem, id_name, ignored))
             else:
                 entries = entries_of(stream.read(), stem, id_name, ignored)

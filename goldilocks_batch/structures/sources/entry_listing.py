@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
 from goldilocks_batch.structures.json_text import FORMS, WRAPPERS, holds_structure
-from goldilocks_batch.structures.sources.files import MAX_BYTES, safe_text
+from goldilocks_batch.structures.sources.files import MAX_BYTES
+from goldilocks_batch.structures.sources.formats import safe_text
 
 __all__ = ["Entry", "entries_of", "lines_of"]
 

@@ -5,28 +5,24 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
-from goldilocks_batch.structures.sources.compression import DAMAGED, expanded, plain_name
-from goldilocks_batch.structures.sources.reference import FilePayload, Format, Name, Reference, failed
+from goldilocks_batch.structures.sources.compression import DAMAGED, expanded
+from goldilocks_batch.structures.sources.formats import KNOWN_NAMES, FormatCensus, format_of, id_of, safe_text
+from goldilocks_batch.structures.sources.reference import FilePayload, Name, Reference, failed
 from goldilocks_batch.structures.sources.state import BY_TIME, digest_of_file, digest_of_files
 
 __all__ = [
     "FilesSource",
-    "FormatCensus",
     "decoded",
     "digest_of_ids",
-    "format_of",
-    "id_of",
     "open_directory",
     "open_file",
     "read_text",
     "reference_to_file",
-    "safe_text",
 ]
 
 MAX_BYTES = 64 * 2**20
@@ -35,43 +31,6 @@ MAX_BYTES = 64 * 2**20
 RECORD = "run.json"
 #: A run's record tells what it is in so many bytes.
 _BEGINNING = 4096
-
-ENDINGS: dict[str, Format] = {
-    ".cif": Format.CIF,
-    ".mcif": Format.CIF,
-    ".vasp": Format.POSCAR,
-    ".poscar": Format.POSCAR,
-    ".contcar": Format.POSCAR,
-    ".xyz": Format.XYZ,
-    ".extxyz": Format.XYZ,
-    ".json": Format.JSON,
-}
-KNOWN_NAMES = f"{', '.join(f'*{ending}' for ending in ENDINGS)}, POSCAR*, *POSCAR, CONTCAR*, *CONTCAR"
-KNOWN_NAMES += "; each also with .gz, .bz2 or .xz after it"
-_VASP = ("POSCAR", "CONTCAR")
-#: Endings of what belongs to structures called POSCAR and is none.
-_OTHER = {".py", ".sh", ".md", ".log", ".yaml", ".yml", ".png", ".pdf"}
-
-
-def format_of(name: str) -> Format | None:
-    """Return the format that a file's name stands for, compressed or not, or None for an unknown one."""
-    base = PurePosixPath(plain_name(PurePosixPath(name).name)).name
-    ending = PurePosixPath(base).suffix.lower()
-    if ending in ENDINGS:
-        return ENDINGS[ending]
-    vasp = base.upper().startswith(_VASP) or base.upper().endswith(_VASP)
-    return Format.POSCAR if vasp and ending not in _OTHER else None
-
-
-def id_of(relative: str) -> str:
-    """Return the id of a file: its relative path without known endings, always with forward slashes."""
-    path = PurePosixPath(plain_name(relative))
-    return safe_text(str(path.with_suffix("") if path.suffix.lower() in ENDINGS else path))
-
-
-def safe_text(name: str) -> str:
-    """Return ``name`` with bytes that are not UTF-8 escaped, so that it can be written to a table."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_text(path: Path) -> str:
@@ -124,33 +83,6 @@ def digest_of_ids(called: Mapping[str, str]) -> dict[str, object]:
         return {}
     lines = "".join(f"{safe_text(name)}\0{own}\n" for name, own in sorted(called.items()))
     return {"ids": hashlib.sha256(lines.encode()).hexdigest()}
-
-
-class FormatCensus:
-    """Counts what a directory or archive holds besides structures, by ending."""
-
-    def __init__(self) -> None:
-        self.ignored: Counter[str] = Counter()
-
-    def knows(self, name: str) -> bool:
-        """Whether ``name`` is a structure's; counts it as ignored if not.
-
-        What macOS adds to archives (``__MACOSX``, ``._*``) and backups of editors (``*~``) are none.
-        """
-        path = PurePosixPath(name)
-        if "__MACOSX" in path.parts or path.name.startswith("._"):
-            self.ignored["(of macOS)"] += 1
-        elif path.name.endswith("~"):
-            self.ignored["(backups)"] += 1
-        elif format_of(name) is not None:
-            return True
-        else:
-            self.ignored[path.suffix.lower() or "(none)"] += 1
-        return False
-
-    def describe(self) -> dict[str, object]:
-        """The counts, for the run record."""
-        return {"ignored": self.ignored.total(), "ignored_endings": dict(self.ignored.most_common(8))}
 
 
 @dataclass(frozen=True)
@@ -270,25 +202,31 @@ def _digest(root: Path, names: Sequence[str]) -> tuple[str, bool]:
     return digest_of_files([(safe_text(name), root / name) for name in names])
 
 
-def _walk(root: Path, prefix: str, above: tuple[tuple[int, int], ...], census: FormatCensus) -> Iterator[str]:
+def _walk(
+    root: Path, prefix: str, above: tuple[tuple[int, int], ...], census: FormatCensus, *, of_run: bool = False
+) -> Iterator[str]:
     folder = root / prefix
     about = folder.stat()
     here = (about.st_dev, about.st_ino)
     if here in above:  # a link to a folder that holds it
         return
+    has_record = _is_record(folder / RECORD)
+    of_run = of_run or has_record
     with os.scandir(folder) as entries:
         for entry in entries:
             name = f"{prefix}{entry.name}"
             if entry.is_dir():
-                yield from _walk(root, f"{name}/", (*above, here), census)
-            elif entry.name == RECORD and entry.is_file() and _is_record(Path(entry.path)):
+                yield from _walk(root, f"{name}/", (*above, here), census, of_run=of_run)
+            elif entry.name == RECORD and has_record:
                 census.ignored["(records of runs)"] += 1
-            elif census.knows(name):  # a dangling link keeps its row, which then fails
+            elif census.knows(name, of_run=of_run):  # a dangling link keeps its row, which then fails
                 yield name
 
 
 def _is_record(path: Path) -> bool:
     """Whether a ``run.json`` is what a run of this package keeps in its output folder, and no structure."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             beginning = file.read(_BEGINNING)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from goldilocks_batch.core.errors import ErrorCode
-from goldilocks_batch.structures.sources.files import safe_text
+from goldilocks_batch.structures.sources.formats import safe_text
 
 __all__ = ["Member", "list_tar", "list_zip"]
 

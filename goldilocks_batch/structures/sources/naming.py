@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldilocks_batch.structures.sources.files import id_of, safe_text
+from goldilocks_batch.structures.sources.formats import id_of, safe_text
 
 __all__ = ["Named", "distinct", "told"]
 

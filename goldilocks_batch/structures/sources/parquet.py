@@ -16,7 +16,7 @@ import pyarrow as pa
 from goldilocks_batch.core.errors import ErrorCode, InputError, Stage, StructureError
 from goldilocks_batch.structures.sources.columns import is_text
 from goldilocks_batch.structures.sources.dialects import find_dialect, id_column
-from goldilocks_batch.structures.sources.files import safe_text
+from goldilocks_batch.structures.sources.formats import safe_text
 from goldilocks_batch.structures.sources.reference import FilePayload, Name, Payload, Reference, reference_to
 from goldilocks_batch.structures.sources.row_groups import (
     Decoded,

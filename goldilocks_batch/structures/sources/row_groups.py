@@ -15,7 +15,7 @@ from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.structures.sources.columns import escaped, list_sizes, string_column
 from goldilocks_batch.structures.sources.dialect_rows import Decoder, decoder
 from goldilocks_batch.structures.sources.dialects import DIALECTS
-from goldilocks_batch.structures.sources.files import safe_text
+from goldilocks_batch.structures.sources.formats import safe_text
 from goldilocks_batch.structures.sources.state import Opened
 
 __all__ = ["Decoded", "Group", "Ids", "decoded", "opened_parquet", "read_ids", "read_sources"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
 from goldilocks_batch.structures.databases.query import is_database, shown
-from goldilocks_batch.structures.sources.archive import ArchiveSource, is_archive, open_archive
-from goldilocks_batch.structures.sources.entries import (
-    EntriesSource,
+from goldilocks_batch.structures.sources.archive import ArchiveSource, open_archive
+from goldilocks_batch.structures.sources.entries import EntriesSource, open_entries
+from goldilocks_batch.structures.sources.files import FilesSource, open_directory, open_file
+from goldilocks_batch.structures.sources.formats import (
+    is_archive,
     is_json,
     is_json_lines,
-    open_entries,
+    is_parquet,
+    safe_text,
 )
-from goldilocks_batch.structures.sources.files import FilesSource, open_directory, open_file
 from goldilocks_batch.structures.sources.memory import MemorySource
 from goldilocks_batch.structures.sources.naming import Named, distinct, told
 from goldilocks_batch.structures.sources.parquet import ParquetSource, open_parquet
@@ -33,6 +36,7 @@ __all__ = ["SourceSet", "open_sources"]
 
 Source = FilesSource | ArchiveSource | EntriesSource | ParquetSource | MemorySource
 
+_log = logging.getLogger(__name__)
 NAMED_IN_ERRORS = 5
 
 
@@ -164,18 +168,21 @@ def open_sources(
             return open_directory(path)
         if not path.exists():
             raise InputError(ErrorCode.INPUT_NOT_FOUND, f"{path} does not exist")
-        if path.suffix.lower() in (".parquet", ".pq"):
+        if is_parquet(path.name):
             return open_parquet(path, allow_outside=allow_outside, dialect=dialect, id_name=id_column)
-        if is_archive(path):
+        if is_archive(path.name):
             return open_archive(path)
-        entries = open_entries(path, id_column) if is_json(path) or is_json_lines(path) else None
+        entries = open_entries(path, id_column) if is_json(path.name) or is_json_lines(path.name) else None
         return open_file(path) if entries is None else entries
 
     found = [opened(Path(path)) for path in inputs]
     sources = SourceSet(tuple(found if strict_ids else _renamed(found)))
     if sources.rows == 0:
-        what = "; ".join(f"{about['path']}: {_nothing_in(about)}" for about in sources.describe())
+        what = "; ".join(f"{source.describe()['path']}: {_nothing_in(source)}" for source in found)
         raise InputError(ErrorCode.INPUT_EMPTY, f"no structure in the inputs: {what or 'none given'}")
+    for source in found:
+        if not_read := _of_many(source):
+            _log.warning("%s: %s", source.describe()["path"], not_read)
     if check_ids:
         _refuse_duplicates(sources)
     return sources
@@ -202,8 +209,27 @@ def _renamed(sources: Sequence[Source]) -> list[Source]:
     return renamed
 
 
-def _nothing_in(about: dict[str, object]) -> str:
-    return f"{about['ignored']} other files {about['ignored_endings']}" if about.get("ignored") else "empty"
+def _nothing_in(source: Source) -> str:
+    about = source.describe()
+    endings = about.get("ignored_endings")
+    if not isinstance(endings, dict) or not endings:
+        return "empty"
+    others = f"{about['ignored']:,} other files ({', '.join(f'{name} {n:,}' for name, n in endings.items())})"
+    return f"{others}; {not_read}" if (not_read := _of_many(source)) else others
+
+
+def _of_many(source: Source) -> str:
+    """Which files of a directory or archive may hold many structures, and how they are read; "" for none."""
+    names = source.census.of_many if isinstance(source, FilesSource | ArchiveSource) else []
+    if not names:
+        return ""
+    named = ", ".join(safe_text(name) for name in sorted(names)[:NAMED_IN_ERRORS])
+    more = f", and {len(names) - NAMED_IN_ERRORS:,} more" if len(names) > NAMED_IN_ERRORS else ""
+    how = "unpack the archive and name" if isinstance(source, ArchiveSource) else "name"
+    return (
+        f"{named}{more} may hold many structures and {'is' if len(names) == 1 else 'are'} not read with it; "
+        f"to read such a file, {how} it as an input of its own"
+    )
 
 
 def _refuse_duplicates(sources: SourceSet) -> None:

@@ -25,6 +25,7 @@ from goldilocks_batch.structures.read import read
 from goldilocks_batch.structures.sources.memory import reference_of
 from goldilocks_batch.structures.sources.reference import FailedPayload
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
+from tests.logged import warnings_from_now
 from tests.structure_texts import cif_text, read_text_of
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
@@ -263,3 +264,44 @@ def test_charges_and_moments_in_memory_and_in_dictionaries_are_flagged(tmp_path:
         content = {name: value.tolist() for name, value in atoms(**more).todict().items()}
         (tmp_path / "a.json").write_text(json.dumps(content))
         assert only(open_sources([tmp_path / "a.json"])).flags == (expected,)
+
+
+OF_MANY = ["a.jsonl", "b/c.ndjson.gz", "d.parquet", "e.PQ", "f.zip", "g.tar.gz"]
+
+
+@pytest.mark.parametrize("name", ["d", "d.zip"])
+def test_files_of_many_structures_in_a_folder_are_not_read_and_are_named(name: str, tmp_path: Path) -> None:
+    files = dict.fromkeys([*OF_MANY, "notes.txt", "__MACOSX/h.parquet", "i.parquet~"], "not read")
+    for file, text in files.items():
+        (tmp_path / "d" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "d" / file).write_text(text)
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        for file, text in files.items():
+            archive.writestr(file, text)
+    how = "unpack the archive and name it" if name == "d.zip" else "to read such a file, name it"
+    named = "a.jsonl, b/c.ndjson.gz, d.parquet, e.PQ, f.zip, and 1 more may hold many structures"
+    with pytest.raises(InputError, match="9 other files") as caught:
+        open_sources([tmp_path / name])
+    assert caught.value.code == ErrorCode.INPUT_EMPTY
+    assert named in caught.value.message
+    assert how in caught.value.message
+    (tmp_path / "d" / "Si.cif").write_text(cif_text())
+    with zipfile.ZipFile(tmp_path / "d.zip", "a") as archive:
+        archive.writestr("Si.cif", cif_text())
+    told = warnings_from_now()
+    assert outcomes(open_sources([tmp_path / name])) == {"Si": "CsCl"}
+    (warning,) = told
+    assert warning.startswith(f"{tmp_path / name}: {named}")
+    assert how in warning
+
+
+def test_tables_of_a_run_are_results_and_no_inputs(tmp_path: Path) -> None:
+    (tmp_path / "Si.cif").write_text(cif_text())
+    (tmp_path / "out" / "results").mkdir(parents=True)
+    (tmp_path / "out" / "results" / "part-0.parquet").touch()
+    told = warnings_from_now()
+    open_sources([tmp_path])
+    assert len(told) == 1
+    (tmp_path / "out" / "run.json").write_text('{"state": "completed", "started": "", "fingerprint": ""}')
+    open_sources([tmp_path])
+    assert len(told) == 1

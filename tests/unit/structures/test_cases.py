@@ -13,7 +13,8 @@ import pytest
 from goldilocks_batch.core.errors import ErrorCode as E
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.structures.crystal import formula
-from goldilocks_batch.structures.sources.files import format_of, read_text
+from goldilocks_batch.structures.sources.files import read_text
+from goldilocks_batch.structures.sources.formats import format_of
 from tests.structure_texts import outcome
 
 #: Groups of files with what they hold: formula, sites, flags; or the code of the refusal.

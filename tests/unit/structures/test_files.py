@@ -118,7 +118,7 @@ def test_inputs_that_are_none(name: str, code: ErrorCode, tmp_path: Path) -> Non
 
 def test_nothing_to_read(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(InputError, match=r"1 other files \{'.txt': 1\}") as caught:
+    with pytest.raises(InputError, match=r"1 other files \(\.txt 1\)") as caught:
         open_sources([tmp_path])
     assert caught.value.code == ErrorCode.INPUT_EMPTY
     with pytest.raises(InputError, match="none given"):

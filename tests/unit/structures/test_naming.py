@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldilocks_batch.core.errors import ErrorCode, InputError
-from goldilocks_batch.structures.sources.files import id_of
+from goldilocks_batch.structures.sources.formats import id_of
 from goldilocks_batch.structures.sources.naming import Named, distinct
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
