@@ -15,7 +15,9 @@ from goldilocks_batch.artifacts.conversions import (
 )
 from goldilocks_batch.artifacts.goldilocks_folder import resolve_goldilocks
 from goldilocks_batch.artifacts.goldilocks_record import read_goldilocks_record
+from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.artifacts.places import Places
+from goldilocks_batch.artifacts.psdi import not_here, whole_record
 from goldilocks_batch.artifacts.registry import SHIPPED, Entry, Registry
 from goldilocks_batch.artifacts.resolve import level_of
 from goldilocks_batch.artifacts.resolved import ResolvedModel
@@ -29,6 +31,7 @@ __all__ = [
     "levels_of",
     "status_of",
     "status_of_folder",
+    "status_of_record",
     "statuses",
     "wrong_conversions",
 ]
@@ -116,6 +119,18 @@ def status_of_folder(name: str, folder: Path, registry: Registry, places: Places
         return Status(name, "trained", ("any",), state, reason=error.message)
     size = sum(file.stamp[0] for file in model.files)
     return Status(name, model.kind, ("any",), State.VERIFIED, (folder,), size)
+
+
+def status_of_record(name: str, registry: Registry, places: Places) -> Status:
+    """A record of PSDI, ``psdi:<record>``; nothing is fetched."""
+    try:
+        folder = whole_record(name, places)
+    except ModelError as error:
+        return Status(name, ModelKind.GOLDILOCKS, ("any",), State.REFUSED, reason=error.message)
+    if folder is None:
+        reason = not_here(name, places).message
+        return Status(name, ModelKind.GOLDILOCKS, ("any",), State.MISSING, reason=reason)
+    return status_of_folder(name, folder, registry, places)
 
 
 def status_of(registry: Registry, name: str, confidence: float, places: Places) -> Status:

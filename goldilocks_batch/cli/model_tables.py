@@ -124,6 +124,7 @@ def _print_conversion(folder: Path, record: ConvertedRecord) -> None:
 
 def _print_goldilocks(folder: Path, record: GoldilocksRecord) -> None:
     expect_served(folder, record)
+    pickle = record.artifacts.estimator
     _fields(
         console(),
         {
@@ -135,6 +136,9 @@ def _print_goldilocks(folder: Path, record: GoldilocksRecord) -> None:
             "calibration": calibrated_by(record),
             "needs": ", ".join(f"{entry.record_id}/{entry.file}" for entry in record.requires_artifacts),
             "folder": str(folder),
+            "not here": ""
+            if (folder / pickle).is_file()
+            else f"{pickle}, which 'models pull' and 'run' fetch",
         },
     )
 

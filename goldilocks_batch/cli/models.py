@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -101,6 +102,7 @@ def verify(
     """Digest all files again and compare with the registry and the lock files.
 
     Exit code 0: all that is here is right, and so is every file of a model that is named; 1: it is not.
+    Nothing is fetched.
 
     **Example**
 
@@ -111,9 +113,11 @@ def verify(
         levels_of,
         status_of,
         status_of_folder,
+        status_of_record,
         statuses,
         wrong_conversions,
     )
+    from goldilocks_batch.artifacts.psdi import is_record
     from goldilocks_batch.artifacts.pull import places_for
     from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.artifacts.trained import trained_folder
@@ -123,6 +127,8 @@ def verify(
     folder = None if model is None else trained_folder(model, known)
     if model is None:
         found = list(statuses(known, places))
+    elif is_record(model):
+        found = [status_of_record(model, known, places)]
     elif folder is not None:
         found = [status_of_folder(model, folder, known, places)]
     else:
@@ -130,7 +136,7 @@ def verify(
     print_statuses(found, places.folders)
     bad = {State.REFUSED} if model is None else {State.REFUSED, State.MISSING}
     wrong = [status.reason for status in found if status.state in bad]
-    if folder is None:
+    if folder is None and not (model and is_record(model)):
         wrong += wrong_conversions(places).values()
     for reason in dict.fromkeys(wrong):
         typer.secho(f"wrong: {reason}", err=True, fg="red")
@@ -139,27 +145,33 @@ def verify(
 
 @app.command(cls=Command)
 @guarded
-@opt.of_run("artifacts", "registry")
+@opt.of_run(*opt.FILES)
 def show(model: opt.ModelName, settings: RunConfig) -> None:
     """Show what is known of a model: levels, corrections and their origin, domain, licence, files.
+
+    Only a record of PSDI that is not here is asked for: its description, which is small.
 
     **Examples**
 
     `goldilocks-batch models show rf`
 
     `goldilocks-batch models show mc3d`
+
+    `goldilocks-batch models show psdi:4050a-aas85`
     """
+    from goldilocks_batch.artifacts.psdi import described_record
     from goldilocks_batch.artifacts.pull import places_for
     from goldilocks_batch.artifacts.registry import load_registry
     from goldilocks_batch.artifacts.trained import trained_folder
     from goldilocks_batch.cli.model_tables import print_model, print_trained
 
     known = load_registry(settings.registry)
-    folder = trained_folder(model, known)
+    places = places_for(settings.artifacts, offline=settings.offline)
+    folder = trained_folder(model, known) or described_record(model, places)
     if folder is not None:
         print_trained(folder)
     else:
-        print_model(known, model, places_for(settings.artifacts, offline=True))
+        print_model(known, model, replace(places, fetch=None))
 
 
 @app.command(cls=Command)

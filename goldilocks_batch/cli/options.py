@@ -93,7 +93,7 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="rf, alignn, baseline, mc3d, or the folder of a trained model.",
+        help="rf, alignn, baseline, mc3d, a record of PSDI (psdi:RECORD), or the folder of a model.",
         autocompletion=complete_model,
     ),
 ]
@@ -105,7 +105,7 @@ ModelOrAll = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="rf, alignn, any other of the registry, or all.",
+        help="rf, alignn, any other of the registry, a record of PSDI (psdi:RECORD), or all.",
         autocompletion=complete_model,
     ),
 ]

@@ -514,3 +514,34 @@ def test_a_record_is_pulled_into_a_folder(psdi: Hub, tmp_path: Path) -> None:
     choice = ModelChoice("psdi:abcde-12345", artifacts=tmp_path / "models", offline=True)
     assert find_model(choice).file("forest").parent == folder.resolve()
     assert psdi.asked
+
+
+def test_what_models_show_and_verify_say_of_a_record_of_psdi(psdi: Hub, tmp_path: Path) -> None:
+    def say(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["models", *arguments])
+        return done.exit_code, " ".join(done.output.split())
+
+    name = "psdi:abcde-12345"
+    code, found = say("verify", name)
+    assert (code, "models pull psdi:abcde-12345" in found) == (1, True)
+    code, shown = say("show", name, "--offline")
+    assert (code, "models pull psdi:abcde-12345" in shown) == (2, True)
+    assert not psdi.asked, "neither asks the network"
+    code, shown = say("show", name)
+    assert code == 0, shown
+    assert "k_points.k_index.qrf" in shown
+    assert "not here k_index_qrf.pkl" in shown
+    asked = [path for _, path, _ in psdi.asked]
+    assert any("model.json" in path for path in asked)
+    assert not any("k_index_qrf.pkl" in path for path in asked)
+    code, again = say("show", name, "--offline")
+    assert (code, shown.endswith(again)) == (0, True), "its description is kept"
+    assert say("verify", name)[0] == 1, "which is not all of it"
+    assert say("pull", name)[0] == 0
+    assert say("verify", name)[0] == 0
+    code, shown = say("show", name, "--offline")
+    assert (code, "not here" in shown) == (0, False)
+    pickle = tmp_path / "cache" / "PSDI" / "abcde-12345" / "k_index_qrf.pkl"
+    pickle.write_bytes(b"another")
+    code, found = say("verify", name)
+    assert (code, "k_index_qrf.pkl" in found) == (1, True)
