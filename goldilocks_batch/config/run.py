@@ -235,6 +235,12 @@ class RunConfig(Options):
             )
         return self
 
+    @model_validator(mode="after")
+    def _jobs_have_gpus(self) -> Self:
+        if self.submits_jobs and self.device == "cuda":
+            self.slurm.expect_gpus()
+        return self
+
     def jobs_of(self, request: JobRequest, shards: int | None = None) -> tuple[int, int]:
         """The least and the largest number of pilot jobs of a request, or of tasks of an array.
 

@@ -139,6 +139,11 @@ class JobRequest(BaseModel):
         """Shards that a job works on at a time."""
         return self.processes or self.cores
 
+    @property
+    def has_gpus(self) -> bool:
+        """Whether its jobs get GPUs: by ``gpus``, by a directive, or with the whole node."""
+        return self.gpus > 0 or any("gpu" in line or line == "--exclusive" for line in self.directives)
+
 
 def _in_a_list(request: object) -> object:
     return (request,) if isinstance(request, Mapping | JobRequest) else request
@@ -185,3 +190,17 @@ class SlurmOptions(BaseModel):
     def numbered(self) -> dict[str, JobRequest]:
         """The requests by their numbers, from 1."""
         return {str(number): request for number, request in enumerate(self.requests, 1)}
+
+    def expect_gpus(self) -> None:
+        """Refuse jobs without GPUs for processes that must have one.
+
+        Raises:
+            ValueError: a request asks for none; with what to write.
+        """
+        without = [number for number, request in self.numbered.items() if not request.has_gpus]
+        if without:
+            which = "" if len(self.requests) == 1 else f" (of its items {', '.join(without)})"
+            raise ValueError(
+                f"device is cuda, with which every process uses a GPU; slurm.requests{which} asks for none: "
+                "write gpus: 1 there, or device: auto, which uses the GPUs that a job has, else its cores"
+            )

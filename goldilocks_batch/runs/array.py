@@ -83,7 +83,7 @@ def array_request(config: RunConfig) -> JobRequest:
     """What each task of an array asks for.
 
     Raises:
-        ConfigError: the configuration has several requests.
+        ConfigError: the configuration has several requests, or asks for no GPU where its device is one.
     """
     requests = config.slurm.requests
     if len(requests) > 1:
@@ -91,6 +91,11 @@ def array_request(config: RunConfig) -> JobRequest:
             ErrorCode.CONFIG_INVALID,
             f"the tasks of an array all ask for the same: slurm.requests has {len(requests)}, keep one",
         )
+    if config.device == "cuda":
+        try:
+            config.slurm.expect_gpus()
+        except ValueError as error:
+            raise ConfigError(ErrorCode.CONFIG_INVALID, str(error)) from error
     return requests[0]
 
 

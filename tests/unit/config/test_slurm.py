@@ -15,6 +15,7 @@ from goldilocks_batch.config.slurm import JobRequest, SlurmOptions, bytes_of, se
 from goldilocks_batch.core.errors import ConfigError
 from goldilocks_batch.execution.slurm.scripts import array_script, check_path, lifetime, prologue, run_name
 from goldilocks_batch.execution.slurm.site import Partition, check_request, slurm
+from goldilocks_batch.runs.array import array_request
 
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = Partition("main", True, True, 3600, 4, 16, 64 * 10**9, 0)
@@ -157,6 +158,41 @@ def test_no_job_without_a_share_of_the_work() -> None:
 def test_numbers_of_jobs_that_contradict_each_other(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         load_config(None, **options)
+
+
+CUDA = {"device": "cuda", "model": "alignn"}
+GPUS: list[dict[str, Any]] = [
+    {"gpus": 2},
+    {"directives": ["--gres=gpu:a100:1"]},
+    {"directives": ["--gpus-per-node=1"]},
+    {"directives": ["--exclusive"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("requests", "complaint"),
+    [
+        ({}, "slurm.requests asks for none: write gpus: 1 there, or device: auto"),
+        ({"directives": ["--constraint=big"]}, "slurm.requests asks for none"),
+        ([{"gpus": 1}, {}, {"cores": 8}], r"slurm.requests \(of its items 2, 3\) asks for none"),
+    ],
+)
+def test_jobs_without_gpus_are_refused_where_every_process_must_have_one(
+    requests: Any, complaint: str
+) -> None:
+    options = {**CUDA, "slurm": {"requests": requests}}
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(None, executor="slurm", **options)
+    load_config(None, executor="slurm", **{**options, "device": "auto"})
+    here = load_config(None, executor="local", **options)  # whose jobs are those of an array, if any
+    with pytest.raises(ConfigError, match=complaint if isinstance(requests, dict) else "keep one"):
+        array_request(here)
+
+
+@pytest.mark.parametrize("request_", GPUS)
+def test_jobs_that_get_gpus_in_any_way_are_taken(request_: dict[str, Any]) -> None:
+    config = load_config(None, executor="slurm", slurm={"requests": request_}, **CUDA)
+    assert array_request(config).has_gpus
 
 
 def test_paths_with_blanks_stay_out_of_scripts(tmp_path: Path) -> None:
