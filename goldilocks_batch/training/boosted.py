@@ -100,19 +100,14 @@ def train_boosted(
         judged, about = rest.labelled(tolerances), rest
     else:
         title = f"Cross-validated ({config.boosting.folds} folds by composition, calibration included)"
-        groups = parts.groups(data.features, fitted.distance)
+        groups = fitted.groups
         bounds = cross_validated(labelled, fitted)
         judged, about = labelled, data
     figures = judge(judged, about.supplied, bounds, groups, about.n_elements)
     outside = {study.name: judge_studies(fitted, labelled, study.data) for study in studies}
     record = _about(data, labelled, config, features)
     record["small_sites"] = SIZES[0]
-    record["small_constants"] = small_constants(
-        labelled,
-        fitted.location,
-        fitted.parts.groups(data.features, fitted.distance),
-        more_of(fitted.parts, [study.data for study in studies]),
-    )
+    record["small_constants"] = small_constants(labelled, fitted.location, fitted.groups, fitted.more)
     if protocols:
         record["training"]["protocols"] = list(protocols)
     record["evaluation"] = {"kind": title, "tolerances": figures, "studies": outside}
@@ -135,7 +130,7 @@ def bounds_of(parts: BoostedParts, data: BoostedData) -> Bounds:
 
 def cross_validated(data: Labelled, fitted: Fitted) -> Bounds:
     """Bounds of the training rows from trees and a calibration that saw no row of their composition."""
-    groups = fitted.parts.groups(data.features, fitted.distance)
+    groups = fitted.groups
     tolerances = range(len(data.tolerances))
     found: Bounds = {(t, c): np.empty((len(data.groups), 3)) for t in tolerances for c in LEVELS}
     for fold in np.unique(fitted.folds):
@@ -171,8 +166,7 @@ def judge_studies(fitted: Fitted, data: Labelled, study: BoostedData, folds: int
         By tolerance: studies with a label, and by confidence the share whose lower bound holds, without any
         study in the calibration and with those of the other folds.
     """
-    parts = fitted.parts
-    groups = parts.groups(data.features, fitted.distance)
+    parts, groups = fitted.parts, fitted.groups
     own = parts.groups(study.features, parts.nearness(study.features))
     fold_of = fold_numbers(study.formulas, min(folds, len(np.unique(study.formulas))), 0)
     asked = [parts.ask(study.features, tolerance) for tolerance in parts.tolerances]

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from goldilocks_batch.config.training import BoostedSettings
 from goldilocks_batch.models.boosted import BoostedParts, log_tolerance, scale_rows
 from goldilocks_batch.models.nearness import NEIGHBOURS, Nearness
+from goldilocks_batch.models.scaled import Groups
 from goldilocks_batch.models.trees import Trees
 from goldilocks_batch.training.labelled import Labelled
-from goldilocks_batch.training.scaled_fit import calibrate_scaled
+from goldilocks_batch.training.scaled_fit import More, calibrate_scaled
 from goldilocks_batch.training.splits import fold_numbers
 
 __all__ = ["Fitted", "fit_boosted"]
@@ -34,15 +35,18 @@ class Fitted:
         parts: the model.
         location: ``(n, t)`` μ of each row from trees that saw no row of its composition.
         scale: ``(n, t)`` w likewise.
-        distance: ``(n,)`` to the other structures, those of the same composition left out.
+        groups: of its own rows, by their distances to the other structures, those of the same composition
+            left out.
         folds: ``(n,)``.
+        more: studies of the smallest cells that are in the calibration.
     """
 
     parts: BoostedParts
     location: NDArray[np.float64]
     scale: NDArray[np.float64]
-    distance: NDArray[np.float64]
+    groups: Groups
     folds: NDArray[np.int64]
+    more: More | None
 
 
 def fit_boosted(
@@ -50,7 +54,7 @@ def fit_boosted(
     settings: BoostedSettings,
     columns: Mapping[str, int],
     *,
-    extra: Callable[[BoostedParts], Any] | None = None,
+    extra: Callable[[BoostedParts], More | None] | None = None,
     grown: Callable[[], None] | None = None,
 ) -> Fitted:
     """Fit location, scale, distance and calibration.
@@ -89,8 +93,9 @@ def fit_boosted(
     )
     scale = parts.positive(scale)
     more = extra(parts) if extra is not None else None
-    scaled = calibrate_scaled(data, location, scale, parts.groups(data.features, distance), more)
-    return Fitted(parts.calibrated(scaled), location, scale, distance, folds)
+    groups = parts.groups(data.features, distance)
+    scaled = calibrate_scaled(data, location, scale, groups, more)
+    return Fitted(parts.calibrated(scaled), location, scale, groups, folds, more)
 
 
 def _asked(trees: Trees, features: NDArray[np.float64], tolerances: tuple[float, ...]) -> NDArray[np.float64]:
