@@ -76,10 +76,12 @@ def print_table(
     found = [list(row) for row in rows]
     if title:
         out.print(title, style="italic" if out.is_terminal else None)
-    # headings are broken between the words of a name
-    shown = [heading.replace("_", " ") if out.is_terminal else heading for heading in headings]
+    room, may_break = out.width - indent, [heading in broken for heading in headings]
+    shown = list(headings)
     lines = [shown, *found] if header else found
-    widths = _widths(lines, out.width - indent, [heading in broken for heading in headings])
+    if out.is_terminal and not _fit(lines, room):  # headings are broken between the words of a name
+        shown[:] = [heading.replace("_", " ") for heading in headings]
+    widths = _widths(lines, room, may_break)
     if widths is None:
         _print_lists(out, headings if header else [""] * len(headings), found)
         return
@@ -95,6 +97,12 @@ def print_table(
                 for heading, width, part in zip(headings, widths, parts, strict=True)
             ]
             out.print((" " * indent + _GAP.join(padded)).rstrip(), style=style if out.is_terminal else None)
+
+
+def _fit(lines: Sequence[Sequence[str]], room: int) -> bool:
+    """Whether no text need be wrapped."""
+    widest = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return sum(widest) + len(_GAP) * (len(widest) - 1) <= room
 
 
 def _widths(lines: Sequence[Sequence[str]], room: int, broken: Sequence[bool]) -> list[int] | None:

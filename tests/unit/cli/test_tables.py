@@ -44,6 +44,17 @@ def test_texts_are_wrapped_between_words_and_names_stay_whole() -> None:
     ]
 
 
+def test_names_of_columns_are_broken_at_their_words_only_where_there_is_no_room() -> None:
+    def heading(width: int) -> list[str]:
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
+        print_table(console, ("id", "n_kpoints_irreducible"), [("Si", "56"), ("Al", "120")])
+        assert isinstance(console.file, io.StringIO)
+        return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue()).splitlines()[:-2]
+
+    assert heading(30) == ["id  n_kpoints_irreducible"], "as --sort and --columns take it"
+    assert heading(20) == ["id  n kpoints", "    irreducible"]
+
+
 def test_where_names_do_not_fit_beside_each_other_rows_are_lists() -> None:
     assert printed(20)[:3] == ["id       Si-diamond", "kdist    0.1234", "meaning  the safe "]
 
