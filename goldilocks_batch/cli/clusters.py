@@ -13,7 +13,17 @@ from goldilocks_batch.cli.help import Command, Group
 
 __all__ = ["app"]
 
-app = typer.Typer(cls=Group, no_args_is_help=True, help="Configurations for the cluster at hand.")
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Configurations for the cluster at hand.
+
+    **Example**
+
+    `goldilocks-batch cluster init -o slurm.yaml`
+    """,
+)
 
 
 @app.command(cls=Command)

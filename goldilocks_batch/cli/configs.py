@@ -15,7 +15,12 @@ app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Configuration files to start from.",
+    help="""Configuration files to start from.
+
+    **Example**
+
+    `goldilocks-batch config example local > local.yaml`
+    """,
 )
 
 
@@ -42,4 +47,5 @@ def example(
     for known, text in bundled.examples().items():
         remarks = [line.lstrip("# ") for line in text.splitlines() if line.startswith("# ")]
         what = next(line for line in remarks if not line.startswith("goldilocks-batch "))
-        typer.echo(f"{known:<14} {what}")
+        first, _, _ = what.partition(". ")
+        typer.echo(f"{known:<14} {first.rstrip('.')}")

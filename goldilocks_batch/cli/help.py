@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from goldilocks_batch.config.flags import INPUTS, LABELS, MESSAGES, MODEL, TRAINING, WORK
 
-__all__ = ["Command", "Group"]
+__all__ = ["Command", "Group", "term_of"]
 
 #: Columns that texts take at most; longer lines are hard to read.
 _WIDEST = 110
@@ -26,6 +26,9 @@ _NARROW = 76
 #: Headings of flags, in this order.
 _ORDER = ("Arguments", "Options", INPUTS, LABELS, TRAINING, MODEL, WORK, MESSAGES)
 _LIST = re.compile(r"<list\[(\w+)\]>")
+_RANGE = re.compile(r"<(\w+) range>")
+_EXAMPLE = re.compile(r"`([A-Z_]+=\S+ )?goldilocks-batch ")
+_REQUIRED = re.compile(r"\{(.+)\}")
 
 
 class Command(TyperCommand):
@@ -46,7 +49,7 @@ class Group(TyperGroup):
 
 def _help(command: Any, ctx: Any) -> Iterator[str]:
     width = min(get_terminal_size().columns, _WIDEST)
-    usage = " ".join((ctx.command_path, *command.collect_usage_pieces(ctx)))
+    usage = " ".join((ctx.command_path, *map(_piece, command.collect_usage_pieces(ctx))))
     yield from _wrapped(f"Usage: {usage}", width, "", " " * 7)
     yield ""
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
@@ -59,6 +62,16 @@ def _help(command: Any, ctx: Any) -> Iterator[str]:
         yield ""
 
 
+def term_of(argument: Any) -> str:
+    """What an argument is called on paper: in capitals, as options that take its place are not."""
+    return str(argument.metavar or argument.name).strip("[]").upper()
+
+
+def _piece(piece: str) -> str:
+    """A part of the usage; what is required stands by itself, what is not in brackets."""
+    return _REQUIRED.sub(r"\1", piece).upper()
+
+
 def _sections(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
     """Terms and their descriptions, by heading."""
     found: dict[str, list[tuple[str, str]]] = {}
@@ -68,7 +81,11 @@ def _sections(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
             continue
         usual = "Options" if parameter.param_type_name == "option" else "Arguments"
         heading = getattr(parameter, "rich_help_panel", None) or usual
-        found.setdefault(heading, []).append((_LIST.sub(r"<\1>", record[0]), record[1]))
+        term = _RANGE.sub(r"<\1>", _LIST.sub(r"<\1>", record[0]))
+        if usual == "Arguments":
+            _, _, kind = term.rpartition(" ")
+            term = f"{term_of(parameter)} {kind}"
+        found.setdefault(heading, []).append((term, record[1]))
     found = dict(sorted(found.items(), key=lambda item: _ORDER.index(item[0])))
     for name, child in getattr(command, "commands", {}).items():
         if not child.hidden:
@@ -87,7 +104,7 @@ def _paragraph(text: str, width: int) -> Iterable[str]:
     """A paragraph; an example that is one command stands by itself, further in."""
     if text.startswith("**") and text.endswith("**"):
         return [_bold(text.strip("*"))]
-    indent = "  " if text.startswith("`goldilocks-batch") else ""
+    indent = "  " if _EXAMPLE.match(text) else ""
     return _wrapped(text.replace("`", "").replace("**", ""), width, indent, indent + "    " * bool(indent))
 
 

@@ -22,6 +22,12 @@ app = typer.Typer(
 
     Files are kept in the project's cache: the folder `GOLDILOCKS_CACHE` names, or `goldilocks-batch` in the
     user's cache folder. A copy of it serves any other machine through `--artifacts`.
+
+    **Examples**
+
+    `goldilocks-batch models list`
+
+    `goldilocks-batch models pull rf`
     """,
 )
 

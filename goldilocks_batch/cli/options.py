@@ -99,7 +99,7 @@ ModelName = Annotated[
 ]
 OptionalModelName = Annotated[
     str | None,
-    typer.Argument(metavar="[MODEL]", help="One model; all by default.", autocompletion=complete_model),
+    typer.Argument(metavar="MODEL", help="One model; all by default.", autocompletion=complete_model),
 ]
 ModelOrAll = Annotated[
     str,

@@ -57,7 +57,8 @@ class RunConfig(Options):
     model: Annotated[str, Flag(MODEL, short="-m")] = Field(
         "mc3d",
         description="mc3d: trees in the package, need no files; rf: published forest; alignn: published "
-        "networks; k_index: published forest of rungs; baseline: constants; or a trained model's folder",
+        "networks; k_index: published forest of rungs; baseline: constants; psdi:RECORD, published on PSDI; "
+        "or a trained model's folder",
     )
     confidence: Annotated[float, Flag(MODEL)] = Field(
         0.95,

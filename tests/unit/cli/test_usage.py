@@ -30,7 +30,11 @@ from tests.unit.cli.test_taking import COMMANDS
         ("run x --confidence 95", "did you mean 0.95?"),
         ("models show alin", "did you mean alignn?"),
         ("models verify rf --confidence 0.951", "no level 0.951; it has 0.85, 0.90, 0.95, of which 0.95 is"),
-        ("manifest -o m.parquet", "Missing argument 'INPUTS'"),
+        ("show", "Missing argument OUTPUT: Output folder of a run  ("),
+        ("export out -o x", "Missing option '--to': Code whose inputs are written, or a table: csv; Choose"),
+        ("fetch mc3d", "Missing option '--output' or '-o': Parquet file to write"),
+        ("train nix", "No such command 'nix'; known are: rf, alignn, boosted"),
+        ("manifest -o m.parquet", "Missing argument INPUTS: Directories, .zip"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_with_what_may_have_been_meant(line: str, told: str) -> None:
@@ -54,6 +58,15 @@ def test_help_loses_nothing(name: str, width: str) -> None:
         assert " ".join((parameter.help or "").split()) in told
     if width == "80":
         assert max(map(len, done.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "name", [*(set(COMMANDS) - {"array-task"}), "", "models", "train", "cluster", "config"]
+)
+def test_help_shows_an_example_that_stands_by_itself(name: str) -> None:
+    told = CliRunner().invoke(app, [*name.split(), "-h"], env={"COLUMNS": "110"}).output
+    assert re.search(r"^Examples?\n\n  ([A-Z_]+=\S+ )?goldilocks-batch \S", told, re.M)
+    assert not re.search(r"^[A-Z_]+=\S+ goldilocks-batch", told, re.M)
 
 
 @pytest.mark.parametrize("group", [[], ["models"], ["train"], ["cluster"], ["config"]])
