@@ -66,7 +66,19 @@ DryRun = Annotated[
 Report = Annotated[
     bool, typer.Option("--report", help="Write a page about the run at its end, report.html in its folder.")
 ]
-OutputFile = Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.")]
+
+
+def _parquet(path: Path) -> Path:
+    from goldilocks_batch.structures.sources.formats import is_parquet
+
+    if is_parquet(path.name):
+        return path
+    raise typer.BadParameter(
+        f"{path} would be a Parquet file, which other commands know by its name: call it {path.name}.parquet"
+    )
+
+
+OutputFile = Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.", callback=_parquet)]
 Folder = Annotated[Path, typer.Argument(help="Output folder of a run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Where = Annotated[
@@ -116,6 +128,10 @@ Dataset = Annotated[
         help="Labelled structures: a Parquet manifest with a target column, a folder with id_prop.csv and "
         "CIFs, or one with summary.csv."
     ),
+]
+BoostedDataset = Annotated[
+    Path,
+    typer.Argument(help="Labels: a Parquet manifest with a column for each tolerance, in meV per atom."),
 ]
 TrainedModel = Annotated[
     Path, typer.Argument(help="Folder of a trained model, or mc3d.", autocompletion=complete_model)

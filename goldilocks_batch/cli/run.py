@@ -60,7 +60,7 @@ def run(settings: RunConfig, dry_run: opt.DryRun = False, report: opt.Report = F
 
 def _say_who_answers(settings: RunConfig) -> None:
     """Where nobody named a model: which one it is, and how to have the published one."""
-    if "model" not in settings.model_fields_set and not settings.quiet:
+    if "model" not in settings.model_fields_set and settings.inputs and not settings.quiet:
         typer.echo(
             f"model: {settings.model}, in the package, nothing is fetched; --model rf is the published "
             "forest, fetched once"

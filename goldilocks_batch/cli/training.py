@@ -116,7 +116,7 @@ def alignn(
 @opt.of_run(*_FEATURES)
 @opt.of_boosted
 def boosted(
-    dataset: opt.Dataset,
+    dataset: opt.BoostedDataset,
     output: opt.ModelFolder,
     options: TrainBoostedConfig,
     settings: RunConfig,

@@ -95,12 +95,11 @@ def read_family(code: CodeOptions) -> Family:
     """
     folder = code.pseudo_dir
     if folder is None or not folder.is_dir():
-        where = (
-            "names no folder of pseudopotentials (code.pseudo_dir)"
-            if folder is None
-            else f"{folder}: no folder"
+        given = "is not given" if folder is None else f"is {folder}, which is no folder"
+        raise _wrong(
+            f"code.pseudo_dir {given}: espresso needs a folder with one UPF file for each element. "
+            "'goldilocks-batch config example converge-qe' prints a configuration for --config"
         )
-        raise _wrong(f"{where}; espresso needs one UPF file for each element")
     table = _table(code)
     found = {}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".upf")

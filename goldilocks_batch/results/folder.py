@@ -48,7 +48,8 @@ class RunFolder:
         """
         folder = cls(path)
         if not folder.record.read():
-            message = f"{path} holds no {RECORD}: not the folder of a run"
+            found = f"holds no {RECORD}: not the folder" if path.is_dir() else "does not exist: no folder"
+            message = f"{path} {found} of a run"
             raise RunError(ErrorCode.RESUME_REFUSED, message)
         return folder
 

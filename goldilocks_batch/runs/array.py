@@ -26,7 +26,7 @@ from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.record import RunRecord
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.shards import remaining_shards
-from goldilocks_batch.runs.attempt import Assignment, begun, prepared
+from goldilocks_batch.runs.attempt import Assignment, begun, expect_inputs, prepared
 from goldilocks_batch.runs.run import Observer, drain, outstanding
 from goldilocks_batch.runs.sizing import shard_size
 from goldilocks_batch.screening.pipeline import Screening
@@ -52,6 +52,7 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
     Raises:
         GoldilocksError: as :func:`goldilocks_batch.run`, or SLURM does not take the array.
     """
+    expect_inputs(config)
     request = array_request(config)
     check_request(request, partitions())
     check_path(config.output)

@@ -31,7 +31,7 @@ from goldilocks_batch.screening.pipeline import Screening
 from goldilocks_batch.structures.sources.reference import failed
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
-__all__ = ["Assignment", "begun", "found_model", "prepared", "screening_of"]
+__all__ = ["Assignment", "begun", "expect_inputs", "found_model", "prepared", "screening_of"]
 
 W = TypeVar("W", bound=Work)
 
@@ -104,6 +104,18 @@ def screening_of(config: RunConfig, find: Callable[[ModelChoice], ResolvedModel]
     )
 
 
+def expect_inputs(config: RunConfig) -> None:
+    """Refuse a configuration that names nothing to screen.
+
+    Raises:
+        ConfigError: CONFIG_INVALID.
+    """
+    if not config.inputs:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
+        )
+
+
 def prepared(
     config: RunConfig,
     find: Callable[[ModelChoice], ResolvedModel] = found_model,
@@ -122,10 +134,7 @@ def prepared(
     Raises:
         ConfigError, InputError, ModelError: as :func:`run`.
     """
-    if not config.inputs:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
-        )
+    expect_inputs(config)
     sources = open_sources(local_inputs(config, ask=ask), **config.reading, check_ids=check_ids)
     work = screening_of(config, find)
     for name in ("gpus", "gpu_processes"):

@@ -124,12 +124,17 @@ def read_boosted_data(
 def _labels(
     path: Path, columns: Mapping[float, str], *, complete: bool
 ) -> tuple[list[str], NDArray[np.float64]]:
+    if path.is_dir():
+        raise invalid_dataset(
+            f"{path} is a folder; boosted trees take a Parquet manifest with a column of labels a tolerance"
+        )
     try:
         schema = pq.read_schema(path)
         absent = [name for name in columns.values() if name not in schema.names]
         if absent:
             raise invalid_dataset(
-                f"{path.name}: no column {', '.join(absent)}; it has {', '.join(schema.names)}"
+                f"{path.name}: no column {', '.join(absent)}; it has {', '.join(schema.names)}. Say in a "
+                "--config which one holds the labels of a tolerance: columns: {1: NAME}"
             )
         name = id_column(schema, str(path))
         table = pq.read_table(path, columns=[*([name] if name else []), *columns.values()])

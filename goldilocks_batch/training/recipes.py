@@ -26,7 +26,7 @@ from goldilocks_batch.training.judged import Judged, failures_file, write_judged
 from goldilocks_batch.training.label_tables import some
 from goldilocks_batch.training.placement import placed, refuse_occupied
 from goldilocks_batch.training.protocols import remarks_on, single_protocol
-from goldilocks_batch.training.resources import Resources, folder_of
+from goldilocks_batch.training.resources import Resources, existing_folder_of
 from goldilocks_batch.training.seen import Seen, overlap_with
 from goldilocks_batch.training.splits import holdout
 from goldilocks_batch.training.train import (
@@ -178,7 +178,7 @@ def calibrate_model(
     resources = resources or Resources()
     refuse_occupied(output, overwrite)
     single_protocol(dataset, mixed=False)
-    origin = folder_of(model)
+    origin = existing_folder_of(model)
     old = read_trained(origin)
     features = resources.features_of(old.record)
     data = resources.load(dataset, target, features).for_training()
@@ -242,7 +242,7 @@ def evaluate_model(
         RunError: WRITE_FAILED.
     """
     resources = resources or Resources()
-    folder = folder_of(model)
+    folder = existing_folder_of(model)
     trained = read_trained(folder)
     data = resources.load(dataset, target, resources.features_of(trained.record))
     intervals: dict[float, NDArray[np.float64]] | None = None

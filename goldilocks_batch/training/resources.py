@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldilocks_batch.artifacts.record import FEATURE_SCHEMAS, ModelRecord
-from goldilocks_batch.artifacts.registry import SHIPPED
+from goldilocks_batch.artifacts.registry import SHIPPED, load_registry
 from goldilocks_batch.artifacts.resolved import ResolvedFile
 from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.config.choices import Cell
 from goldilocks_batch.config.training import Target
-from goldilocks_batch.core.errors import ConfigError, ErrorCode
+from goldilocks_batch.core.errors import ConfigError, ErrorCode, ModelError
 from goldilocks_batch.features.soap import Zeros
 from goldilocks_batch.training.dataset import Dataset, load_dataset
 from goldilocks_batch.training.features import Compute, FeatureSet
 
-__all__ = ["Progress", "Resources", "checked_schema", "folder_of"]
+__all__ = ["Progress", "Resources", "checked_schema", "existing_folder_of", "folder_of"]
 
 #: Told of forests or epochs: how many are done, of how many.
 Progress = Callable[[int, int], None]
@@ -115,3 +115,20 @@ def checked_schema(schema: str) -> str:
 def folder_of(model: Path) -> Path:
     """A model's folder, by its path or as ``mc3d``, the model in the package."""
     return shipped_model(SHIPPED) if str(model) == SHIPPED and not model.is_dir() else model
+
+
+def existing_folder_of(model: Path) -> Path:
+    """The same, if it is there.
+
+    Raises:
+        ModelError: ARTIFACT_MISSING.
+    """
+    folder = folder_of(model)
+    if folder.is_dir():
+        return folder
+    published = str(model) in load_registry().models
+    found = "is a published model, whose bounds stay as published" if published else "does not exist"
+    raise ModelError(
+        ErrorCode.ARTIFACT_MISSING,
+        f"{model} {found}: name the folder of a trained model, or {SHIPPED}, the one in the package",
+    )

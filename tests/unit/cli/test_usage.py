@@ -7,6 +7,8 @@ import logging
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -15,6 +17,7 @@ from goldilocks_batch.cli.completion import complete_model
 from goldilocks_batch.cli.logs import hush, shown
 from goldilocks_batch.core.errors import ConfigError
 from goldilocks_batch.results.schema import COLUMNS, FLAGS
+from tests.structure_texts import cif_text
 from tests.unit.cli.test_taking import COMMANDS
 
 
@@ -43,6 +46,35 @@ def test_a_wrong_command_line_is_one_line_with_what_may_have_been_meant(line: st
     assert told in done.stderr
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run", "no inputs: name at least one directory, file or manifest [CONFIG_INVALID]"),
+        ("array", "no inputs: name at least one directory, file or manifest [CONFIG_INVALID]"),
+        ("show nowhere", "nowhere does not exist: no folder of a run"),
+        ("status .", ". holds no run.json: not the folder of a run"),
+        ("manifest x.cif -o m.csv", "m.csv would be a Parquet file, which other commands know by its name"),
+        ("fetch mc3d -o m", "call it m.parquet"),
+        ("evaluate nowhere x.parquet -o e", "nowhere does not exist: name the folder of a trained model, or"),
+        ("calibrate rf x.parquet -o c", "rf is a published model, whose bounds stay as published"),
+        ("converge x.cif", "code.pseudo_dir is not given: espresso needs a folder with one UPF file"),
+        ("train boosted . -o m", ". is a folder; boosted trees take a Parquet manifest"),
+        ("train boosted x.parquet -o m", "no column k_dist; it has id. Say in a --config which one holds"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_what_to_do(
+    line: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.cif").write_text(cif_text())
+    pq.write_table(pa.table({"id": ["a"]}), "x.parquet")
+    done = CliRunner().invoke(app, line.split())
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert done.stderr.startswith("error: "), "nothing comes before it"
+    assert sorted(path.name for path in Path().iterdir()) == ["x.cif", "x.parquet"]
 
 
 @pytest.mark.parametrize("width", ["40", "60", "80", "200"])
