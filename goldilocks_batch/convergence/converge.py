@@ -22,7 +22,6 @@ from goldilocks_batch.convergence.work import Converging, family_of, portable
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.core.files import atomic_path
 from goldilocks_batch.core.temporary import sweep_beside
-from goldilocks_batch.core.versions import shared_versions, versions
 from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.part import read_part
 from goldilocks_batch.results.parts import Parts
@@ -93,14 +92,11 @@ def converge(config: ConvergeConfig, *, observer: Observer | None = None) -> Con
     with folder.opened(identity, overwrite=config.run.overwrite):
         record = folder.record
         record.begin(
-            fingerprint=identity.fingerprint,
-            identity=dict(identity.parts),
+            identity,
             convergence=config.model_dump(mode="json"),
             inputs=sources.describe(),
             rows=sources.rows,
             protocol=protocol,
-            versions=versions(),
-            shared_versions=dict(shared_versions()),
         )
         parts = assignment.parts
         if config.retry:

@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.versions import shared_versions, versions
 from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.shards import Identity
 
 __all__ = ["RECORD", "RunRecord", "now"]
 
@@ -72,15 +74,29 @@ class RunRecord:
         self.values = values
         return True
 
-    def begin(self, **values: object) -> None:
-        """Write what is known at the start: configuration, identity, inputs, model, versions."""
+    def begin(self, identity: Identity, **values: object) -> None:
+        """Write what is known at the start: identity, what the kind of run adds, versions.
+
+        Args:
+            identity: of the run.
+            values: such as its configuration, inputs, rows and model.
+        """
         attempts = self.values.get("attempts", [])
         for attempt in attempts:
             if attempt["state"] == "running":  # it had no time to say how it ended
                 attempt["state"] = "killed"
         attempts.append({"started": now(), "state": "running"})
         first = self.values.get("started", attempts[-1]["started"])
-        self.values = {"state": "running", "started": first, **values, "attempts": attempts}
+        self.values = {
+            "state": "running",
+            "started": first,
+            "fingerprint": identity.fingerprint,
+            "identity": dict(identity.parts),
+            **values,
+            "versions": versions(),
+            "shared_versions": dict(shared_versions()),
+            "attempts": attempts,
+        }
         self._write()
 
     def end(self, state: str, report: Report, **attempt: object) -> None:

@@ -15,7 +15,7 @@ from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.model import ModelChoice
 from goldilocks_batch.config.run import RunConfig
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
-from goldilocks_batch.core.versions import shared_versions, versions
+from goldilocks_batch.core.versions import versions
 from goldilocks_batch.execution.executor import Lost
 from goldilocks_batch.execution.job import Job, Work
 from goldilocks_batch.models.convert import convert_forest
@@ -180,15 +180,12 @@ def begun(
     folder = RunFolder(config.output)
     with folder.opened(identity, overwrite=config.overwrite, patience=patience):
         folder.record.begin(
-            fingerprint=identity.fingerprint,
-            identity=dict(identity.parts),
+            identity,
             config=_findable(config, model).model_dump(mode="json"),
             inputs=assignment.sources.describe(),
             rows=assignment.sources.rows,
             model=assignment.work.describe(),
             resolved=model.to_json(),
-            versions=versions(),
-            shared_versions=dict(shared_versions()),
         )
         yield assignment, folder.record
 

@@ -24,7 +24,7 @@ def begin(output: Path, identity: Identity = IDENTITY, *, overwrite: bool = Fals
     """Begin a run of this identity in a folder."""
     folder = RunFolder(output)
     with folder.opened(identity, overwrite=overwrite):
-        folder.record.begin(fingerprint=identity.fingerprint, identity=dict(identity.parts), rows=30)
+        folder.record.begin(identity, rows=30)
     return folder
 
 
