@@ -150,7 +150,8 @@ def open_sources(
         id_column: the column of manifests, or the name in entries of JSON, that holds the ids, in place of
             the usual ones.
         strict_ids: refuse files that would share their ids; else they are called by more of their paths.
-        check_ids: make sure that no id occurs twice; inputs whose digests are known need that no more.
+        check_ids: make sure that no id occurs twice, and say what is not read; inputs whose digests are
+            known need that no more.
 
     Raises:
         InputError: an input is missing, unreadable or of unknown kind, a manifest's columns make no
@@ -180,10 +181,10 @@ def open_sources(
     if sources.rows == 0:
         what = "; ".join(f"{source.describe()['path']}: {_nothing_in(source)}" for source in found)
         raise InputError(ErrorCode.INPUT_EMPTY, f"no structure in the inputs: {what or 'none given'}")
-    for source in found:
-        if not_read := _of_many(source):
-            _log.warning("%s: %s", source.describe()["path"], not_read)
     if check_ids:
+        for source in found:
+            if not_read := _of_many(source):
+                _log.warning("%s: %s", source.describe()["path"], not_read)
         _refuse_duplicates(sources)
     return sources
 
