@@ -31,7 +31,7 @@ def trained_folder(name: str, registry: Registry) -> Path | None:
         return None
     if name == SHIPPED:
         return shipped_model(SHIPPED)
-    return Path(name) if Path(name).is_dir() else None
+    return Path(name) if name and Path(name).is_dir() else None
 
 
 def resolve_trained(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ from tests.unit.cli.test_taking import COMMANDS
         ("run x --workers two", "'--workers'"),
         ("run x --confidence 95", "did you mean 0.95?"),
         ("models show alin", "did you mean alignn?"),
+        ("models show ''", "no model ''; there are"),
         ("models verify rf --confidence 0.951", "no level 0.951; it has 0.85, 0.90, 0.95, of which 0.95 is"),
         ("show", "Missing argument OUTPUT: Output folder of a run  ("),
         ("export out -o x", "Missing option '--to': Code whose inputs are written, or a table: csv; Choose"),
@@ -41,7 +43,7 @@ from tests.unit.cli.test_taking import COMMANDS
     ],
 )
 def test_a_wrong_command_line_is_one_line_with_what_may_have_been_meant(line: str, told: str) -> None:
-    done = CliRunner().invoke(app, line.split())
+    done = CliRunner().invoke(app, shlex.split(line))
     assert done.exit_code == 2
     assert told in done.stderr
     assert done.stderr.startswith("error: ")
