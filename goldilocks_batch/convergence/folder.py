@@ -2,7 +2,7 @@
 
 ::
 
-    studies/<name>-<digest>/
+    studies/<name of the id>/
     ├ study.json        what is studied: id, source, cell, atoms, digest of all that decides the energies
     ├ rung-0003.json    a finished rung: mesh, energy, k-points, time; written beside and renamed
     ├ work/             where the code works; removed at the end but for the files of a failure
@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,11 @@ from goldilocks_batch.convergence.outputs import keep_small
 from goldilocks_batch.convergence.study import Point
 from goldilocks_batch.core.errors import ErrorCode, RunError
 from goldilocks_batch.core.files import atomic_path
+from goldilocks_batch.core.names import lone_name
 from goldilocks_batch.structures.crystal import Crystal
 
-__all__ = ["Known", "StudyFolder"]
+__all__ = ["Known", "StudyFolder", "rename_older"]
 
-#: Characters of an id that become part of a folder's name.
-_NAME = 40
 #: Seconds between two attempts to take the lock of a study that another process still has.
 _TRY_EVERY = 0.5
 #: Seconds that another process, taken for dead, has to finish its rung.
@@ -62,6 +61,28 @@ class Known:
     flags: tuple[str, ...]
 
 
+def rename_older(base: Path, ids: Iterable[str]) -> None:
+    """Give folders that were named by another rule the names that are looked for now.
+
+    Args:
+        base: the folder of all studies.
+        ids: the structures'.
+
+    Raises:
+        RunError: WRITE_FAILED.
+    """
+    there = {path.name for path in base.glob("*")}
+    try:
+        for structure_id in ids if there else ():
+            plain = re.sub(r"[^A-Za-z0-9._-]+", "_", structure_id)[:40].strip(".") or "study"
+            digest = hashlib.sha256(structure_id.encode("utf-8", errors="surrogateescape")).hexdigest()
+            older, name = f"{plain}-{digest[:12]}", lone_name(structure_id)
+            if older in there and name not in there:
+                (base / older).rename(base / name)
+    except OSError as error:
+        raise RunError(ErrorCode.WRITE_FAILED, f"cannot rename what is in {base}: {error}") from error
+
+
 class StudyFolder:
     """The folder of one structure's study.
 
@@ -71,9 +92,7 @@ class StudyFolder:
     """
 
     def __init__(self, base: Path, structure_id: str) -> None:
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", structure_id)[:_NAME].strip(".") or "study"
-        digest = hashlib.sha256(structure_id.encode("utf-8", errors="surrogateescape")).hexdigest()[:12]
-        self.path = base / f"{plain}-{digest}"
+        self.path = base / lone_name(structure_id)
         self.work = self.path / "work"
 
     @contextlib.contextmanager

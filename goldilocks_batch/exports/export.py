@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from goldilocks_batch.config.choices import ExportFormat
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, RunError, Stage, StructureError
+from goldilocks_batch.core.names import Names
 from goldilocks_batch.core.text import nearest
 from goldilocks_batch.core.versions import versions
 from goldilocks_batch.exports.formats.atoms import Xyz
@@ -23,7 +24,6 @@ from goldilocks_batch.exports.formats.interface import Lines, Notes
 from goldilocks_batch.exports.formats.json_lines import Aiida, Atomate2
 from goldilocks_batch.exports.formats.table import Csv
 from goldilocks_batch.exports.formats.vasp import Vasp
-from goldilocks_batch.exports.names import Names
 from goldilocks_batch.exports.places import MARKER, archive_ending, shard_name, staged, vacant
 from goldilocks_batch.exports.rows import Choice, Chunk, Rows, Skipped
 from goldilocks_batch.exports.writers import FilesWriter, LinesWriter, Writer

@@ -6,9 +6,9 @@ import contextlib
 from pathlib import Path
 from typing import IO, Protocol
 
+from goldilocks_batch.core.names import Names
 from goldilocks_batch.exports.formats.interface import Files, Lines, Notes
 from goldilocks_batch.exports.formats.table import Csv
-from goldilocks_batch.exports.names import Names
 from goldilocks_batch.exports.places import Place, archive_ending, lines_at, place_at, shard_name
 from goldilocks_batch.exports.rows import Item
 

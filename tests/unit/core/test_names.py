@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldilocks_batch.exports.names import Names, safe_name
+from goldilocks_batch.core.names import Names, lone_name, safe_name
 
 anything = st.text(max_size=300)
 
@@ -35,6 +35,8 @@ def test_names_are_unique_whatever_the_case_of_letters(ids: list[str]) -> None:
     assert len({*given_names}) == len(ids)
     for structure_id in ids:
         assert len(names[structure_id]) <= 120
+    assert len({lone_name(structure_id).lower() for structure_id in ids}) == len(ids)
+    assert all(len(lone_name(structure_id)) <= 120 for structure_id in ids)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,10 @@ def test_long_ids_are_told_apart() -> None:
     first, second = "a" * 300 + "b", "a" * 300 + "c"
     assert safe_name(first) != safe_name(second)
     assert safe_name("ü" * 100) != safe_name("ü" * 99)
+
+
+def test_names_of_single_ids_have_a_digest_where_letters_have_a_case() -> None:
+    assert lone_name("mp-149") == "mp-149"
+    assert lone_name("Si").startswith("Si%~")
+    assert lone_name("Si")[2:] != lone_name("SI")[2:]
+    assert lone_name("a" * 300) == safe_name("a" * 300)

@@ -1,4 +1,4 @@
-"""Ids as names of folders: safe on every file system, unique also where letters' case is not told apart."""
+"""Ids as names of files and folders: safe on every file system, unique whatever it makes of letters' case."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Names", "safe_name"]
+__all__ = ["Names", "lone_name", "safe_name"]
 
 #: Characters beside letters, digits and ``_.-~`` that are kept.
 _KEPT = "+=,@"
 #: Bytes of the longest name; what is longer is cut, and ends in a digest of the id.
 _LONGEST = 120
 _DIGITS = 16
+#: What stands before a digest; no name has it otherwise.
+_DIGEST = "%~"
 #: What Windows takes for devices, whatever ending they have.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
@@ -34,13 +36,22 @@ def safe_name(structure_id: str) -> str:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if name.endswith("."):
         name = f"{name[:-1]}%2E"
-    return name if len(name) <= _LONGEST else _told_apart(name[: _LONGEST - _DIGITS - 2], structure_id)
+    return name if len(name) <= _LONGEST else _told_apart(name, structure_id)
+
+
+def lone_name(structure_id: str) -> str:
+    """A name for one id of many that are not known, unique whatever a file system makes of letters' case.
+
+    The name of an id without capital letters is :func:`safe_name`'s; any other one has a digest added.
+    """
+    name = safe_name(structure_id)
+    return name if _DIGEST in name or name == name.lower() else _told_apart(name, structure_id)
 
 
 def _told_apart(name: str, structure_id: str) -> str:
-    # no name has %~ in it otherwise
-    digest = hashlib.sha256(structure_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{name}%~{digest[:_DIGITS]}"
+    """The name, cut if it must be, with a digest of the id, which alone tells it from all others."""
+    digest = hashlib.sha256(structure_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+    return f"{name[: _LONGEST - len(_DIGEST) - _DIGITS]}{_DIGEST}{digest}"
 
 
 class Names:
@@ -58,9 +69,9 @@ class Names:
     def __getitem__(self, structure_id: str) -> str:
         """The name of an id."""
         name = safe_name(structure_id)
-        if _folded(structure_id) not in self._alike or "%~" in name:
+        if _folded(structure_id) not in self._alike or _DIGEST in name:
             return name
-        return _told_apart(name[: _LONGEST - _DIGITS - 2], structure_id)
+        return _told_apart(name, structure_id)
 
 
 def _folded(structure_id: str) -> int:
