@@ -7,7 +7,9 @@ mesh: it converges slowly and not steadily, as a metal's does.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
-__all__ = ["TightBinding", "energy_per_atom"]
+__all__ = ["Outside", "TightBinding", "energy_per_atom"]
 
 
 def energy_per_atom(mesh: tuple[int, int, int], hopping: float = 0.05) -> float:
@@ -80,3 +82,22 @@ class TightBinding(Calculator):  # type: ignore[misc]
                     mark.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
         self.results = {"energy": energy}
+
+
+class Outside(TightBinding):
+    """The same, after a program has ended well.
+
+    Args:
+        command: of the program.
+        options: of :class:`TightBinding`.
+    """
+
+    def __init__(self, command: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.program = command
+
+    def calculate(
+        self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes
+    ) -> None:
+        subprocess.run(shlex.split(self.program), cwd=self.directory, check=True)
+        super().calculate(atoms, properties, system_changes)

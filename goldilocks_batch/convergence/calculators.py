@@ -20,6 +20,7 @@ from goldilocks_batch.convergence.outputs import last_lines
 from goldilocks_batch.convergence.pseudos import Family
 from goldilocks_batch.convergence.study import CalculationFailed
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError, RunError
+from goldilocks_batch.execution.ending import await_end
 from goldilocks_batch.structures.crystal import Crystal
 
 __all__ = ["GUARDED", "Code", "calculator_class", "filled", "mesh_parameters"]
@@ -150,6 +151,7 @@ class Code:
         except (CalculationFailed, GoldilocksError):
             raise
         except Exception as error:  # calculators raise anything
+            await_end()
             raise self._failed(error, folder, seconds) from error
         if getattr(atoms.calc, "converged", True) is False:
             raise CalculationFailed(

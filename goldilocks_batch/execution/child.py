@@ -6,13 +6,13 @@ It can be lost at any moment, to a crash, the clock or the memory limit; the sup
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 from multiprocessing.connection import Connection
 
 from goldilocks_batch.core.errors import GoldilocksError
+from goldilocks_batch.execution.ending import heed_stops
 from goldilocks_batch.execution.job import Job, pipeline_for, run_job
 
 __all__ = ["main"]
@@ -21,8 +21,7 @@ __all__ = ["main"]
 def main() -> None:
     """Do jobs that come through the pipe whose descriptor is the first argument, until it closes."""
     # whoever stops the run stops the supervisor; it decides what becomes of the shard in hand
-    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stop, signal.SIG_IGN)
+    heed_stops()
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
     while True:
