@@ -17,7 +17,7 @@ from goldilocks_batch.config.run import RunConfig
 if TYPE_CHECKING:
     from goldilocks_batch.convergence.converge import ConvergenceSummary
 
-__all__ = ["converge"]
+__all__ = ["converge", "end_of_studies"]
 
 _File = Annotated[
     Path | None,
@@ -68,6 +68,23 @@ def converge(
             rich_help_panel=WORK,
         ),
     ] = False,
+    array: Annotated[
+        bool,
+        typer.Option(
+            "--array",
+            help="Submit the studies as a plain SLURM job array, without a Dask cluster; `collect` completes "
+            "them.",
+            rich_help_panel=WORK,
+        ),
+    ] = False,
+    tables: Annotated[
+        bool,
+        typer.Option(
+            "--tables",
+            help="Write the tables of the studies that have ended, and calculate nothing.",
+            rich_help_panel=WORK,
+        ),
+    ] = False,
 ) -> None:
     """Find the coarsest converged k-point mesh of every structure, by calculations with a real code.
 
@@ -86,20 +103,31 @@ def converge(
     """
     from goldilocks_batch.cli.progress import observer_for
     from goldilocks_batch.convergence.converge import converge as converge_inputs
+    from goldilocks_batch.convergence.converge import tabulate
 
     settings = settings.updated(
         **({"retry": True} if retry else {}), **({} if output is None else {"output": output})
     )
+    if tables and (array or retry):
+        raise typer.BadParameter("--tables calculates nothing: leave out --array and --retry")
+    if array:
+        from goldilocks_batch.cli.array import print_submitted
+        from goldilocks_batch.convergence.array import submit_studies
+
+        print_submitted(settings.run.output, *submit_studies(settings))
+        return
+    if tables:
+        raise end_of_studies(tabulate(settings))
     with observer_for(settings.run.quiet, "converging", "studies") as observer:
         summary = converge_inputs(settings, observer=observer)
-    raise _end(summary)
+    raise end_of_studies(summary)
 
 
-def _end(summary: ConvergenceSummary) -> typer.Exit:
+def end_of_studies(summary: ConvergenceSummary) -> typer.Exit:
     """Print how the studies went; the answer is to be raised."""
     from goldilocks_batch.cli.summary import print_failures
     from goldilocks_batch.cli.tables import console, duration
-    from goldilocks_batch.convergence.converge import LABELS, LIMITS, STUDIES
+    from goldilocks_batch.convergence.tables import LABELS, LIMITS, STUDIES
 
     out, report = console(), summary.report
     nothing = report.failed - summary.limits
@@ -112,10 +140,14 @@ def _end(summary: ConvergenceSummary) -> typer.Exit:
     if report.failures:
         out.print("why there is no label:")
         print_failures(out, report.failures)
+    if summary.tabled:
+        among = "" if summary.tabled == summary.rows else f", {summary.tabled:,} of {summary.rows:,} studies"
+        out.print(f"labels, for train{among}: {summary.output / LABELS}")
+        out.print(f"labels and limits, for evaluate --at-most{among}: {summary.output / LIMITS}")
+        out.print(f"every structure, with the energies of its ladder{among}: {summary.output / STUDIES}")
+    else:
+        out.print("no study has ended: there are no tables yet")
     if summary.state == "interrupted":
         out.print("run the same command again to go on; finished meshes are kept")
         return typer.Exit(Exit.INTERRUPTED)
-    out.print(f"labels, for train: {summary.output / LABELS}")
-    out.print(f"labels and limits, for evaluate --at-most: {summary.output / LIMITS}")
-    out.print(f"every structure, with the energies of its ladder: {summary.output / STUDIES}")
-    return typer.Exit(Exit.SOME_FAILED if report.failed else Exit.OK)
+    return typer.Exit(Exit.SOME_FAILED if report.failed or report.rows < summary.rows else Exit.OK)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import shlex
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from goldilocks_batch.cli import options as opt
 from goldilocks_batch.cli.exits import Exit, guarded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from goldilocks_batch.results.status import Status
 
 __all__ = ["status"]
 
@@ -23,12 +30,16 @@ def status(output: opt.Folder) -> None:
     """
     from goldilocks_batch.cli.summary import print_failures
     from goldilocks_batch.cli.tables import console, duration, rounded
+    from goldilocks_batch.convergence.attempt import holds_studies
     from goldilocks_batch.results.status import status_of
 
     found, out = status_of(output), console()
     done = found.report.rows
     out.print(f"{found.state}: {done:,} of {found.rows:,} rows ({done / max(found.rows, 1):.1%})")
-    out.print(f"{found.report.ok:,} ok, {found.report.failed:,} failed, {found.parts:,} result files")
+    if holds_studies(output):
+        _print_labels(out, output, found)
+    else:
+        out.print(f"{found.report.ok:,} ok, {found.report.failed:,} failed, {found.parts:,} result files")
     print_failures(out, found.report.failures)
     if found.untrusted:
         out.print(f"{found.untrusted:,} files are damaged or double; the next attempt replaces them")
@@ -50,3 +61,18 @@ def status(output: opt.Folder) -> None:
         again = f"the same command again, or goldilocks-batch collect {shlex.quote(str(output))}"
         out.print(f"to go on{ended}: {again}")
     raise typer.Exit(Exit.SOME_FAILED if found.missing or found.report.failed else Exit.OK)
+
+
+def _print_labels(out: Console, output: Path, found: Status) -> None:
+    """Tell what studies have come to, and which of them are in the tables."""
+    from goldilocks_batch.convergence.tables import LABELS, count_limits, tabled
+    from goldilocks_batch.results.folder import RunFolder
+
+    report, limits = found.report, count_limits(RunFolder.of(output).parts)
+    nothing = report.failed - limits
+    out.print(f"{report.ok:,} labels, {limits:,} limits, {nothing:,} without either")
+    there = tabled(output)
+    if there is not None:
+        out.print(f"{output / LABELS} and the other tables are of {there[0]:,} of {there[1]:,} studies")
+    if report.rows and (there is None or there[0] < report.rows):
+        out.print("converge --tables, with the same configuration, writes tables of what has ended")

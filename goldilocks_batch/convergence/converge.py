@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from goldilocks_batch.artifacts.kinds import ModelKind
 from goldilocks_batch.config.convergence import ConvergeConfig
-from goldilocks_batch.convergence.plan import planned
-from goldilocks_batch.convergence.protocol import described, digest_of_protocol, protocol_of
-from goldilocks_batch.convergence.table import SCHEMA_ID, studies_schema
-from goldilocks_batch.convergence.work import Converging, family_of, portable
-from goldilocks_batch.core.errors import ConfigError, ErrorCode
-from goldilocks_batch.core.files import atomic_path
-from goldilocks_batch.core.temporary import sweep_beside
+from goldilocks_batch.convergence.attempt import Prepared, begun, prepared
+from goldilocks_batch.convergence.tables import count_limits, write_tables
 from goldilocks_batch.results.folder import RunFolder
-from goldilocks_batch.results.part import read_part
-from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.report import Report
-from goldilocks_batch.results.shards import Identity
-from goldilocks_batch.runs.run import Assignment, Observer, Silent, carry_out
-from goldilocks_batch.structures.sources.memory import MemorySource
-from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
-from goldilocks_batch.training.protocols import PROTOCOL_KEY
+from goldilocks_batch.runs.run import Observer, Silent, carry_out
 
-__all__ = ["LABELS", "LIMITS", "STUDIES", "ConvergenceSummary", "converge"]
-
-_log = logging.getLogger(__name__)
-
-#: Tables in the output folder: every structure; those with labels; those with labels or limits.
-STUDIES, LABELS, LIMITS = "studies.parquet", "labels.parquet", "labels-and-limits.parquet"
+__all__ = ["ConvergenceSummary", "converge", "tabulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +22,14 @@ class ConvergenceSummary:
     """How convergence studies ended.
 
     Attributes:
-        state: ``completed`` or ``interrupted``.
-        output: the folder; its tables are there once all studies are done.
-        report: counts over all structures; ``ok`` are those with labels.
+        state: ``completed`` or ``interrupted``; of :func:`tabulate`, ``completed`` or ``partial``.
+        output: the folder.
+        report: counts over all structures whose studies have ended; ``ok`` are those with labels.
         rows: structures of the inputs.
         limits: structures of which a limit is known, and no label.
         computed: studies that this attempt ended.
         seconds: wall-clock time of this attempt, s.
+        tabled: studies in the tables of the folder; 0 if there are no tables.
     """
 
     state: str
@@ -61,6 +39,7 @@ class ConvergenceSummary:
     limits: int
     computed: int
     seconds: float
+    tabled: int = 0
 
 
 def converge(config: ConvergeConfig, *, observer: Observer | None = None) -> ConvergenceSummary:
@@ -74,7 +53,8 @@ def converge(config: ConvergeConfig, *, observer: Observer | None = None) -> Con
         observer: told of progress.
 
     Returns:
-        The summary; ``labels.parquet`` in the output folder is what ``train`` takes.
+        The summary; ``labels.parquet`` in the output folder is what ``train`` takes.  If the studies were
+        interrupted, the tables hold those that had ended, and say so in their metadata.
 
     Raises:
         ConfigError: options, pseudopotentials or cutoffs are not as they must be; nothing has been run.
@@ -82,110 +62,54 @@ def converge(config: ConvergeConfig, *, observer: Observer | None = None) -> Con
         RunError: CODE_MISSING; or the folder holds other studies, is in use, or cannot be written.
     """
     observer = observer or Silent()
-    if not config.run.inputs:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID, "no inputs: name at least one directory, file or manifest"
-        )
-    sources = open_sources(config.run.inputs, allow_outside=config.run.allow_outside)
-    assignment, identity, protocol = _prepared(config, sources)
-    folder = RunFolder(config.run.output)
-    with folder.opened(identity, overwrite=config.run.overwrite):
-        record = folder.record
-        record.begin(
-            identity,
-            convergence=config.model_dump(mode="json"),
-            inputs=sources.describe(),
-            rows=sources.rows,
-            protocol=protocol,
-        )
-        parts = assignment.parts
-        if config.retry:
-            _forget_failures(parts)
-        before, began, state = parts.scan().rows, time.monotonic(), "failed"
-        if before < sources.rows:  # no table tells of other studies, or of fewer, while these go on
-            for name in (STUDIES, LABELS, LIMITS):
-                (config.run.output / name).unlink(missing_ok=True)
+    with begun(config) as (found, record):
+        parts = found.assignment.parts
+        before, started, state = parts.scan().rows, time.monotonic(), "failed"
+        written: dict[str, object] = {}
         try:
-            state = carry_out(assignment, config.execution, ModelKind.FOREST, observer)
-            sources.check_unchanged()
-            if state == "completed":
-                _write_tables(parts, sources, config, protocol)
+            ended = carry_out(found.assignment, config.execution, ModelKind.FOREST, observer)
+            found.sources.check_unchanged()
+            rows = _write(found, config)
+            written, state = {"tables": {"ended": rows, "of": found.sources.rows}}, ended
         finally:
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             report = parts.scan().report
-            record.end(state, report, rows=report.rows - before, seconds=round(seconds, 3))
-        limits = _count_limits(parts)
+            record.end(state, report, rows=report.rows - before, seconds=round(seconds, 3), **written)
+        computed = report.rows - before
+        return _summary(config, found, state, rows, computed=computed, seconds=seconds)
+
+
+def tabulate(config: ConvergeConfig) -> ConvergenceSummary:
+    """Write the tables of the studies that have ended, and calculate nothing.
+
+    Others may go on with the studies meanwhile.
+
+    Args:
+        config: of the studies.
+
+    Returns:
+        The summary; its state is ``completed`` or, while there are studies that have not ended, ``partial``.
+
+    Raises:
+        GoldilocksError: as :func:`converge`; RESUME_REFUSED, the folder holds no studies, or others.
+    """
+    record = RunFolder.of(config.run.output).record
+    found = prepared(config)
+    found.identity.check_resumable(record.values["identity"])
+    rows = _write(found, config)
+    return _summary(config, found, "completed" if rows == found.sources.rows else "partial", rows)
+
+
+def _write(found: Prepared, config: ConvergeConfig) -> int:
+    parts = found.assignment.parts
+    return write_tables(config.run.output, parts, found.sources, config.tolerances, found.protocol)
+
+
+def _summary(
+    config: ConvergeConfig, found: Prepared, state: str, rows: int, *, computed: int = 0, seconds: float = 0.0
+) -> ConvergenceSummary:
+    parts = found.assignment.parts
+    report, limits = parts.scan().report, count_limits(parts)
     return ConvergenceSummary(
-        state, config.run.output, report, sources.rows, limits, report.rows - before, seconds
+        state, config.run.output, report, found.sources.rows, limits, computed, seconds, rows
     )
-
-
-def _prepared(
-    config: ConvergeConfig, sources: SourceSet
-) -> tuple[Assignment[Converging], Identity, dict[str, object]]:
-    """Studies in the order in which they are begun; a part's rows are places in that order."""
-    family = family_of(config)
-    references = [r for piece in sources.pieces(0, sources.rows) for r in piece.read()]
-    plan = planned(references, config, family)
-    protocol = protocol_of(config, family)
-    order = SourceSet((MemorySource(plan.references),))
-    identity = Identity(
-        {
-            "kind": "convergence",
-            "inputs": [str(about["digest"]) for about in sources.describe()],
-            "order": order.fingerprint,
-            "options": config.science(),
-            "pseudopotentials": family.identity(),
-            "schema": SCHEMA_ID,
-        }
-    )
-    output = config.run.output.absolute()
-    work = Converging(portable(config), output / "studies", digest_of_protocol(protocol))
-    visible = tuple(path.absolute() for path in (config.code.pseudo_dir,) if path is not None)
-    parts = Parts(output / "results", identity.fingerprint, studies_schema(config.tolerances))
-    return Assignment(work, order, parts, visible), identity, protocol
-
-
-def _forget_failures(parts: Parts) -> None:
-    """Remove the rows of studies without a label; their finished rungs stay."""
-    for part in parts.scan().parts:
-        if part.report.failed:
-            part.path.unlink(missing_ok=True)
-
-
-def _count_limits(parts: Parts) -> int:
-    return sum(
-        pc.sum(pc.equal(read_part(part.path, ["status"])["status"], "limit")).as_py() or 0
-        for part in parts.scan().parts
-        if part.report.failed
-    )
-
-
-def _write_tables(
-    parts: Parts, sources: SourceSet, config: ConvergeConfig, protocol: dict[str, object]
-) -> None:
-    """Write the tables, rows in the order of the inputs."""
-    table = parts.table()
-    place = {name: row for row, name in enumerate(i for batch in sources.ids() for i in batch)}
-    rows = np.array([place[name] for name in table["id"].to_pylist()])
-    table = table.set_column(table.column_names.index("row"), "row", pa.array(rows)).take(
-        pa.array(rows.argsort())
-    )
-    found = sorted({version for version in table["code_version"].to_pylist() if version})
-    schema = studies_schema(config.tolerances)
-    about = json.dumps(described(protocol, found), sort_keys=True).encode()
-    table = table.cast(schema).replace_schema_metadata({**schema.metadata, PROTOCOL_KEY: about})
-    labelled = pc.equal(table["status"], "label")
-    tolerances = [f"{t:g}mev" for t in config.tolerances]
-    limited = pc.is_valid(table[f"k_dist_at_most_{tolerances[0]}"])
-    for tolerance in tolerances[1:]:
-        limited = pc.and_(limited, pc.is_valid(table[f"k_dist_at_most_{tolerance}"]))
-    folder = config.run.output
-    for name, chosen in (
-        (STUDIES, table),
-        (LABELS, table.filter(labelled)),
-        (LIMITS, table.filter(pc.or_(labelled, limited))),
-    ):
-        sweep_beside(folder / name)
-        with atomic_path(folder / name) as temporary:
-            pq.write_table(chosen, temporary, compression="zstd")

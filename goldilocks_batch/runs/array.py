@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from goldilocks_batch.artifacts.resolved import ResolvedModel
 from goldilocks_batch.config.checking import checked
@@ -25,22 +28,27 @@ from goldilocks_batch.execution.slurm.site import (
 from goldilocks_batch.results.folder import RunFolder
 from goldilocks_batch.results.record import RunRecord
 from goldilocks_batch.results.report import Report
-from goldilocks_batch.results.shards import remaining_shards
-from goldilocks_batch.runs.attempt import Assignment, begun, expect_inputs, prepared
+from goldilocks_batch.results.shards import Identity, remaining_shards
+from goldilocks_batch.runs.attempt import Assignment, W, begun, expect_inputs, prepared
 from goldilocks_batch.runs.run import Observer, drain, outstanding
 from goldilocks_batch.runs.sizing import shard_size
 from goldilocks_batch.screening.pipeline import Screening
 
 __all__ = [
+    "LEAVING",
+    "Recorded",
     "array_request",
+    "possible_request",
     "recorded_config",
     "recorded_model",
     "run_array_task",
+    "run_task",
     "submit_array",
+    "submitted",
 ]
 
 #: Seconds that tasks which were cancelled have to end, and a submission has before its tasks begin.
-_LEAVING = 120.0
+LEAVING = 120.0
 
 
 def submit_array(config: RunConfig) -> tuple[str, int]:
@@ -53,25 +61,54 @@ def submit_array(config: RunConfig) -> tuple[str, int]:
         GoldilocksError: as :func:`goldilocks_batch.run`, or SLURM does not take the array.
     """
     expect_inputs(config)
-    request = array_request(config)
-    check_request(request, partitions())
-    check_path(config.output)
-    job, tasks, state = "", 0, "failed"
-    with begun(config, clear=lambda: cancel_named(run_name(config.output)), patience=_LEAVING) as (
+    request = possible_request(config)
+    with begun(config, clear=lambda: cancel_named(run_name(config.output)), patience=LEAVING) as (
         assignment,
         record,
     ):
-        try:
-            queue = outstanding(assignment, _shard_size(config, assignment))
-            if queue:
-                tasks, _ = config.jobs_of(request, len(queue))
-                check_tasks(tasks, largest_array())
-                (config.output / "logs").mkdir(mode=0o750, exist_ok=True)
-                script = array_script(config, request, tasks)
-                job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
-            state = "submitted" if queue else "completed"
-        finally:
-            record.end(state, assignment.parts.scan().report)
+        return submitted(config, request, assignment, record, _shard_size(config, assignment))
+
+
+def possible_request(config: RunConfig) -> JobRequest:
+    """What each task of an array asks for, once it is known that a job can be had so.
+
+    Raises:
+        ConfigError: a job could never start here, or the configuration has several requests.
+        RunError: CLUSTER_FAILED, SLURM does not answer.
+    """
+    request = array_request(config)
+    check_request(request, partitions())
+    check_path(config.output)
+    return request
+
+
+def submitted(
+    config: RunConfig, request: JobRequest, assignment: Assignment[W], record: RunRecord, size: int
+) -> tuple[str, int]:
+    """Submit what is left of an assignment, and say so in the record, whose folder is this process's alone.
+
+    Args:
+        config: how the work is done.
+        request: what each task asks for.
+        assignment: what to do.
+        record: of this attempt, which ends with the submission.
+        size: the largest shard, in rows; every task must find the same.
+
+    Returns:
+        As :func:`submit_array`.
+    """
+    job, tasks, state = "", 0, "failed"
+    try:
+        queue = outstanding(assignment, size)
+        if queue:
+            tasks, _ = config.jobs_of(request, len(queue))
+            check_tasks(tasks, largest_array())
+            (config.output / "logs").mkdir(mode=0o750, exist_ok=True)
+            script = array_script(config, request, tasks)
+            job = slurm("sbatch", "--parsable", script=script).strip().partition(";")[0]
+        state = "submitted" if queue else "completed"
+    finally:
+        record.end(state, assignment.parts.scan().report)
     return job, tasks
 
 
@@ -150,25 +187,70 @@ def run_array_task(output: Path, index: int, count: int, observer: Observer) -> 
         ModelError: a model file has changed since, or is not seen here.
         KeyboardInterrupt: the job has been told to end.
     """
-    with RunFolder(output).shared(_LEAVING):
-        return _array_task(output, index, count, observer)
+    return run_task(output, index, count, observer, _recorded_work)
 
 
-def _array_task(output: Path, index: int, count: int, observer: Observer) -> Report:
-    config, record = recorded_config(output), RunFolder.of(output).record
-    check_versions(record.values.get("shared_versions", {}).items())
+def _recorded_work(output: Path, record: RunRecord) -> Recorded[Screening]:
+    config = recorded_config(output)
     # the submission has checked the ids of the same digest, and found the model
     assignment, identity = prepared(config, lambda _: recorded_model(record), check_ids=False)
-    identity.check_resumable(record.values["identity"])
-    planned = assignment.shards(_shard_size(config, assignment))
-    queue = deque(remaining_shards(planned[index::count], assignment.parts.scan().shards))
-    tally = Tally(observer)
-    observer.started(sum(map(len, queue)), 0, None)
-    seats, sharing = array_request(config).seats, Sharing.of(config, here=False)
-    with ProcessExecutor(seats, config.task_timeout, config.memory_bytes, sharing) as executor:
-        drain(queue, assignment, executor, tally)
-    assignment.sources.check_unchanged()
-    return tally.report
+    return Recorded(config, assignment, identity, _shard_size(config, assignment))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Generic[W]):
+    """What a folder was begun with, as a task of an array finds it.
+
+    Attributes:
+        config: how the work is done.
+        assignment: what to do.
+        identity: of the run.
+        size: the largest shard, in rows.
+    """
+
+    config: RunConfig
+    assignment: Assignment[W]
+    identity: Identity
+    size: int
+
+
+def run_task(
+    output: Path,
+    index: int,
+    count: int,
+    observer: Observer,
+    find: Callable[[Path, RunRecord], Recorded[W]],
+) -> Report:
+    """One task's shards of whatever was submitted.
+
+    Args:
+        output: the folder.
+        index: this task's number, from 0.
+        count: number of tasks.
+        observer: told of progress.
+        find: what is recorded in the folder.
+
+    Returns:
+        Counts over the rows done here.
+
+    Raises:
+        GoldilocksError: as :func:`run_array_task`.
+    """
+    with RunFolder(output).shared(LEAVING):
+        record = RunFolder.of(output).record
+        check_versions(record.values.get("shared_versions", {}).items())
+        found = find(output, record)
+        config, assignment = found.config, found.assignment
+        found.identity.check_resumable(record.values["identity"])
+        planned = assignment.shards(found.size)
+        queue = deque(remaining_shards(planned[index::count], assignment.parts.scan().shards))
+        tally = Tally(observer)
+        observer.started(sum(map(len, queue)), 0, None)
+        seats, sharing = array_request(config).seats, Sharing.of(config, here=False)
+        with ProcessExecutor(seats, config.task_timeout, config.memory_bytes, sharing) as executor:
+            drain(queue, assignment, executor, tally)
+        assignment.sources.check_unchanged()
+        return tally.report
 
 
 class Tally:
