@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,10 +22,13 @@ from ase import Atoms
 from ase.io import write
 
 from goldilocks_batch import ConvergeConfig, GoldilocksError, converge
+from goldilocks_batch.convergence.converge import tabulate
 from goldilocks_batch.convergence.tail import first_converged
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.kpoints.ladder import ladder
-from goldilocks_batch.training.protocols import PROTOCOL_KEY
+from goldilocks_batch.training.protocols import PROTOCOL_KEY, ended_of, said, single_protocol
+from tests.integration.site import Site
+from tests.logged import warnings_from_now
 from tests.tight_binding import energy_per_atom
 
 #: Cells of one, two and three unequal axes, whose ladders differ.
@@ -305,15 +310,213 @@ def test_studies_train_boosted_trees_as_they_are(tmp_path: Path) -> None:
     assert f"protocol {protocol['digest']}" in (tmp_path / "model" / "card.md").read_text()
 
 
-def test_status_tells_how_far_studies_are_and_collect_refuses_them(tmp_path: Path) -> None:
+PROGRAM = [sys.executable, "-m", "goldilocks_batch.cli.app"]
+
+
+def told_by(base: Path, *arguments: str, status: int = 0) -> str:
+    done = subprocess.run([*PROGRAM, *arguments], cwd=base, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def interrupt_after(base: Path, given: dict[str, Any], ended: int) -> None:
+    """Begin studies by the command, and interrupt it when so many have ended."""
+    (base / "converge.yaml").write_text(yaml.safe_dump(given))
+    client = subprocess.Popen(
+        [*PROGRAM, "converge", "-c", "converge.yaml"], cwd=base, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 90
+    while len(list(base.glob("out/results/part-*.parquet"))) < ended:
+        assert client.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    client.send_signal(signal.SIGINT)
+    assert client.wait() == 130
+
+
+@pytest.fixture
+def paths_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that tests start import the calculator of these tests."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("paths_of_tests")
+def test_interrupted_studies_leave_tables_that_say_they_are_partial(tmp_path: Path) -> None:
+    folder = structures(tmp_path, "Al", "Cu", "Ni")
+    given = options(tmp_path, folder, parameters={"pause": 0.1})
+    interrupt_after(tmp_path, given, 1)
+    out = tmp_path / "out"
+    ended = len(rows_of(tmp_path))
+    assert 1 <= ended < 3
+    for name in ("studies.parquet", "labels.parquet", "labels-and-limits.parquet"):
+        assert ended_of(out / name) == (ended, 3)
+    assert set(rows_of(tmp_path, "labels.parquet")) < set(CELLS)
+    (attempt,) = json.loads((out / "run.json").read_text())["attempts"]
+    assert (attempt["state"], attempt["tables"]) == ("interrupted", {"ended": ended, "of": 3})
+    told = told_by(tmp_path, "status", "out", status=1)
+    assert f"{ended} labels, 0 limits, 0 without either" in told
+    assert f"out/labels.parquet and the other tables are of {ended} of 3 studies" in told
+    assert told_by(tmp_path, "collect", "out").count("studies.parquet") == 1
+    assert ended_of(out / "studies.parquet") is None
+    for name, row in rows_of(tmp_path).items():
+        assert (row["rung_1mev"], row["mesh_1mev"]) == plain_loop(name, 1.0)
+    told = told_by(tmp_path, "status", "out")
+    assert "completed: 3 of 3 rows" in told
+    assert "3 labels, 0 limits, 0 without either" in told
+    assert "out/labels.parquet and the other tables are of 3 of 3 studies" in told
+
+
+@pytest.mark.usefixtures("paths_of_tests")
+def test_tables_are_written_without_a_calculation(tmp_path: Path) -> None:
+    given = options(tmp_path, structures(tmp_path))
+    (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given))
+    with pytest.raises(GoldilocksError, match="RESUME_REFUSED"):
+        tabulate(ConvergeConfig(**given))
+    converge(ConvergeConfig(**given))
+    before, out = calculated(tmp_path), tmp_path / "out"
+    whole = (out / "labels.parquet").read_bytes()
+    next(out.glob("results/part-*.parquet")).unlink()  # as if a client had been killed before
+    summary = tabulate(ConvergeConfig(**given))
+    assert (summary.state, summary.tabled, summary.rows, summary.report.ok) == ("partial", 2, 3, 2)
+    told = told_by(tmp_path, "converge", "-c", "converge.yaml", "--tables", status=1)
+    assert "partial: 2 of 3 structures: 2 labels, 0 limits, 0 without either" in told
+    assert "labels, for train, 2 of 3 studies: " in told
+    assert ended_of(out / "labels.parquet") == (2, 3)
+    assert len(rows_of(tmp_path, "labels.parquet")) == 2
+    with pytest.raises(GoldilocksError, match="different run"):
+        tabulate(ConvergeConfig(**given, ladder={"start": 0.9}))
+    for part in out.glob("results/part-*.parquet"):
+        part.unlink()
+    assert tabulate(ConvergeConfig(**given)).tabled == 0
+    assert calculated(tmp_path) == before
+    converge(ConvergeConfig(**given))
+    assert calculated(tmp_path) == before  # rungs are there, and labels are had from them
+    assert (out / "labels.parquet").read_bytes() == whole
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("paths_of_tests")
+def test_tasks_of_an_array_share_what_is_left_from_what_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submission itself is tested where there is a SLURM."""
+    given = options(tmp_path, structures(tmp_path))
+    converge(ConvergeConfig(**given))
+    before, out = calculated(tmp_path), tmp_path / "out"
+    for part in out.glob("results/part-*.parquet"):
+        part.unlink()
+    for number, studies in ((0, 2), (1, 1), (0, 0)):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
+        monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "0")
+        monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+        assert f"{studies} rows, 0 failed" in told_by(tmp_path, "array-task", "out")
+    assert calculated(tmp_path) == before
+    assert tabulate(ConvergeConfig(**given)).report.ok == 3
+    (tmp_path / "structures" / "Al.cif").unlink()
+    assert "RESUME_REFUSED" in told_by(tmp_path, "array-task", "out", status=2)
+
+
+def test_training_on_some_of_the_studies_says_so(tmp_path: Path) -> None:
     converge(ConvergeConfig(**options(tmp_path, structures(tmp_path))))
-    program = [sys.executable, "-m", "goldilocks_batch.cli.app"]
-    told = subprocess.run(
-        [*program, "status", "out"], cwd=tmp_path, capture_output=True, text=True, check=True
+    path = tmp_path / "out" / "labels.parquet"
+    warnings = warnings_from_now()
+    (protocol,) = single_protocol(path, mixed=False)
+    assert warnings == []
+    assert "studies" not in said(protocol)
+    next(tmp_path.glob("out/results/part-*.parquet")).unlink()
+    tabulate(ConvergeConfig(**options(tmp_path, tmp_path / "structures")))
+    (partial,) = single_protocol(path, mixed=False)
+    assert partial == protocol | {"studies_ended": 2, "studies": 3}
+    assert "when 2 of 3 studies had ended" in said(partial)
+    (warning,) = warnings
+    assert "labels.parquet was written when 2 of 3 studies had ended" in warning
+
+
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    told = told_by(tmp_path, "converge", str(tmp_path), "--tables", "--retry", status=2)
+    assert "--tables calculates nothing" in told
+    assert not (tmp_path / "studies").exists()
+
+
+def test_folders_of_studies_that_were_named_otherwise_are_gone_on_with(tmp_path: Path) -> None:
+    import hashlib
+
+    given = options(tmp_path, structures(tmp_path, "Al", "Cu"))
+    converge(ConvergeConfig(**given))
+    before = calculated(tmp_path)
+    folder = tmp_path / "out" / "studies"
+    for name in ("Al", "Cu"):
+        (named,) = folder.glob(f"{name}%~*")
+        named.rename(folder / f"{name}-{hashlib.sha256(name.encode()).hexdigest()[:12]}")
+    for part in (tmp_path / "out").glob("results/part-*.parquet"):
+        part.unlink()
+    assert converge(ConvergeConfig(**given)).report.ok == 2
+    assert calculated(tmp_path) == before
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("paths_of_tests")
+def test_studies_on_a_cluster_that_exists(tmp_path: Path) -> None:
+    """A worker that is killed in the middle of a study costs the rung in hand."""
+    given = options(tmp_path, structures(tmp_path), parameters={"pause": 0.2})
+    with Site(tmp_path) as site:
+        site.add_worker()
+        (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given | {"cluster": str(site.file)}))
+        command = [*PROGRAM, "converge", "-c", "converge.yaml", "--quiet"]
+        client = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 90
+        while len(list(tmp_path.glob("out/studies/*/rung-*.json"))) < 3:
+            assert client.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        site.processes[-1].kill()
+        site.add_worker()
+        out, err = client.communicate(timeout=90)
+        assert client.returncode == 0, out + err
+    assert len([mesh for mesh, n in calculated(tmp_path).items() if n > 1]) <= 1
+    for name, row in rows_of(tmp_path).items():
+        assert (row["rung_1mev"], row["mesh_1mev"]) == plain_loop(name, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("paths_of_tests")
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_at_once_fails_no_study(tmp_path: Path, sign: int) -> None:
+    """As a terminal sends it with Ctrl-C, and a scheduler to all of a job: the code hears it too."""
+    program = tmp_path / "code"
+    program.write_text("#!/bin/sh\nsleep 60\n")
+    program.chmod(0o755)
+    given = options(tmp_path, structures(tmp_path, "Al", "Cu"), executor="local", workers=2)
+    given["code"] = {
+        "calculator": "tests.tight_binding.Outside",
+        "command": str(program),
+        "kpoints": {"kpts": "mesh"},
+    }
+    (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given))
+    client = subprocess.Popen(
+        [*PROGRAM, "converge", "-c", "converge.yaml"],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    assert "completed: 3 of 3 rows" in told.stdout
-    refused = subprocess.run(
-        [*program, "collect", "out"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == 2
-    assert "give the command of the run again" in refused.stderr
+
+    def codes() -> list[psutil.Process]:
+        below = psutil.Process(client.pid).children(recursive=True)
+        return [process for process in below if process.name() == "sleep"]
+
+    deadline = time.monotonic() + 90
+    while len(codes()) < 2:
+        assert client.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    everything = psutil.Process(client.pid).children(recursive=True)
+    for process in sorted(everything, key=lambda process: process.name() != "sleep"):  # the code first
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended by the signal to another one
+            process.send_signal(sign)
+    time.sleep(4.0)  # it may hear it last
+    client.send_signal(sign)
+    assert client.wait(60) == 130
+    assert psutil.wait_procs(everything, timeout=10)[1] == []
+    assert not list(tmp_path.glob("out/results/part-*.parquet")), "a study was given up"
