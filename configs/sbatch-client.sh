@@ -3,10 +3,11 @@
 #
 #   goldilocks-batch config example sbatch-client > sbatch-client.sh
 #   sbatch --partition=… sbatch-client.sh manifest.parquet --config slurm.yaml --output screening
+#   sbatch --partition=… sbatch-client.sh converge next.parquet --config converge-qe.yaml --output studies
 #
-# All arguments go to `goldilocks-batch run`. It needs one core and little memory, and a walltime longer than
-# the whole run's; ended early, it takes its worker jobs along, and the same line goes on where it stopped.
-# Half a minute before its end it is told to stop in order.
+# All arguments go to `goldilocks-batch run`, or to `converge` if that is the first. It needs one core and
+# little memory, and a walltime longer than the whole run's; ended early, it takes its worker jobs along, and the
+# same line goes on where it stopped. Half a minute before its end it is told to stop in order.
 #SBATCH --job-name=goldilocks-client
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
@@ -19,4 +20,9 @@ umask 027
 for name in ${!SLURM_@} ${!SBATCH_@}; do
     [[ $name == SLURM_CONF ]] || unset "$name"
 done
-exec "${GOLDILOCKS_PYTHON:-python}" -m goldilocks_batch.cli.app run "$@"
+command=run
+if [[ ${1:-} == converge ]]; then
+    command=converge
+    shift
+fi
+exec "${GOLDILOCKS_PYTHON:-python}" -m goldilocks_batch.cli.app "$command" "$@"
