@@ -28,6 +28,12 @@ OF_RUN = (
 )
 #: Seconds that a study's process has beyond the study's own limit, to end by itself.
 _GRACE = 600.0
+#: Share of the smallest tolerance to which a total energy is self-consistent, where nothing else is said.
+_SELF_CONSISTENT = 0.05
+#: Largest share of the smallest tolerance that a threshold may be.
+_TELLING = 0.25
+#: A Rydberg, in meV (CODATA 2018).
+_RYDBERG = 13605.693122994
 #: Seconds after which a process is ended if studies have no limit: ten days.
 _ENDLESS = 864_000.0
 
@@ -63,7 +69,12 @@ class CodeOptions(_Section):
         "cold", description="espresso: kind of smearing; null: what parameters say of occupations"
     )
     degauss: float = Field(0.01, gt=0, description="espresso: its width, Ry")
-    conv_thr: float = Field(2e-7, gt=0, description="espresso: threshold of self-consistency, Ry per atom")
+    conv_thr: float | None = Field(
+        None,
+        gt=0,
+        description="espresso: threshold of self-consistency, Ry per atom; null: a twentieth of the smallest "
+        "tolerance, at which one diagonalisation from the last mesh's density is often enough",
+    )
     parameters: dict[str, Any] = Field(
         {}, description="further parameters of the calculator, as ASE takes them (espresso: input_data)"
     )
@@ -133,6 +144,16 @@ class ConvergeConfig(Options):
             raise ValueError("must be positive and different from each other")
         return tuple(sorted(tolerances, reverse=True))
 
+    @model_validator(mode="after")
+    def _energies_can_tell_the_tolerance(self) -> Self:
+        most = _TELLING * min(self.tolerances) / _RYDBERG
+        if self.code.conv_thr is not None and self.code.conv_thr > most:
+            raise ValueError(
+                f"code.conv_thr is {self.code.conv_thr:g} Ry per atom: energies that are self-consistent to "
+                f"that cannot tell {min(self.tolerances):g} meV per atom; leave it out, or at most {most:.1g}"
+            )
+        return self
+
     def updated(self, **changes: object) -> Self:
         """A copy with some options changed, checked again."""
         return type(self)(**{**self.model_dump(exclude_unset=True), **changes})
@@ -140,9 +161,18 @@ class ConvergeConfig(Options):
     def science(self) -> dict[str, Any]:
         """The options that decide energies and labels, as plain JSON values; no path is among them."""
         found = self.model_dump(mode="json", include={"code", "ladder", "tolerances"})
+        found["code"]["conv_thr"] = self.decided_code.conv_thr
         for name in ("command", "prefix", "pseudo_dir", "cutoffs"):  # what lies there counts, not where
             del found["code"][name]
         return found
+
+    @property
+    def decided_code(self) -> CodeOptions:
+        """The code with what follows from other options: its threshold of self-consistency, Ry per atom."""
+        if self.code.conv_thr is not None:
+            return self.code
+        threshold = _SELF_CONSISTENT * min(self.tolerances) / _RYDBERG
+        return self.code.model_copy(update={"conv_thr": float(f"{threshold:.3g}")})
 
     @property
     def execution(self) -> RunConfig:

@@ -13,6 +13,11 @@ from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 __all__ = ["elements_of", "espresso_parameters"]
 
 
+#: Parameters of a mesh that starts from the density of the last one.  The first diagonalisation is then the
+#: last or the last but one, so it is done to its end (Ry), in a subspace that is rarely cut back.
+_GOING_ON = {"startingpot": "file", "diago_thr_init": 1e-6, "diago_david_ndim": 4}
+
+
 def elements_of(crystal: Crystal) -> list[str]:
     """Symbols of the elements of a crystal, sorted."""
     return sorted({SYMBOLS[z] for z in crystal.numbers})
@@ -39,6 +44,8 @@ def espresso_parameters(
         if options.smearing is None
         else {"occupations": "smearing", "smearing": options.smearing, "degauss": options.degauss}
     )
+    if options.conv_thr is None:
+        raise ValueError("the threshold of self-consistency is not decided: ConvergeConfig.decided_code")
     own = {
         "calculation": "scf",
         "conv_thr": options.conv_thr * len(crystal),
@@ -46,10 +53,9 @@ def espresso_parameters(
         "outdir": "./density",
         **smearing,
         **_cutoffs(options, pseudos),
+        **(_GOING_ON if go_on else {}),
         **options.parameters,
     }
-    if go_on:
-        own["startingpot"] = "file"
     return {
         "input_data": own,
         "pseudopotentials": {element: family.of[element].path.name for element in elements},

@@ -26,7 +26,7 @@ def protocol_of(config: ConvergeConfig, family: Family) -> dict[str, Any]:
         config: the configuration.
         family: its pseudopotentials.
     """
-    code = config.code
+    code = config.decided_code
     found: dict[str, Any] = {
         "code": code.calculator,
         "parameters": code.parameters,

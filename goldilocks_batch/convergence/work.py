@@ -106,7 +106,7 @@ class Converging:
             ConfigError: the pseudopotentials, or ASE's calculator, are not what they were.
         """
         config = self.config
-        return _Pipeline(self, config, Code.found(config.code, family_of(config)))
+        return _Pipeline(self, config, Code.found(config.decided_code, family_of(config)))
 
     def head(self, reference: Reference, config: ConvergeConfig) -> Head:
         """What the row of a structure begins with."""

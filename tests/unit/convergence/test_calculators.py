@@ -15,8 +15,9 @@ from ase.calculators.calculator import kpts2sizeandoffsets
 from goldilocks_batch import ConvergeConfig, GoldilocksError
 from goldilocks_batch.config.convergence import CodeOptions
 from goldilocks_batch.convergence.calculators import Code, calculator_class, filled, mesh_parameters
+from goldilocks_batch.convergence.espresso import espresso_parameters
 from goldilocks_batch.convergence.outputs import last_lines
-from goldilocks_batch.convergence.pseudos import Family
+from goldilocks_batch.convergence.pseudos import Family, Pseudo
 from goldilocks_batch.convergence.study import CalculationFailed
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.structures.crystal import Crystal
@@ -34,12 +35,11 @@ def tight(**parameters: object) -> CodeOptions:
 def script(code: str, **options: Any) -> CodeOptions:
     """ASE's Espresso with a program of Python in the place of pw.x."""
     command = f'{sys.executable} -c "{code}"'
-    return CodeOptions(calculator="espresso", command=command, parameters={"ecutwfc": 20}, **options)
+    given = {"ecutwfc": 20}
+    return CodeOptions(calculator="espresso", command=command, conv_thr=1e-6, parameters=given, **options)
 
 
 def failure(options: CodeOptions, folder: Path, seconds: float = 60.0) -> CalculationFailed:
-    from goldilocks_batch.convergence.pseudos import Pseudo
-
     family = Family({"Al": Pseudo(Path("Al.upf"), "0", 3.0, "PBE", 20.0, 80.0)})
     options = options.model_copy(update={"pseudo_dir": folder})
     with pytest.raises(CalculationFailed) as raised:
@@ -168,6 +168,31 @@ def test_what_decides_energies_is_in_the_science_and_no_path_is() -> None:
     assert base.science() == same.science()
     for change in ({"code": {"degauss": 0.02}}, {"tolerances": [2]}, {"ladder": {"start": 0.5}}):
         assert ConvergeConfig(**change).science() != base.science()
+
+
+def test_energies_are_as_exact_as_the_smallest_tolerance_needs() -> None:
+    rydberg = 13605.693  # meV
+    for tolerances in ([5, 3, 1], [20]):
+        config = ConvergeConfig(tolerances=tolerances)
+        threshold = config.decided_code.conv_thr
+        assert threshold == pytest.approx(0.05 * min(tolerances) / rydberg, rel=0.01)
+        assert config.science()["code"]["conv_thr"] == threshold
+    assert ConvergeConfig(code={"conv_thr": 1e-8}).decided_code.conv_thr == 1e-8
+    with pytest.raises(GoldilocksError, match="cannot tell 1 meV per atom"):
+        ConvergeConfig(code={"conv_thr": 3e-5})
+    ConvergeConfig(code={"conv_thr": 3e-5}, tolerances=[20])
+
+
+def test_a_mesh_that_goes_on_from_a_density_diagonalises_to_the_end_at_once() -> None:
+    pseudo = Pseudo(Path("Al.upf"), "0", 3.0, "PBE", 20.0, 80.0)
+    family, code = Family({"Al": pseudo}), ConvergeConfig().decided_code
+    begun = espresso_parameters(code, family, CRYSTAL, go_on=False)["input_data"]
+    later = espresso_parameters(code, family, CRYSTAL, go_on=True)["input_data"]
+    added = {"startingpot": "file", "diago_thr_init": 1e-6, "diago_david_ndim": 4}
+    assert later == begun | added
+    own = code.model_copy(update={"parameters": {"diago_thr_init": 1e-3, "diagonalization": "cg"}})
+    chosen = espresso_parameters(own, family, CRYSTAL, go_on=True)["input_data"]
+    assert chosen == later | own.parameters
 
 
 def test_options_of_a_run_stand_beside_the_others() -> None:
