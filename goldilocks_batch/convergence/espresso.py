@@ -14,8 +14,8 @@ __all__ = ["elements_of", "espresso_parameters"]
 
 
 #: Parameters of a mesh that starts from the density of the last one.  The first diagonalisation is then the
-#: last or the last but one, so it is done to its end (Ry), in a subspace that is rarely cut back.
-_GOING_ON = {"startingpot": "file", "diago_thr_init": 1e-6, "diago_david_ndim": 4}
+#: longest one: a larger subspace, which is rarely cut back, saves a fifth of its iterations.
+_GOING_ON = {"startingpot": "file", "diago_david_ndim": 4}
 
 
 def elements_of(crystal: Crystal) -> list[str]:
