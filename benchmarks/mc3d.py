@@ -14,19 +14,16 @@ import json
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
-from goldilocks_batch import predict
 from goldilocks_batch.artifacts.trained import shipped_model
 from goldilocks_batch.config.training import load_train_boosted_config
 from goldilocks_batch.models.trained_boosted import read_boosted
-from goldilocks_batch.training.boosted import train_boosted
+from goldilocks_batch.training.boosted import SCHEMA, train_boosted
 from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.tolerances import tables
-
-KNOWN = ("Si", "Ge", "GaAs", "NaCl", "MgO", "diamond", "Al", "Cu", "Fe", "W", "graphite")
+from goldilocks_batch.training.well_known import well_known_table
 
 
 def speed(folder: Path) -> None:
@@ -48,45 +45,6 @@ def speed(folder: Path) -> None:
             model.parts.bounds(rows, tolerance, 0.95)
             spent.append(time.perf_counter() - began)
         print(f"{1e6 * median(spent) / len(rows):.0f} µs a structure at {tolerance:g} meV")
-
-
-def sense() -> str:
-    """Bounds and meshes of well-known crystals as a Markdown table."""
-    structures = [known_crystal(name) for name in KNOWN]
-    lines = [
-        "| crystal | meV | lower | median | upper | mesh | AiiDA's |",
-        "| --- | ---: " + "| ---: " * 5 + "|",
-    ]
-    for tolerance in (1.0, 3.0, 5.0):
-        table = predict(structures, ids=list(KNOWN), tolerance=tolerance)
-        for row in table.to_pylist():
-            mesh, other = (
-                "×".join(map(str, row[name])) for name in ("primitive_mesh", "primitive_aiida_mesh")
-            )
-            lines.append(
-                f"| {row['id']} | {tolerance:g} | {row['kdist_lower']:.3f} | {row['kdist_median']:.3f} | "
-                f"{row['kdist_upper']:.3f} | {mesh} | {other} |"
-            )
-    return "\n".join(lines)
-
-
-def known_crystal(name: str) -> Any:
-    """A well-known crystal, by ASE's builder at experimental lattice constants."""
-    from ase.build import bulk
-
-    shapes: dict[str, dict[str, Any]] = {
-        "GaAs": {"crystalstructure": "zincblende", "a": 5.653},
-        "NaCl": {"crystalstructure": "rocksalt", "a": 5.640},
-        "MgO": {"crystalstructure": "rocksalt", "a": 4.212},
-    }
-    if name == "graphite":
-        from ase import Atoms
-
-        sites = [[0, 0, 0.25], [0, 0, 0.75], [1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]
-        return Atoms("C4", scaled_positions=sites, cell=[2.462, 2.462, 6.707, 90, 90, 120], pbc=True)
-    if name == "diamond":
-        return bulk("C", "diamond", a=3.567)
-    return bulk(name, **shapes.get(name, {}))
 
 
 def pictures(record: Path, folder: Path) -> None:
@@ -150,7 +108,8 @@ def main() -> None:
     print(tables(record["evaluation"]["tolerances"]))
     print(json.dumps(record["evaluation"]["studies"], indent=1))
     speed(folder)
-    print(sense())
+    model = read_boosted(folder)
+    print(well_known_table(model.parts, model.record.training.elements, Resources().features(SCHEMA)))
     if options.pictures:
         pictures(folder / "model.json", options.pictures)
 

@@ -27,6 +27,7 @@ from goldilocks_batch.training.resources import Resources
 from goldilocks_batch.training.scaled_fit import More, calibrate_scaled, small_constants
 from goldilocks_batch.training.splits import fold_numbers, holdout
 from goldilocks_batch.training.tolerances import LEVELS, constants_of, judge
+from goldilocks_batch.training.well_known import well_known_table
 
 __all__ = ["SCHEMA", "cross_validated", "judge_studies", "more_of", "train_boosted"]
 
@@ -111,7 +112,8 @@ def train_boosted(
     if protocols:
         record["training"]["protocols"] = list(protocols)
     record["evaluation"] = {"kind": title, "tolerances": figures, "studies": outside}
-    card = boosted_card(record, title, figures, outside)
+    known = well_known_table(parts, data.element_counts, features)
+    card = boosted_card(record, title, figures, outside, known)
     with placed(output) as folder:
         write_boosted(folder, parts, record, {"card.md": card.encode()})
     return read_boosted(output), {"title": title, "figures": figures, "studies": outside}

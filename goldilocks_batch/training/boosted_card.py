@@ -14,7 +14,11 @@ __all__ = ["boosted_card"]
 
 
 def boosted_card(
-    record: Mapping[str, Any], title: str, figures: Mapping[str, Any], studies: Mapping[str, Any]
+    record: Mapping[str, Any],
+    title: str,
+    figures: Mapping[str, Any],
+    studies: Mapping[str, Any],
+    well_known: str = "",
 ) -> str:
     """A card in Markdown.
 
@@ -23,6 +27,7 @@ def boosted_card(
         title: how the figures were had.
         figures: see :func:`~goldilocks_batch.training.tolerances.judge`; empty where there are none.
         studies: by name, see :func:`~goldilocks_batch.training.boosted.judge_studies`.
+        well_known: see :func:`~goldilocks_batch.training.well_known.well_known_table`; empty for none.
     """
     about = record["training"]
     tolerances = ", ".join(f"{t:g}" for t in record["tolerances"])
@@ -54,6 +59,7 @@ def boosted_card(
         "factors for cells of a size, metals alone, crystal systems and the distance to the training set. "
         f"{record['calibration']['guarantee']}",
         _unfinished(about["never_converged"]),
+        f"## Well-known crystals\n\n{well_known}" if well_known else "",
         f"## {title}",
         tables(figures) if figures else NOT_JUDGED,
     ]

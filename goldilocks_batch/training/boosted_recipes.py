@@ -14,11 +14,13 @@ from goldilocks_batch.models.trained_boosted import BoostedModel, read_boosted, 
 from goldilocks_batch.training.boosted_card import boosted_card
 from goldilocks_batch.training.card import describe_training
 from goldilocks_batch.training.dataset import Dataset
+from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.judged import failures_file
 from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.placement import placed
 from goldilocks_batch.training.scaled_fit import calibrate_scaled, small_constants
 from goldilocks_batch.training.tolerances import constants_of, intervals
+from goldilocks_batch.training.well_known import well_known_table
 
 __all__ = ["boosted_bounds", "calibrate_boosted"]
 
@@ -78,9 +80,10 @@ def calibrate_boosted(
         "at least the stated one on average, but for the groups' own factors.",
         "dataset": describe_training(data) | {"known_compositions": known_compositions},
     }
-    card = {"card.md": boosted_card(about, "Figures", {}, {}).encode()}
+    anew = replace(parts, tolerances=(chosen,), scaled=scaled)
+    features = FeatureSet(model.record.feature_schema, cell=model.record.cell)
+    known = well_known_table(anew, model.record.training.elements, features)
+    card = {"card.md": boosted_card(about, "Figures", {}, {}, known).encode()}
     with placed(output) as folder:
-        write_boosted(
-            folder, replace(parts, tolerances=(chosen,), scaled=scaled), about, card | failures_file(data)
-        )
+        write_boosted(folder, anew, about, card | failures_file(data))
     return read_boosted(output)
