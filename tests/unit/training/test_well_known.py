@@ -49,7 +49,8 @@ def _shell(atoms: Any, site: int) -> NDArray[np.float64]:
 
     first, second, distance = neighbor_list("ijd", atoms, 7.0)
     own = np.column_stack([distance, atoms.numbers[second]])[first == site]
-    return own[np.lexsort((own[:, 1], own[:, 0].round(6)))][:30]
+    nearest: NDArray[np.float64] = own[np.lexsort((own[:, 1], own[:, 0].round(6)))][:30]
+    return nearest
 
 
 def test_the_card_of_the_model_in_the_package_says_what_a_user_gets() -> None:
