@@ -44,6 +44,7 @@ CUTOFFS |= dict.fromkeys(("C", "O", "Ga"), 50.0) | dict.fromkeys(("Mg", "Na", "C
 TOLERANCES = (5.0, 3.0, 1.0)
 DEGAUSS = 0.02  # Ry, cold smearing: AiiDA's balanced protocol
 MIN_MESHES = 3  # of a study that is compared with a loop
+TEST_SHARE = 0.05  # of the labels, for the evaluation in training; those kept apart judge
 PLAIN_THRESHOLD = 2e-7  # Ry per atom: as loops of convergence studies have it
 RYDBERG = 13.605693122994  # eV, CODATA 2018
 
@@ -125,13 +126,15 @@ def train(out: Path) -> None:
         "at_least": {int(t): f"first_{t:g}mev" for t in TOLERANCES},
     }
     (out / "train.yaml").write_text(yaml.safe_dump(settings))
+    rest = ("--overwrite", "-q")
+    share = ("--test-share", str(TEST_SHARE))
     for tolerance in TOLERANCES:
         target = ("--target", f"k_dist_{tolerance:g}mev")
         moved, forest = out / f"calibrated-{tolerance:g}", out / f"forest-{tolerance:g}"
         told = ("--tolerance", f"{tolerance:g}")
-        command("calibrate", "mc3d", labels, *target, *told, "-o", moved, "--overwrite", "-q")
-        command("train", "rf", labels, *target, "-o", forest, "--overwrite", "-q")
-    command("train", "boosted", labels, "-c", out / "train.yaml", "-o", out / "boosted", "--overwrite", "-q")
+        command("calibrate", "mc3d", labels, *target, *told, "-o", moved, *rest)
+        command("train", "rf", labels, *target, *share, "-o", forest, *rest)
+    command("train", "boosted", labels, "-c", out / "train.yaml", *share, "-o", out / "boosted", *rest)
 
 
 def judge(out: Path) -> None:
