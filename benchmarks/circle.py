@@ -197,6 +197,7 @@ def said_by(output: str) -> dict[str, Any]:
     energies = [float(e) * RYDBERG / int(sites) for e in re.findall(r"total energy\s+=\s+(\S+) Ry", output)]
     return {
         "points": int(points),
+        "steps": len(re.findall(r"iteration #", output)),
         "diagonalisations": len(re.findall("avg # of iterations", output)),
         "applications": sum(map(float, re.findall(r"avg # of iterations =\s*(\S+)", output))),
         "cpu": sum(float(n) * {"h": 3600, "m": 60, "s": 1}[unit] for n, unit in parts),
@@ -232,17 +233,26 @@ def plain_loop(study: Path, work: Path) -> Spent:
     return found
 
 
-def first_ones(spent: dict[Path, Spent]) -> None:
-    """Print how far the first diagonalisation from the last density alone takes an energy."""
+def first_steps(spent: dict[Path, Spent]) -> None:
+    """Print how far the first step from the last density alone takes energies and labels."""
     later = [mesh for meshes in spent.values() for mesh in meshes[1:]]
-    once = sum(mesh["diagonalisations"] == 1 for mesh in later)
+    once = sum(mesh["steps"] == 1 for mesh in later)
     off = [1000 * abs(mesh["first"] - mesh["last"]) for mesh in later]
+    other = labels = 0
+    for meshes in spent.values():
+        energies = [mesh["last"] for mesh in meshes]
+        firsts = [energies[0], *(mesh["first"] for mesh in meshes[1:])]
+        for tolerance in TOLERANCES:
+            label = first_converged(energies, tolerance)
+            labels += label is not None
+            other += label != first_converged(firsts, tolerance)
     print(f"{len(spent)} studies, {len(later)} meshes that started from the last density")
-    print(f"one diagonalisation was enough for {once / len(later):.0%} of them")
+    print(f"{once / len(later):.0%} of them were self-consistent after the first step")
     print(
-        f"energy after the first one: off by {np.median(off):.3f} meV per atom in the middle, "
+        f"energy after the first step: off by {np.median(off):.3f} meV per atom in the middle, "
         f"{np.quantile(off, 0.95):.3f} at 95 %, {max(off):.3f} at most"
     )
+    print(f"{other} of {labels} labels would be others by the energies of first steps")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -250,7 +260,7 @@ def compare(options: argparse.Namespace) -> None:
     out = options.output
     studies = [p for name in ("kept", "next") for p in (out / f"studies-{name}" / "studies").iterdir()]
     spent = {study: meshes for study in studies if len(meshes := spent_on(study)) >= MIN_MESHES}
-    first_ones(spent)
+    first_steps(spent)
     cheap = sorted(spent, key=lambda study: sum(m["cpu"] for m in spent[study]))[: options.plain]
     totals = {"study": np.zeros(3), "loop": np.zeros(3)}
     ratios, errors, other = [], [], 0
