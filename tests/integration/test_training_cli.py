@@ -320,10 +320,10 @@ def test_suggestions_of_a_run_are_a_manifest_that_can_be_screened(
         (["train", "rf", "x", "-o", "m", "--features", "comp"], "Invalid value", "comp_lattice.v1"),
         (["train", "rf", "x", "-o", "m", "--kind", "length"], "Invalid value", "'length'"),
         (["train", "rf", "x", "-o", "m", "-c", "absent.yaml"], "CONFIG_INVALID", "cannot be read"),
-        (["evaluate", "nowhere", "x", "-o", "r"], "ARTIFACT_MISSING", "manifest.json"),
+        (["evaluate", "nowhere", "x", "-o", "r"], "ARTIFACT_MISSING", "nowhere does not exist"),
         (["evaluate", "mc3d", "x", "-o", "r", "--kind", "length"], "Invalid value", "'length'"),
-        (["calibrate", "nowhere", "x", "-o", "m"], "ARTIFACT_MISSING", "manifest.json"),
-        (["suggest", "nowhere"], "RESUME_REFUSED", "no run.json"),
+        (["calibrate", "nowhere", "x", "-o", "m"], "ARTIFACT_MISSING", "nowhere does not exist"),
+        (["suggest", "nowhere"], "RESUME_REFUSED", "nowhere does not exist"),
     ],
 )
 def test_what_cannot_be_done_says_why(arguments: list[str], code: str, text: str, cache: Path) -> None:
