@@ -62,7 +62,7 @@ def array_task(output: opt.Folder) -> None:
     """One task of a job array; SLURM says which."""
     from goldilocks_batch.cli.progress import observer_for
     from goldilocks_batch.convergence.array import run_study_task
-    from goldilocks_batch.convergence.attempt import holds_studies
+    from goldilocks_batch.results.folder import RunFolder
     from goldilocks_batch.runs.array import run_array_task
 
     names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
@@ -70,7 +70,7 @@ def array_task(output: opt.Folder) -> None:
         typer.secho("error: not a task of a SLURM job array", err=True, fg="red")
         raise typer.Exit(Exit.NOT_RUN)
     number, first, count = (int(os.environ[name]) for name in names)
-    run_task = run_study_task if holds_studies(output) else run_array_task
+    run_task = run_study_task if RunFolder.of(output).holds_studies else run_array_task
     with observer_for(quiet=False) as observer:
         report = run_task(output, number - first, count, observer)
     typer.echo(f"{report.rows} rows, {report.failed} failed")

@@ -42,12 +42,12 @@ def collect(output: opt.Folder, changes: dict[str, Any]) -> None:
     from goldilocks_batch.cli.logs import hush
     from goldilocks_batch.cli.progress import observer_for
     from goldilocks_batch.cli.summary import end_of_run
-    from goldilocks_batch.convergence.attempt import holds_studies
+    from goldilocks_batch.results.folder import RunFolder
     from goldilocks_batch.runs.array import recorded_config
     from goldilocks_batch.runs.run import run
 
     changes = {"executor": "local", "cluster": None, **changes}
-    if holds_studies(output):
+    if RunFolder.of(output).holds_studies:
         _collect_studies(output, changes)
     settings = recorded_config(output).updated(**changes)
     if settings.quiet:

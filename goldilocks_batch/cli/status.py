@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,6 +14,7 @@ from goldilocks_batch.cli.exits import Exit, guarded
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from goldilocks_batch.results.folder import RunFolder
     from goldilocks_batch.results.status import Status
 
 __all__ = ["status"]
@@ -30,14 +30,14 @@ def status(output: opt.Folder) -> None:
     """
     from goldilocks_batch.cli.summary import print_failures
     from goldilocks_batch.cli.tables import console, duration, rounded
-    from goldilocks_batch.convergence.attempt import holds_studies
+    from goldilocks_batch.results.folder import RunFolder
     from goldilocks_batch.results.status import status_of
 
-    found, out = status_of(output), console()
+    found, folder, out = status_of(output), RunFolder.of(output), console()
     done = found.report.rows
     out.print(f"{found.state}: {done:,} of {found.rows:,} rows ({done / max(found.rows, 1):.1%})")
-    if holds_studies(output):
-        _print_labels(out, output, found)
+    if folder.holds_studies:
+        _print_labels(out, folder, found)
     else:
         out.print(f"{found.report.ok:,} ok, {found.report.failed:,} failed, {found.parts:,} result files")
     print_failures(out, found.report.failures)
@@ -63,12 +63,11 @@ def status(output: opt.Folder) -> None:
     raise typer.Exit(Exit.SOME_FAILED if found.missing or found.report.failed else Exit.OK)
 
 
-def _print_labels(out: Console, output: Path, found: Status) -> None:
+def _print_labels(out: Console, folder: RunFolder, found: Status) -> None:
     """Tell what studies have come to, and which of them are in the tables."""
     from goldilocks_batch.convergence.tables import LABELS, count_limits, tabled
-    from goldilocks_batch.results.folder import RunFolder
 
-    report, limits = found.report, count_limits(RunFolder.of(output).parts)
+    report, limits, output = found.report, count_limits(folder.parts), folder.path
     nothing = report.failed - limits
     out.print(f"{report.ok:,} labels, {limits:,} limits, {nothing:,} without either")
     there = tabled(output)

@@ -14,9 +14,9 @@ from goldilocks_batch.convergence.plan import planned
 from goldilocks_batch.convergence.protocol import digest_of_protocol, protocol_of
 from goldilocks_batch.convergence.table import SCHEMA_ID, studies_schema
 from goldilocks_batch.convergence.tables import forget_tables
-from goldilocks_batch.convergence.work import Converging, family_of, portable
+from goldilocks_batch.convergence.work import Converging, family_of, findable, portable
 from goldilocks_batch.core.errors import ErrorCode, RunError
-from goldilocks_batch.results.folder import RunFolder
+from goldilocks_batch.results.folder import STUDIES, RunFolder
 from goldilocks_batch.results.parts import Parts
 from goldilocks_batch.results.record import RunRecord
 from goldilocks_batch.results.shards import Identity
@@ -24,10 +24,7 @@ from goldilocks_batch.runs.attempt import Assignment, expect_inputs
 from goldilocks_batch.structures.sources.memory import MemorySource
 from goldilocks_batch.structures.sources.sourceset import SourceSet, open_sources
 
-__all__ = ["KIND", "Prepared", "begun", "holds_studies", "prepared", "recorded_studies"]
-
-#: What the identity of studies says that they are.
-KIND = "convergence"
+__all__ = ["Prepared", "begun", "prepared", "recorded_studies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def prepared(config: ConvergeConfig) -> Prepared:
     order = SourceSet((MemorySource(plan.references),))
     identity = Identity(
         {
-            "kind": KIND,
+            "kind": STUDIES,
             "inputs": [str(about["digest"]) for about in sources.describe()],
             "order": order.fingerprint,
             "options": config.science(),
@@ -100,7 +97,7 @@ def begun(
     with folder.opened(found.identity, overwrite=config.run.overwrite, patience=patience):
         folder.record.begin(
             found.identity,
-            convergence=_findable(config).model_dump(mode="json"),
+            convergence=findable(config).model_dump(mode="json"),
             inputs=found.sources.describe(),
             rows=found.sources.rows,
             protocol=found.protocol,
@@ -112,15 +109,6 @@ def begun(
             forget_tables(config.run.output)
             rename_older(found.assignment.work.folder, (i for batch in found.sources.ids() for i in batch))
         yield found, folder.record
-
-
-def holds_studies(output: Path) -> bool:
-    """Whether a folder was begun with convergence studies, and not with a run.
-
-    Raises:
-        RunError: it is neither.
-    """
-    return RunFolder.of(output).record.values["identity"].get("kind") == KIND
 
 
 def recorded_studies(output: Path) -> ConvergeConfig:
@@ -139,13 +127,6 @@ def recorded_studies(output: Path) -> ConvergeConfig:
         message = f"{record.path} names no inputs or no configuration: give the command of the studies again"
         raise RunError(ErrorCode.RESUME_REFUSED, message) from error
     return ConvergeConfig(**checked(ConvergeConfig, {**values, "run": run, "retry": False}))
-
-
-def _findable(config: ConvergeConfig) -> ConvergeConfig:
-    """The configuration with absolute paths, for who takes it up from another folder."""
-    named = {name: getattr(config.code, name) for name in ("pseudo_dir", "cutoffs")}
-    absolute = {name: path.absolute() for name, path in named.items() if path is not None}
-    return config.model_copy(update={"code": config.code.model_copy(update=absolute)})
 
 
 def _forget_failures(parts: Parts) -> None:

@@ -32,7 +32,16 @@ from goldilocks_batch.structures.read import read
 from goldilocks_batch.structures.sources.reference import Reference
 from goldilocks_batch.structures.symmetry import find_symmetry
 
-__all__ = ["Converging", "budget_of", "family_of", "input_digest", "portable", "rule_of", "rungs_of"]
+__all__ = [
+    "Converging",
+    "budget_of",
+    "family_of",
+    "findable",
+    "input_digest",
+    "portable",
+    "rule_of",
+    "rungs_of",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -229,16 +238,16 @@ def _report(rows: Sequence[dict[str, Any]]) -> Report:
     return report
 
 
+def findable(config: ConvergeConfig) -> ConvergeConfig:
+    """The configuration with absolute paths of pseudopotentials, for who takes it up from another folder."""
+    named = {name: getattr(config.code, name) for name in ("pseudo_dir", "cutoffs")}
+    absolute = {name: path.absolute() for name, path in named.items() if path is not None}
+    return config.model_copy(update={"code": config.code.model_copy(update=absolute)})
+
+
 def portable(config: ConvergeConfig) -> str:
     """A configuration as JSON for workers: paths are absolute."""
-    chosen = config.code
-    absolute = {
-        name: path.absolute()
-        for name in ("pseudo_dir", "cutoffs")
-        if (path := getattr(chosen, name)) is not None
-    }
-    kept = config.model_dump(mode="json", exclude={"run", "code"})
-    kept["code"] = chosen.model_copy(update=absolute).model_dump(mode="json")
+    kept = findable(config).model_dump(mode="json", exclude={"run"})
     kept["run"] = config.run.model_dump(
         mode="json", include={"max_sites", "allow_missing_hydrogens", "output"}
     )

@@ -15,10 +15,12 @@ from goldilocks_batch.results.record import RECORD, RunRecord
 from goldilocks_batch.results.schema import result_schema
 from goldilocks_batch.results.shards import Identity, missing_rows
 
-__all__ = ["PAGE", "RunFolder", "read_results"]
+__all__ = ["PAGE", "STUDIES", "RunFolder", "read_results"]
 
 #: Name of the page about a run in its folder.
 PAGE = "report.html"
+#: What the identity of convergence studies says that they are; that of a run says nothing.
+STUDIES = "convergence"
 #: What a run makes in its folder.
 _INPUTS = "inputs"
 _OWN = (RECORD, "results", "logs", _INPUTS, LOCK, ".private", PAGE)
@@ -61,6 +63,11 @@ class RunFolder:
     def parts(self) -> Parts:
         """The result files of the recorded run; older versions wrote fewer columns."""
         return Parts(self.path / "results", str(self.record.values["fingerprint"]))
+
+    @property
+    def holds_studies(self) -> bool:
+        """Whether the folder was begun with convergence studies, and not with a run."""
+        return bool(self.record.values["identity"].get("kind") == STUDIES)
 
     @contextlib.contextmanager
     def opened(self, identity: Identity, *, overwrite: bool = False, patience: float = 0.0) -> Iterator[None]:
