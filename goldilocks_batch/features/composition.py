@@ -3,14 +3,18 @@
 The numbers are those of matminer's ``ElementProperty`` (preset magpie, missing values imputed),
 ``Stoichiometry`` and ``ValenceOrbital``.  All of them depend on atomic fractions alone, so the reduced
 formula is not needed.  Source of the element data: Ward et al., npj Comput. Mater. 2 (2016) 16028, as
-matminer ships it.
+matminer ships it, gaps filled as matminer fills them.  They lie in ``magpie.json`` beside this module:
+matminer takes over a second to import, and no release of it moves a trained model's features; a test compares
+them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,8 @@ __all__ = ["composition_block", "composition_labels", "element_properties", "unt
 
 _NORMS = (2, 3, 5, 7, 10)
 _STATISTICS = 6
+#: Columns of the element data that count valence electrons: s, p, d, f and all.
+_ELECTRONS = 5
 _MAX_Z = len(SYMBOLS) - 1
 
 
@@ -37,29 +43,15 @@ class _Tables:
 
 @lru_cache(maxsize=1)
 def _tables() -> _Tables:
-    from matminer.featurizers.composition import ElementProperty, Stoichiometry, ValenceOrbital
-    from pymatgen.core.periodic_table import Element
-
-    properties = ElementProperty.from_preset("magpie", impute_nan=True)
-    valence = ValenceOrbital(impute_nan=True)
-    electrons = [f"N{orbital}Valence" for orbital in valence.orbitals] + ["NValence"]
-
-    def table(source: object, names: Sequence[str]) -> NDArray[np.float64]:
-        values = np.full((_MAX_Z + 1, len(names)), np.nan)
-        for z in range(1, _MAX_Z + 1):
-            element = Element.from_Z(z)
-            values[z] = [source.get_elemental_property(element, name) for name in names]  # type: ignore[attr-defined]
-        return values
-
-    labels = [*properties.feature_labels(), *Stoichiometry().feature_labels(), *valence.feature_labels()]
-    magpie = table(properties.data_source, properties.features)
-    orbitals = table(valence.data_source, electrons)
-    complete = np.isfinite(magpie).all(axis=1) & np.isfinite(orbitals).all(axis=1)
+    found = json.loads(Path(__file__).with_name("magpie.json").read_text(encoding="utf-8"))
+    values = np.full((_MAX_Z + 1, len(found["properties"]) + _ELECTRONS), np.nan)
+    for symbol, row in found["elements"].items():
+        values[SYMBOLS.index(symbol)] = row
     return _Tables(
-        magpie=magpie,
-        orbitals=orbitals,
-        known=frozenset(np.flatnonzero(complete).tolist()),
-        labels=tuple(labels),
+        magpie=np.ascontiguousarray(values[:, :-_ELECTRONS]),
+        orbitals=np.ascontiguousarray(values[:, -_ELECTRONS:]),
+        known=frozenset(np.flatnonzero(np.isfinite(values).all(axis=1)).tolist()),
+        labels=tuple(found["labels"]),
     )
 
 

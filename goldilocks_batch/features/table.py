@@ -49,8 +49,7 @@ def column_names(blocks: Sequence[str] = PUBLISHED_BLOCKS) -> tuple[str, ...]:
     """Names of the columns of some blocks, ``block.label``.
 
     Labels hold lower-case letters, digits and underscores; they are those of the libraries that defined the
-    columns (matminer is imported when it is first needed), e.g. ``soap.l3_n0_n5``, ``metallicity.12``,
-    ``composition.magpiedata_mean_electronegativity``.
+    columns, e.g. ``soap.l3_n0_n5``, ``metallicity.12``, ``composition.magpiedata_mean_electronegativity``.
     """
     return tuple(f"{block}.{_snake(label)}" for block in blocks for label in _labels(block))
 

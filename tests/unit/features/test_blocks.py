@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core.composition import Composition
 from pymatgen.core.lattice import Lattice
+from pymatgen.core.periodic_table import Element
 
 from goldilocks_batch.core.errors import ErrorCode
-from goldilocks_batch.features.composition import composition_block, composition_labels, untabulated_element
+from goldilocks_batch.features.composition import (
+    composition_block,
+    composition_labels,
+    element_properties,
+    untabulated_element,
+)
 from goldilocks_batch.features.lattice import lattice_block
 from goldilocks_batch.features.structure_block import structure_block
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
@@ -32,6 +38,22 @@ def matminer_featurizers() -> tuple[Any, ...]:
 
     magpie = ElementProperty.from_preset("magpie", impute_nan=True)
     return magpie, Stoichiometry(), ValenceOrbital(impute_nan=True)
+
+
+def test_the_element_data_and_labels_are_matminers() -> None:
+    magpie, stoichiometry, valence = matminer_featurizers()
+    elements = [Element.from_Z(z) for z in range(1, len(SYMBOLS))]
+    names = [f"N{orbital}Valence" for orbital in valence.orbitals] + ["NValence"]
+    expected = [
+        [magpie.data_source.get_elemental_property(element, name) for name in magpie.features]
+        + [valence.data_source.get_elemental_property(element, name) for name in names]
+        for element in elements
+    ]
+    found = element_properties()
+    assert np.isnan(found[0]).all()
+    np.testing.assert_array_equal(found[1:], np.array(expected))
+    labels = (*magpie.feature_labels(), *stoichiometry.feature_labels(), *valence.feature_labels())
+    assert composition_labels() == labels
 
 
 def matminer_composition(crystal: Crystal) -> list[float]:
