@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.arrow import array_of, column_of
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.kpoints.mesh import irreducible_counts, mesh, rotations_in_cell
 from goldilocks_batch.kpoints.rungs import Rungs
@@ -116,8 +117,8 @@ def result_table(
     arrays = {name: _spread_out(values, answers.indices, count, name) for name, values in columns.items()}
     if answers.devices is not None:
         named = dict(zip(answers.indices.tolist(), answers.devices, strict=True))
-        arrays["device"] = pa.array([named.get(index) for index in range(count)], _type("device"))
-    same = {name: pa.array([value] * count, _type(name)) for name, value in provenance.items()}
+        arrays["device"] = column_of([named.get(index) for index in range(count)], _type("device"))
+    same = {name: column_of([value] * count, _type(name)) for name, value in provenance.items()}
     arrays = same | arrays
     return _assembled(arrays | known_columns(batch, first_row), count)
 
@@ -171,17 +172,17 @@ def failed_table(
 ) -> pa.Table:
     """Rows for structures that could not even be tried."""
     batch = Batch.failed(references, code, message)
-    arrays = {name: pa.array([value] * len(batch), _type(name)) for name, value in provenance.items()}
+    arrays = {name: column_of([value] * len(batch), _type(name)) for name, value in provenance.items()}
     return _assembled(arrays | known_columns(batch, first_row), len(batch))
 
 
 def report_of(table: pa.Table, seconds: Mapping[str, float]) -> Report:
     """Counts of a result table."""
-    ok = table["status"].to_numpy(zero_copy_only=False) == "ok"
+    ok = array_of(np.array([status == "ok" for status in table["status"].to_pylist()], dtype=bool))
     kpoints = Counter(
         {
             # null at a confidence that has no published constant
-            name: pc.sum(table[name].filter(pa.array(ok))).as_py() or 0
+            name: pc.sum(table[name].filter(ok)).as_py() or 0
             for name in table.column_names
             if "n_kpoints" in name
         }
@@ -189,7 +190,7 @@ def report_of(table: pa.Table, seconds: Mapping[str, float]) -> Report:
     failures = Counter(code for code in table["error_code"].to_pylist() if code is not None)
     flags = Counter(flag for row in table["flags"].to_pylist() for flag in row)
     devices = Counter(name for name in table["device"].to_pylist() if name is not None)
-    return Report(table.num_rows, int(ok.sum()), failures, flags, dict(seconds), kpoints, devices=devices)
+    return Report(table.num_rows, ok.true_count, failures, flags, dict(seconds), kpoints, devices=devices)
 
 
 def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
@@ -210,7 +211,7 @@ def known_columns(batch: Batch, first_row: int) -> dict[str, pa.Array]:
         "space_group_symbol": [None if c is None else c.symmetry.international for c in batch.cells],
         "flags": list(batch.flags),
     }
-    return {name: pa.array(column, _type(name)) for name, column in values.items()}
+    return {name: column_of(column, _type(name)) for name, column in values.items()}
 
 
 def _spread_out(values: NDArray[Any], indices: NDArray[np.int64], count: int, name: str) -> pa.Array:
@@ -224,9 +225,9 @@ def _spread_out(values: NDArray[Any], indices: NDArray[np.int64], count: int, na
     kind = _type(name)
     if values.ndim == 2:
         null |= (whole == 0).any(axis=1)  # a mesh of a bound that the model does not give
-        flat = pa.array(whole.ravel(), kind.value_type)
-        return pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(null))
-    return pa.array(whole, kind, mask=null)
+        flat = array_of(whole.ravel(), kind.value_type)
+        return pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=array_of(null))
+    return array_of(whole, kind, null)
 
 
 def _type(name: str) -> pa.DataType:

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from goldilocks_batch.core.arrow import values_of
+
 __all__ = [
     "ListColumn",
     "byte_column",
@@ -116,7 +118,7 @@ def list_sizes(array: pa.Array) -> NDArray[np.int64]:
 
 
 def _nulls(array: pa.Array) -> NDArray[np.bool_] | None:
-    return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    return values_of(array.is_null()) if array.null_count else None
 
 
 def _open_list(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
@@ -125,7 +127,7 @@ def _open_list(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
         # a null fixed-size list still occupies its place among the values
         child = array.values.slice(array.offset * array.type.list_size, len(array) * array.type.list_size)
         return np.arange(len(array) + 1, dtype=np.int64) * array.type.list_size, child
-    offsets = array.offsets.to_numpy().astype(np.int64)
+    offsets = values_of(array.offsets).astype(np.int64)
     child = array.values.slice(offsets[0], offsets[-1] - offsets[0])
     return offsets - offsets[0], child
 
@@ -144,4 +146,4 @@ def _values(array: pa.Array) -> NDArray[np.generic] | list[str]:
         array = array.fill_null(False if pt.is_boolean(array.type) else 0)
     if pt.is_decimal(array.type):
         array = array.cast(pa.float64())
-    return array.to_numpy(zero_copy_only=False)
+    return values_of(array)
