@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +10,8 @@ from numpy.typing import NDArray
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
 from goldilocks_batch.structures._operations import clear_operations
 from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.space_groups import space_group_type
+from goldilocks_batch.structures.spglib_calls import quiet_spglib
 
 __all__ = [
     "ANGLE_TOLERANCE",
@@ -114,23 +110,14 @@ def find_symmetry(
     kinds: dict[int, int] = {}
     codes = np.array([kinds.setdefault(z, len(kinds) + 1) for z in crystal.numbers.tolist()], dtype=np.int64)
     try:
-        with quiet_spglib() as spglib:
-            found = _from_operations(spglib, crystal, codes, symprec)
-            if found is None:
-                found = _from_search(spglib, crystal, codes, symprec, angle_tolerance)
+        found = _from_operations(crystal, codes, symprec)
+        if found is None:
+            found = _from_search(crystal, codes, symprec, angle_tolerance)
     except Exception as exc:  # spglib raises its own class or a binding's, by version
         raise _failure(str(exc)) from exc
     if found is None or not 1 <= found.number <= 230:
         raise _failure(f"spglib finds no space group at symprec {symprec} Å; atoms may be too close")
     return found
-
-
-@contextlib.contextmanager
-def quiet_spglib() -> Iterator[Any]:
-    """Give the library without its remarks on stderr and its warnings; what matters is returned or raised."""
-    with warnings.catch_warnings():  # spglib announces its change of error handling on every call
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield _spglib()
 
 
 def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,29 +130,19 @@ def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     return lattice if found is None else np.array(found, dtype=np.float64)
 
 
-@lru_cache(maxsize=1)
-def _spglib() -> Any:
-    os.environ.setdefault("SPGLIB_WARNING", "OFF")
-    import spglib as library
-
-    return library
-
-
-def _from_operations(
-    spglib: Any, crystal: Crystal, codes: NDArray[np.int64], symprec: float
-) -> Symmetry | None:
+def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
     operations = clear_operations(crystal.lattice, crystal.frac, codes, symprec)
     if operations is None:
         return None
     rotations, translations, first = operations
-    kind = spglib.get_spacegroup_type_from_symmetry(rotations, translations, crystal.lattice, symprec)
+    kind = space_group_type(rotations, translations)
     if kind is None:
         return None
     return Symmetry(
-        number=int(kind.number),
-        international=str(kind.international_short),
-        hall_number=int(kind.hall_number),
-        point_group=str(kind.pointgroup_international).strip(),
+        number=kind.number,
+        international=kind.international,
+        hall_number=kind.hall_number,
+        point_group=kind.point_group,
         rotations=rotations.astype(np.int32),
         translations=translations,
         equivalent_atoms=first.astype(np.int32),
@@ -173,10 +150,11 @@ def _from_operations(
 
 
 def _from_search(
-    spglib: Any, crystal: Crystal, codes: NDArray[np.int64], symprec: float, angle_tolerance: float
+    crystal: Crystal, codes: NDArray[np.int64], symprec: float, angle_tolerance: float
 ) -> Symmetry | None:
     cell = (crystal.lattice, crystal.frac, codes)
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
+    with quiet_spglib() as spglib:
+        found = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)
     if found is None:
         return None
     return Symmetry(
