@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
+from goldilocks_batch.structures._reduction import NO_REDUCED_FORM, OTHER_LATTICE, in_vectors, reduction
 from goldilocks_batch.structures.crystal import Crystal
-from goldilocks_batch.structures.symmetry import Symmetry, quiet_spglib
+from goldilocks_batch.structures.spglib_calls import quiet_spglib
+from goldilocks_batch.structures.symmetry import Symmetry
 
 __all__ = ["exact_cell", "exact_primitive"]
 
 #: How far from an integer a matrix of integers may be for rounding.
 _ROUNDING = 1e-3
+_ONE = np.eye(3)
 
 
 def exact_primitive(crystal: Crystal, symmetry: Symmetry) -> Crystal:
@@ -54,31 +57,43 @@ def exact_cell(crystal: Crystal, symmetry: Symmetry) -> tuple[Crystal, Symmetry]
         StructureError: as :func:`exact_primitive`.
     """
     translations = _pure_translations(crystal, symmetry)
+    if len(translations) == 1:
+        return _in_reduced_vectors(crystal, symmetry)
     basis = _basis(translations)
     rotations, shifts = _operations(symmetry, basis)
-    change = _reduction(basis @ crystal.lattice, rotations, crystal.pbc)
+    change = _reduction(basis @ crystal.lattice, rotations.astype(np.int32), crystal.pbc)
     basis = change @ basis
-    size = len(translations)
-    if size == 1 and (basis == np.eye(3)).all():
-        return crystal, symmetry
-    inverse = np.linalg.inv(basis)
-    frac = crystal.frac @ inverse
-    numbers: NDArray[np.int64]
-    if size == 1:
-        numbers, equivalent = crystal.numbers, symmetry.equivalent_atoms
-    else:
-        kept, place, frac = _merged(crystal, basis @ crystal.lattice, frac, size)
-        numbers, equivalent = crystal.numbers[kept], place[symmetry.equivalent_atoms[kept]].astype(np.int32)
+    lattice = basis @ crystal.lattice
+    kept, place, frac = _merged(crystal, lattice, crystal.frac @ np.linalg.inv(basis), len(translations))
     frac = np.where(crystal.pbc, frac - np.floor(frac), frac)
     turned, shifted = _moved(rotations, shifts, change)
     found = replace(
-        symmetry, rotations=turned, translations=shifted, equivalent_atoms=equivalent, setting=None
+        symmetry,
+        rotations=turned,
+        translations=shifted,
+        equivalent_atoms=place[symmetry.equivalent_atoms[kept]].astype(np.int32),
+        setting=None,
     )
-    return Crystal(basis @ crystal.lattice, frac, numbers, crystal.pbc), found
+    return Crystal(lattice, frac, crystal.numbers[kept], crystal.pbc), found
+
+
+def _in_reduced_vectors(crystal: Crystal, symmetry: Symmetry) -> tuple[Crystal, Symmetry]:
+    """The cell and symmetry of a crystal whose cell is primitive already; itself if that is reduced too."""
+    change = _reduction(crystal.lattice, symmetry.rotations, crystal.pbc)
+    if (change == _ONE).all():
+        return crystal, symmetry
+    lattice, frac, rotations, translations = in_vectors(
+        *(change, crystal.lattice, crystal.frac, crystal.pbc),
+        *(symmetry.rotations, symmetry.translations),
+    )
+    found = replace(symmetry, rotations=rotations, translations=translations, setting=None)
+    return Crystal(lattice, frac, crystal.numbers, crystal.pbc), found
 
 
 def _pure_translations(crystal: Crystal, symmetry: Symmetry) -> NDArray[np.float64]:
     """``(k, 3)`` translations within the cell, fractional, along periodic axes only; zero is one of them."""
+    if symmetry.setting is None:  # operations beyond doubt are those of a primitive cell
+        return np.zeros((1, 3))
     found = symmetry.translations[(symmetry.rotations == np.eye(3, dtype=np.int32)).all(axis=(1, 2))]
     if len(found) == 1:
         return np.zeros((1, 3))
@@ -91,8 +106,6 @@ def _pure_translations(crystal: Crystal, symmetry: Symmetry) -> NDArray[np.float
 def _basis(translations: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(3, 3)``, rows: vectors that generate the translations and the cell's own, in terms of the cell's."""
     count = len(translations)
-    if count == 1:
-        return np.eye(3)
     rows = np.rint(translations * count).astype(np.int64).tolist()
     rows += (count * np.eye(3, dtype=np.int64)).tolist()
     basis = []
@@ -127,10 +140,8 @@ def _operations(
         symmetry: of a cell that may be a multiple.
         basis: the primitive vectors in terms of that cell's, rows.
     """
-    if (basis == np.eye(3)).all():
-        return symmetry.rotations.astype(np.float64), symmetry.translations
     if symmetry.setting is None:
-        raise _failure("operations beyond doubt are those of a primitive cell")
+        raise AssertionError("the operations of a primitive cell alone are known without a setting")
     # x in the Hall setting is T x + p in the cell, basisᵀ x' for coordinates x' in the primitive one
     with quiet_spglib() as spglib:
         tabulated = spglib.get_symmetry_from_database(symmetry.hall_number)
@@ -156,28 +167,19 @@ def _moved(
 
 
 def _reduction(
-    lattice: NDArray[np.float64], rotations: NDArray[np.float64], pbc: NDArray[np.bool_]
+    lattice: NDArray[np.float64], rotations: NDArray[np.int32], pbc: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """``(3, 3)`` integers, determinant 1: the reduced vectors in terms of a primitive lattice's.
-
-    Products of vectors are first averaged over the point operations: lengths and angles that symmetry makes
-    equal are then equal to the last bits, and noise in them does not decide between cells.
-    """
-    products = lattice @ lattice.T
-    products = (rotations.transpose(0, 2, 1) @ products @ rotations).mean(axis=0)
+    """``(3, 3)`` integers, determinant 1: the reduced vectors in terms of a primitive lattice's."""
     if not pbc.all():
-        return _plane_reduction(products, pbc)
-    vectors = np.linalg.cholesky(products)
-    with quiet_spglib() as spglib:
-        reduced = spglib.niggli_reduce(vectors)
-    if reduced is None:
+        products = lattice @ lattice.T
+        return _plane_reduction((rotations.transpose(0, 2, 1) @ products @ rotations).mean(axis=0), pbc)
+    how, change = reduction(lattice, rotations)
+    if how == NO_REDUCED_FORM:
         raise _failure("its vectors have no reduced form")
-    exact = reduced @ np.linalg.inv(vectors)
-    change = np.rint(exact)
-    volume = np.linalg.det(change)
-    if np.abs(exact - change).max() > _ROUNDING or abs(abs(volume) - 1.0) > _ROUNDING:
+    if how == OTHER_LATTICE:
         raise _failure("its reduced vectors are not those of the same lattice")
-    return change * np.sign(volume)
+    reduced: NDArray[np.float64] = change
+    return reduced
 
 
 def _plane_reduction(products: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
+from goldilocks_batch.structures._niggli import niggli_reduced
 from goldilocks_batch.structures._operations import clear_operations
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.space_groups import space_group_type
@@ -121,13 +122,10 @@ def find_symmetry(
 
 
 def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Niggli-reduced vectors of the same lattice, ``(3, 3)``, Å; the given ones if spglib finds none."""
-    try:
-        with quiet_spglib() as spglib:
-            found = spglib.niggli_reduce(lattice)
-    except Exception:  # spglib raises its own class or a binding's, by version; any lattice will do
-        return lattice
-    return lattice if found is None else np.array(found, dtype=np.float64)
+    """Niggli-reduced vectors of the same lattice, ``(3, 3)``, Å; the given ones if there are none."""
+    found, reduced = niggli_reduced(lattice)
+    vectors: NDArray[np.float64] = reduced
+    return vectors if found else lattice
 
 
 def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
