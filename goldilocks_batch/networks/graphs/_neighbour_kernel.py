@@ -31,6 +31,9 @@ CUTOFF = 10.0
 #: Å² beyond the squared cutoff, and Å around the search region, that still count, as in pymatgen.
 TOLERANCE = 1e-8
 
+#: The cube of an image and what names it: i, j, k and its site.
+_Rank = tuple[int, int, int, int, int]
+
 
 @kernel(error_model="numpy")
 def _cartesian(lattice: NDArray[np.float64], frac: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -96,7 +99,7 @@ def _range(offset: float, length: float, reach: float, periodic: bool) -> tuple[
 
 
 @kernel(error_model="numpy")
-def _before(d: float, rank: NDArray[np.int64], other_d: float, other_rank: NDArray[np.int64]) -> bool:
+def _before(d: float, rank: _Rank, other_d: float, other_rank: NDArray[np.int64]) -> bool:
     """Whether a neighbour comes before another: by distance, cube, then the later image first."""
     if d != other_d:
         return bool(d < other_d)
@@ -112,65 +115,28 @@ def _before(d: float, rank: NDArray[np.int64], other_d: float, other_rank: NDArr
 def _insert(
     count: int,
     d: float,
-    delta: NDArray[np.float64],
-    rank: NDArray[np.int64],
+    rank: _Rank,
     distances: NDArray[np.float64],
-    vectors: NDArray[np.float64],
+    slots: NDArray[np.int64],
     ranks: NDArray[np.int64],
 ) -> int:
-    """Put a neighbour in its place in the sorted lists, which hold `count`; returns how many then."""
+    """The slot for a neighbour whose place in the sorted list is found; -1 if it comes after all that are kept.
+
+    Only distances and slots are moved: what else is known of a neighbour stays in its slot.
+    """
     kept = len(distances)
     place = count
-    while place > 0 and _before(d, rank, distances[place - 1], ranks[place - 1]):
+    while place > 0 and _before(d, rank, distances[place - 1], ranks[slots[place - 1]]):
         place -= 1
     if place == kept:
-        return count
-    count = min(count + 1, kept)
-    for m in range(count - 1, place, -1):
+        return -1
+    slot = count if count < kept else slots[kept - 1]
+    for m in range(min(count, kept - 1), place, -1):
         distances[m] = distances[m - 1]
-        vectors[m] = vectors[m - 1]
-        ranks[m] = ranks[m - 1]
+        slots[m] = slots[m - 1]
     distances[place] = d
-    vectors[place] = delta
-    ranks[place] = rank
-    return count
-
-
-@kernel(error_model="numpy")
-def _visit(
-    count: int,
-    limit: float,
-    origin: NDArray[np.float64],
-    lattice: NDArray[np.float64],
-    corner: NDArray[np.float64],
-    wrapped: NDArray[np.float64],
-    rank: NDArray[np.int64],
-    delta: NDArray[np.float64],
-    place: NDArray[np.float64],
-    distances: NDArray[np.float64],
-    vectors: NDArray[np.float64],
-    ranks: NDArray[np.int64],
-) -> int:
-    """Consider the image of a site that ``rank[1:]`` (i, j, k, site) names; `limit`: Å², on the distance²."""
-    i, j, k, site = rank[1], rank[2], rank[3], rank[4]
-    d2 = 0.0
-    for axis in range(3):
-        image = i * lattice[0, axis] + j * lattice[1, axis] + k * lattice[2, axis] + wrapped[site, axis]
-        delta[axis] = image - origin[axis]
-        place[axis] = image - corner[axis]
-        d2 += delta[axis] * delta[axis]
-    kept = len(distances)
-    if d2 >= limit:
-        return count
-    d = math.sqrt(d2)
-    if count == kept and d > distances[kept - 1]:
-        return count
-    cube = 0
-    for axis in range(3):
-        cube = cube * int(corner[3 + axis]) + math.floor((place[axis] + 1e-8) / CUTOFF)
-    rank[0] = cube
-    after: int = _insert(count, d, delta, rank, distances, vectors, ranks)
-    return after
+    slots[place] = slot
+    return slot
 
 
 @kernel(error_model="numpy")
@@ -186,51 +152,77 @@ def _search(
     wrapped: NDArray[np.float64],
     corner: NDArray[np.float64],
     distances: NDArray[np.float64],
+    slots: NDArray[np.int64],
     vectors: NDArray[np.float64],
     ranks: NDArray[np.int64],
 ) -> int:
-    """Fill the sorted lists of one atom with its nearest within a radius; returns how many there are."""
+    """List the nearest neighbours of one atom within a radius; returns how many there are.
+
+    Distances and slots are in their order; vectors and ranks are in the slots.
+    """
     ax = triangular[0, 0]
     bx, by = triangular[1, 0], triangular[1, 1]
     cx, cy, cz = triangular[2, 0], triangular[2, 1], triangular[2, 2]
-    # the bounds carry rounding, the exact test is `_visit`'s
+    m00, m01, m02 = lattice[0]
+    m10, m11, m12 = lattice[1]
+    m20, m21, m22 = lattice[2]
+    x0, y0, z0 = origin
+    # the bounds carry rounding; the limit on the squared distance, Å², is exact
     reach = radius + 1e-6
     limit = CUTOFF * CUTOFF + TOLERANCE if radius >= CUTOFF else radius * radius
-    count = 0
-    rank, delta, place = np.empty(5, dtype=np.int64), np.empty(3), np.empty(3)
-    for j in range(len(frac)):
-        fa, fb, fc = frac[j, 0] - frac[center, 0], frac[j, 1] - frac[center, 1], frac[j, 2] - frac[center, 2]
-        rank[4] = j
+    count, kept = 0, len(distances)
+    farthest = np.inf
+    for site in range(len(frac)):
+        fa, fb, fc = (
+            frac[site, 0] - frac[center, 0],
+            frac[site, 1] - frac[center, 1],
+            frac[site, 2] - frac[center, 2],
+        )
+        w0, w1, w2 = wrapped[site]
         first_c, last_c = _range(fc * cz, cz, reach, pbc[2])
         for nc in range(first_c, last_c + 1):
-            rank[3] = nc + cell[center, 2]
+            k = nc + cell[center, 2]
             rest_z = max(reach * reach - ((fc + nc) * cz) ** 2, 0.0)
-            y = fb * by + (fc + nc) * cy
-            first_b, last_b = _range(y, by, math.sqrt(rest_z), pbc[1])
+            offset = fb * by + (fc + nc) * cy
+            first_b, last_b = _range(offset, by, math.sqrt(rest_z), pbc[1])
             for nb in range(first_b, last_b + 1):
-                rank[2] = nb + cell[center, 1]
-                rest_y = max(rest_z - (y + nb * by) ** 2, 0.0)
-                x = fa * ax + (fb + nb) * bx + (fc + nc) * cx
-                first_a, last_a = _range(x, ax, math.sqrt(rest_y), pbc[0])
+                j = nb + cell[center, 1]
+                rest_y = max(rest_z - (offset + nb * by) ** 2, 0.0)
+                first_a, last_a = _range(
+                    fa * ax + (fb + nb) * bx + (fc + nc) * cx, ax, math.sqrt(rest_y), pbc[0]
+                )
                 for na in range(first_a, last_a + 1):
-                    rank[1] = na + cell[center, 0]
-                    if j == center and na == 0 and nb == 0 and nc == 0:
+                    i = na + cell[center, 0]
+                    x = i * m00 + j * m10 + k * m20 + w0
+                    y = i * m01 + j * m11 + k * m21 + w1
+                    z = i * m02 + j * m12 + k * m22 + w2
+                    dx, dy, dz = x - x0, y - y0, z - z0
+                    d2 = dx * dx + dy * dy + dz * dz
+                    if d2 >= limit or (site == center and na == 0 and nb == 0 and nc == 0):
                         continue
-                    count = _visit(
-                        count,
-                        limit,
-                        origin,
-                        lattice,
-                        corner,
-                        wrapped,
-                        rank,
-                        delta,
-                        place,
-                        distances,
-                        vectors,
-                        ranks,
-                    )
+                    d = math.sqrt(d2)
+                    if d > farthest:
+                        continue
+                    rank = (_cube(x, y, z, corner), i, j, k, site)
+                    slot = _insert(count, d, rank, distances, slots, ranks)
+                    if slot < 0:
+                        continue
+                    vectors[slot, 0], vectors[slot, 1], vectors[slot, 2] = dx, dy, dz
+                    for part in range(5):
+                        ranks[slot, part] = rank[part]
+                    count = min(count + 1, kept)
+                    if count == kept:
+                        farthest = distances[kept - 1]
+                        reach = min(reach, farthest + 1e-6)
     return count
+
+
+@kernel(error_model="numpy")
+def _cube(x: float, y: float, z: float, corner: NDArray[np.float64]) -> int:
+    """The number of the cube of `CUTOFF` Å that a point lies in."""
+    cube = math.floor((x - corner[0] + 1e-8) / CUTOFF)
+    cube = cube * int(corner[4]) + math.floor((y - corner[1] + 1e-8) / CUTOFF)
+    return cube * int(corner[5]) + math.floor((z - corner[2] + 1e-8) / CUTOFF)
 
 
 @kernel(error_model="numpy")
@@ -257,32 +249,24 @@ def nearest(
     for k in range(3):
         low, high = cart[:, k].min() - CUTOFF - TOLERANCE, cart[:, k].max() + CUTOFF + TOLERANCE
         corner[k], corner[3 + k] = low, math.ceil((high - low) / CUTOFF)
-    # a sphere that holds twice as many atoms as are wanted if they were spread evenly
+    # a sphere that holds 1.6 times as many atoms as are wanted if they were spread evenly
     volume = triangular[0, 0] * triangular[1, 1] * triangular[2, 2]
-    start = min((6.0 * kept * volume / (4.0 * math.pi * n)) ** (1.0 / 3.0), CUTOFF)
+    start = min((4.8 * kept * volume / (4.0 * math.pi * n)) ** (1.0 / 3.0), CUTOFF)
     counts, sites = np.zeros(n, dtype=np.int64), np.zeros((n, kept), dtype=np.int64)
     distances, vectors = np.zeros((n, kept)), np.zeros((n, kept, 3))
-    ranks = np.empty((kept, 5), dtype=np.int64)
+    slots, ranks = np.empty(kept, dtype=np.int64), np.empty((kept, 5), dtype=np.int64)
+    found = np.empty((kept, 3))
     for i in range(n):
         radius = start
         while True:
             counts[i] = _search(
-                i,
-                radius,
-                lattice,
-                triangular,
-                pbc,
-                cart[i],
-                frac,
-                cell,
-                wrapped,
-                corner,
-                distances[i],
-                vectors[i],
-                ranks,
+                *(i, radius, lattice, triangular, pbc, cart[i], frac, cell, wrapped, corner),
+                *(distances[i], slots, found, ranks),
             )
             if counts[i] == kept or radius >= CUTOFF:
                 break
             radius = min(1.4 * radius, CUTOFF)
-        sites[i, : counts[i]] = ranks[: counts[i], 4]
+        for m in range(counts[i]):
+            sites[i, m] = ranks[slots[m], 4]
+            vectors[i, m] = found[slots[m]]
     return counts, sites, distances, vectors
