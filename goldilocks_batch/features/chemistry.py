@@ -59,12 +59,14 @@ class Chemistry:
         common: ``(119, 12)`` common oxidation states, filled up with NaN.
         lowest: ``(119,)`` the lowest known oxidation state.
         highest: ``(119,)`` the highest.
+        cubes: ``(2, 119)`` of the covalent and of the atomic radius, Å³.
     """
 
     numbers: NDArray[np.float64]
     common: NDArray[np.float64]
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
+    cubes: NDArray[np.float64]
 
 
 @lru_cache(maxsize=1)
@@ -84,7 +86,7 @@ def chemistry() -> Chemistry:
         states = row["common_oxidation_states"]
         common[z, : len(states)] = states
         lowest[z], highest[z] = row["oxidation_states"]
-    return Chemistry(numbers, common, lowest, highest)
+    return Chemistry(numbers, common, lowest, highest, np.ascontiguousarray((numbers[:, [4, 8]] ** 3).T))
 
 
 def _valence(z: int, group: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, Stage
-from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal, elements_of
 
 __all__ = ["composition_block", "composition_labels", "element_properties", "untabulated_element"]
 
@@ -97,7 +97,7 @@ def composition_block(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
 
 def _element_counts(crystals: Sequence[Crystal]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """``(n, k)`` atomic numbers and counts, k the most elements in a crystal; padded with no hydrogen."""
-    found = [np.unique(crystal.numbers, return_counts=True) for crystal in crystals]
+    found = [elements_of(crystal.numbers) for crystal in crystals]
     width = max((len(numbers) for numbers, _ in found), default=1)
     elements = np.ones((len(found), width), dtype=np.int64)
     counts = np.zeros((len(found), width))

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.features._gap_kernel import widest_gap
 from goldilocks_batch.features._physics_kernel import contacts, electrons
 from goldilocks_batch.features.chemistry import chemistry
 from goldilocks_batch.features.lattice import bravais_id, lengths_and_angles
 from goldilocks_batch.networks.graphs.neighbours import SMALLEST_VOLUME
-from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal, elements_of
 from goldilocks_batch.structures.symmetry import Symmetry, reduced_lattice
 
 __all__ = ["ELEMENT_LABELS", "PHYSICS_LABELS", "elements_block", "physics_block"]
@@ -73,48 +74,69 @@ def physics_block(crystals: Sequence[Crystal], symmetries: Sequence[Symmetry]) -
         ``(n, k)`` in the order of `PHYSICS_LABELS`; lengths in Å and 1/Å with the 2π, energies in eV.
     """
     values = np.zeros((len(crystals), len(PHYSICS_LABELS)))
-    for row, (crystal, symmetry) in enumerate(zip(crystals, symmetries, strict=True)):
-        _fill(crystal, symmetry, values[row])
+    if not crystals:
+        return values
+    supplied = np.stack([crystal.lattice for crystal in crystals])
+    volumes = np.abs(np.linalg.det(supplied))
+    lattices = np.stack([reduced_lattice(lattice) for lattice in supplied])
+    inverses = np.linalg.inv(lattices)
+    lengths = np.linalg.norm(2.0 * math.pi * inverses.transpose(0, 2, 1), axis=2)
+    b = np.sort(lengths, axis=1)[:, ::-1].copy()
+    places = [crystal.cart @ inverse for crystal, inverse in zip(crystals, inverses, strict=True)]
+    gaps = [widest_gap(frac, own) for frac, own in zip(places, lengths, strict=True)]
+    values[:, : len(_CELL)] = _cell(crystals, symmetries, volumes, lattices, b, np.array(gaps))
+    for crystal, volume, own, row in zip(crystals, volumes.tolist(), b, values, strict=True):
+        _fill(crystal, volume, own, row[len(_CELL) :])
     return values
 
 
-def _fill(crystal: Crystal, symmetry: Symmetry, out: NDArray[np.float64]) -> None:
-    from goldilocks_batch.networks.graphs._neighbour_kernel import nearest
-
-    known, n, volume = chemistry(), len(crystal), crystal.volume
-    lattice = reduced_lattice(crystal.lattice)
-    reciprocal = 2.0 * math.pi * np.linalg.inv(lattice).T
-    lengths = np.linalg.norm(reciprocal, axis=1)
-    b = np.sort(lengths)[::-1]
-    edges = np.sort(np.linalg.norm(lattice, axis=1))
-    orbits = len(np.unique(symmetry.equivalent_atoms))
-    angles = lengths_and_angles(lattice[None])[0, 3:]
-    spheres = 4.0 / 3.0 * math.pi * (known.numbers[crystal.numbers][:, [4, 8]] ** 3).sum(axis=0) / volume
-    out[: len(_CELL)] = (
-        *(n, math.log(volume), volume / n, *b, b[0] / b[2], b[0] / b[1], *edges),
-        *((8.0 * math.pi**3 / volume) ** (1.0 / 3.0), *angles, bravais_id(symmetry)),
-        *(len(symmetry.rotations), orbits, orbits / n, *spheres),
-        _widest_gap(crystal.cart @ np.linalg.inv(lattice), lengths),
-    )
-    elements, counts = np.unique(crystal.numbers, return_counts=True)
-    after = len(_CELL) + len(_ELECTRONS)
-    electrons(
-        *(elements, counts, volume, b, known.numbers, known.common, known.lowest, known.highest),
-        out[len(_CELL) : after],
-    )
-    if volume < SMALLEST_VOLUME * n:  # the search for neighbours would not end
-        return
-    found = nearest(crystal.lattice, crystal.frac, crystal.pbc, _NEIGHBOURS)
-    contacts(crystal.numbers, *found, known.numbers, out[after:])
-
-
-def _widest_gap(frac: NDArray[np.float64], reciprocal: NDArray[np.float64]) -> float:
-    """The widest distance between neighbouring lattice-parallel planes of atoms, Å.
+def _cell(
+    crystals: Sequence[Crystal],
+    symmetries: Sequence[Symmetry],
+    volumes: NDArray[np.float64],
+    lattices: NDArray[np.float64],
+    b: NDArray[np.float64],
+    gaps: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The columns of cells, ``(n, 22)``.
 
     Args:
-        frac: ``(n, 3)`` fractional coordinates.
-        reciprocal: ``(3,)`` lengths of the reciprocal vectors, 1/Å with the 2π.
+        crystals: n primitive cells.
+        symmetries: theirs.
+        volumes: ``(n,)``, Å³.
+        lattices: ``(n, 3, 3)`` reduced, Å.
+        b: ``(n, 3)`` lengths of the reciprocal vectors, descending, 1/Å.
+        gaps: ``(n,)`` widest empty layers, Å.
     """
-    places = np.sort(frac % 1.0, axis=0)
-    gaps = np.diff(places, axis=0, append=places[:1] + 1.0).max(axis=0)
-    return float((gaps * 2.0 * math.pi / reciprocal).max())
+    sizes = np.array([len(crystal) for crystal in crystals])
+    orbits = np.array([len(set(symmetry.equivalent_atoms.tolist())) for symmetry in symmetries])
+    cubes = np.array(
+        [np.take(chemistry().cubes, crystal.numbers, axis=1).sum(axis=1) for crystal in crystals]
+    )
+    # Python's logarithm and power: numpy's differ in last bits from one processor to another
+    logarithms = [math.log(volume) for volume in volumes.tolist()]
+    edges = [(8.0 * math.pi**3 / volume) ** (1.0 / 3.0) for volume in volumes.tolist()]
+    return np.column_stack(
+        [
+            *(sizes, logarithms, volumes / sizes, b, b[:, 0] / b[:, 2], b[:, 0] / b[:, 1]),
+            *(np.sort(np.linalg.norm(lattices, axis=2), axis=1), edges, lengths_and_angles(lattices)[:, 3:]),
+            [bravais_id(symmetry) for symmetry in symmetries],
+            *([len(symmetry.rotations) for symmetry in symmetries], orbits, orbits / sizes),
+            *(4.0 / 3.0 * math.pi * cubes / volumes[:, None], gaps),
+        ]
+    )
+
+
+def _fill(crystal: Crystal, volume: float, b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """The columns of electrons and contacts of one crystal."""
+    from goldilocks_batch.networks.graphs._neighbour_kernel import nearest
+
+    known = chemistry()
+    electrons(
+        *(*elements_of(crystal.numbers), volume, b),
+        *(known.numbers, known.common, known.lowest, known.highest, out[: len(_ELECTRONS)]),
+    )
+    if volume < SMALLEST_VOLUME * len(crystal):  # the search for neighbours would not end
+        return
+    found = nearest(crystal.lattice, crystal.frac, crystal.pbc, _NEIGHBOURS)
+    contacts(crystal.numbers, *found, known.numbers, out[len(_ELECTRONS) :])

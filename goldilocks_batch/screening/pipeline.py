@@ -256,10 +256,11 @@ class Screener:
         for row, failure in bounds.failures.items():
             if batch.failures[alive[row]] is None:
                 batch.fail(alive[row], failure, Stage.PREDICT)
-        known = set(self._work.model.training_elements)
+        trained = self._work.model.training_elements
+        known = {z for z, symbol in enumerate(SYMBOLS) if symbol in trained}
         for row, index in enumerate(alive):
             batch.flags[index] += [*raw.flags.get(row, ()), *bounds.flags[row]]
-            if known and not known.issuperset(SYMBOLS[z] for z in np.unique(crystals[row].numbers)):
+            if known and not known.issuperset(crystals[row].numbers.tolist()):
                 batch.flags[index].append("outside_training_elements")
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]

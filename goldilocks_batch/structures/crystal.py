@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-__all__ = ["SYMBOLS", "Crystal", "formula"]
+__all__ = ["SYMBOLS", "Crystal", "elements_of", "formula"]
 
 _SYMBOLS = """
     X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
@@ -81,9 +81,16 @@ class Crystal:
         return Structure(lattice, [SYMBOLS[z] for z in self.numbers], self.frac)
 
 
+def elements_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Atomic numbers, ascending, each once, and how many atoms are of each: ``(k,)`` and ``(k,)``."""
+    counts = np.bincount(numbers)
+    elements = np.flatnonzero(counts)
+    return elements, counts[elements]
+
+
 def formula(numbers: NDArray[np.int64]) -> str:
     """Reduced formula as pymatgen writes it, e.g. ``Fe2O3`` (most electropositive element first)."""
-    unique, counts = np.unique(numbers, return_counts=True)
+    unique, counts = elements_of(numbers)
     counts //= np.gcd.reduce(counts)
     return _formula(tuple(unique.tolist()), tuple(counts.tolist()))
 

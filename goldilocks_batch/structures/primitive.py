@@ -10,6 +10,7 @@ equivalent vectors only its own order of lattice points decides.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.core.errors import ErrorCode, Stage, StructureError
-from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
+from goldilocks_batch.structures.crystal import SYMBOLS, Crystal, elements_of
 
 __all__ = ["primitive_cell"]
 
@@ -48,8 +49,7 @@ def primitive_cell(crystal: Crystal) -> Crystal:
 
 
 def _reduce(crystal: Crystal) -> Crystal:
-    _, counts = np.unique(crystal.numbers, return_counts=True)
-    formula_units = int(np.gcd.reduce(counts))
+    formula_units = math.gcd(*elements_of(crystal.numbers)[1].tolist())
     if formula_units == 1:
         return crystal
     order = np.argsort(_ALPHABETICAL[crystal.numbers], kind="stable")

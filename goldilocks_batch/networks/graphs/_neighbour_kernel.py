@@ -120,7 +120,7 @@ def _insert(
     slots: NDArray[np.int64],
     ranks: NDArray[np.int64],
 ) -> int:
-    """The slot for a neighbour whose place in the sorted list is found; -1 if it comes after all that are kept.
+    """Make place for a neighbour in the sorted list; returns its slot, or -1 if it comes after all kept.
 
     Only distances and slots are moved: what else is known of a neighbour stays in its slot.
     """
