@@ -189,6 +189,7 @@ class Screener:
         self._model = load_model(work.model, single_site=work.single_site, device=work.device)
         self._device = device_name(work.device) if work.model.kind.has_networks else None
         self._batch_size = None if self._device in (None, "cpu") else GPU_BATCH
+        self._trained = {z for z, symbol in enumerate(SYMBOLS) if symbol in work.model.training_elements}
         self._featurizer = build_featurizer(work.model.files, self._model.feature_blocks, self._model.zeros)
 
     def __call__(self, references: Sequence[Reference], first_row: int) -> tuple[pa.Table, Report]:
@@ -256,11 +257,9 @@ class Screener:
         for row, failure in bounds.failures.items():
             if batch.failures[alive[row]] is None:
                 batch.fail(alive[row], failure, Stage.PREDICT)
-        trained = self._work.model.training_elements
-        known = {z for z, symbol in enumerate(SYMBOLS) if symbol in trained}
         for row, index in enumerate(alive):
             batch.flags[index] += [*raw.flags.get(row, ()), *bounds.flags[row]]
-            if known and not known.issuperset(crystals[row].numbers.tolist()):
+            if self._trained and not self._trained.issuperset(crystals[row].numbers.tolist()):
                 batch.flags[index].append("outside_training_elements")
         good = np.isin(alive, batch.alive)
         spread = None if bounds.spread is None else bounds.spread[good]

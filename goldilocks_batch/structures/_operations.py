@@ -8,6 +8,8 @@ below spglib's; if the two sets differ, or anything else is unusual, the answer 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,31 +27,62 @@ _SAME_ANGLES, _SAME_LENGTHS = 0.5, 1.5
 _MOST_SITES = 100
 
 
+@kernel(error_model="numpy")
 def clear_operations(
     lattice: NDArray[np.float64], frac: NDArray[np.float64], codes: NDArray[np.int64], tolerance: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
-    """All symmetry operations of a primitive cell, None if they depend on the tolerance.
+) -> tuple[int, NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
+    """All symmetry operations of a primitive cell, none if they depend on the tolerance.
 
     Args:
-        lattice: ``(3, 3)``, rows a, b, c, Å, finite.
-        frac: ``(n, 3)`` fractional coordinates, finite.
-        codes: ``(n,)`` small integers, one for each kind of atom.
+        lattice: ``(3, 3)``, rows a, b, c, Å.
+        frac: ``(n, 3)`` fractional coordinates.
+        codes: ``(n,)`` integers from 0, one for each kind of atom.
         tolerance: distance around which there must be no doubt, Å.
 
     Returns:
-        ``(m, 3, 3)`` rotations on fractional coordinates, ``(m, 3)`` translations in [0, 1), and ``(n,)`` the
-        first atom on which each atom is mapped.
+        Their number m, 0 if they depend on the tolerance; ``(m, 3, 3)`` rotations on fractional coordinates,
+        ``(m, 3)`` translations in [0, 1), and ``(n,)`` the first atom on which each atom is mapped.
     """
-    if not 0 < len(frac) <= _MOST_SITES:
-        return None
+    n, count = len(frac), 0
+    first = np.arange(n).astype(np.int32)
+    rotations, translations = np.empty((0, 3, 3), dtype=np.int32), np.empty((0, 3))
     narrow, wide = _NARROW * tolerance, _WIDE * tolerance
-    count, bases, misfits = images_of_cell(lattice, wide)
-    if count < 1 or _overlap(lattice, frac, codes, wide):
-        return None
-    count, rotations, translations, first = _operations(lattice, frac, codes, bases, misfits, narrow, wide)
-    return None if count < 1 else (rotations[:count], translations[:count] % 1.0, first)
+    if not 0 < n <= _MOST_SITES or not (np.isfinite(lattice).all() and np.isfinite(frac).all()):
+        return count, rotations, translations, first
+    candidates, bases, misfits = images_of_cell(lattice, wide)
+    if candidates < 1 or _overlap(lattice, frac, codes, wide):
+        return count, rotations, translations, first
+    rotations, translations = np.empty((candidates, 3, 3), dtype=np.int32), np.empty((candidates, 3))
+    rarest = _rarest(codes)
+    turned, images = np.empty((n, 3)), np.empty(n, dtype=np.int64)
+    for k in range(candidates):
+        _turn(bases[k], frac, turned)
+        found = False
+        for q in range(n):
+            if codes[q] != codes[rarest]:
+                continue
+            x, y, z = (
+                frac[q, 0] - turned[rarest, 0],
+                frac[q, 1] - turned[rarest, 1],
+                frac[q, 2] - turned[rarest, 2],
+            )
+            worst2 = _worst_misfit2(lattice, frac, codes, turned, x, y, z, wide, images)
+            if worst2 < 0.0:
+                continue
+            # a second translation: the cell is not primitive
+            if found or misfits[k] > narrow or worst2 > narrow * narrow:
+                return 0, rotations, translations, first
+            found = True
+            rotations[count] = bases[k].T
+            translations[count] = x % 1.0, y % 1.0, z % 1.0
+            for i in range(n):
+                first[i] = min(first[i], images[i])
+        if found:
+            count += 1
+    return count, rotations[:count], translations[:count], first
 
 
+@kernel(error_model="numpy")
 def angles_matter(
     lattice: NDArray[np.float64], frac: NDArray[np.float64], codes: NDArray[np.int64], tolerance: float
 ) -> bool:
@@ -66,7 +99,67 @@ def angles_matter(
     """
     wide = _WIDE * tolerance
     count, bases, misfits = images_of_cell(lattice, wide)
-    return count < 1 or _angles_matter(lattice, frac, codes, bases, misfits, tolerance)
+    if count < 1:
+        return True
+    n, rarest = len(frac), _rarest(codes)
+    images, turned = np.empty(n, dtype=np.int64), np.empty((n, 3))
+    for k in range(count):
+        if misfits[k] <= _SAME_ANGLES * tolerance:
+            continue
+        stretch = 0.0
+        for i in range(3):
+            length2, own2 = 0.0, 0.0
+            for j in range(3):
+                part = (
+                    bases[k, i, 0] * lattice[0, j]
+                    + bases[k, i, 1] * lattice[1, j]
+                    + bases[k, i, 2] * lattice[2, j]
+                )
+                length2 += part * part
+                own2 += lattice[i, j] * lattice[i, j]
+            stretch = max(stretch, abs(math.sqrt(length2) - math.sqrt(own2)))
+        if stretch > _SAME_LENGTHS * tolerance:
+            continue
+        _turn(bases[k], frac, turned)
+        for q in range(n):
+            if codes[q] == codes[rarest]:
+                x, y, z = (
+                    frac[q, 0] - turned[rarest, 0],
+                    frac[q, 1] - turned[rarest, 1],
+                    frac[q, 2] - turned[rarest, 2],
+                )
+                if _worst_misfit2(lattice, frac, codes, turned, x, y, z, wide, images) >= 0.0:
+                    return True
+    return False
+
+
+@kernel(error_model="numpy")
+def _rarest(codes: NDArray[np.int64]) -> int:
+    """The first atom of the kind of which there are fewest."""
+    counts = np.zeros(codes.max() + 1, dtype=np.int64)
+    for code in codes:
+        counts[code] += 1
+    rarest = 0
+    for i in range(len(codes)):
+        if counts[codes[i]] < counts[codes[rarest]]:
+            rarest = i
+    return rarest
+
+
+@kernel(error_model="numpy")
+def _turn(basis: NDArray[np.int64], frac: NDArray[np.float64], turned: NDArray[np.float64]) -> None:
+    """Coordinates turned by the rotation to a basis.
+
+    A basis in terms of the cell, as rows, is the transposed rotation of fractional coordinates.
+    """
+    for i in range(len(frac)):
+        for b in range(3):
+            turned[i, b] = basis[0, b] * frac[i, 0] + basis[1, b] * frac[i, 1] + basis[2, b] * frac[i, 2]
+
+
+@kernel(error_model="numpy")
+def _shift(start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[float, float, float]:
+    return end[0] - start[0], end[1] - start[1], end[2] - start[2]
 
 
 @kernel(error_model="numpy")
@@ -74,21 +167,23 @@ def _nearest(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
     codes: NDArray[np.int64],
-    point: NDArray[np.float64],
+    x: float,
+    y: float,
+    z: float,
     code: int,
     other_than: int,
     wide: float,
 ) -> tuple[int, float]:
-    """An atom of a kind within `wide` of a point and its squared distance; -1 if there is none."""
+    """An atom of a kind within `wide` of a point and its squared distance, Å²; -1 if there is none."""
     for j in range(len(frac)):
         if codes[j] != code or j == other_than:
             continue
-        a, b, c = point[0] - frac[j, 0], point[1] - frac[j, 1], point[2] - frac[j, 2]
+        a, b, c = x - frac[j, 0], y - frac[j, 1], z - frac[j, 2]
         a, b, c = a - np.rint(a), b - np.rint(b), c - np.rint(c)
-        x = a * lattice[0, 0] + b * lattice[1, 0] + c * lattice[2, 0]
-        y = a * lattice[0, 1] + b * lattice[1, 1] + c * lattice[2, 1]
-        z = a * lattice[0, 2] + b * lattice[1, 2] + c * lattice[2, 2]
-        distance2 = x * x + y * y + z * z
+        distance2 = 0.0
+        for k in range(3):
+            part = a * lattice[0, k] + b * lattice[1, k] + c * lattice[2, k]
+            distance2 += part * part
         if distance2 < wide * wide:
             return j, distance2
     return -1, 0.0
@@ -100,59 +195,10 @@ def _overlap(
 ) -> bool:
     """Whether two atoms of a kind lie within twice `wide`, so that images could be confused."""
     for i in range(len(frac)):
-        if _nearest(lattice, frac, codes, frac[i], codes[i], i, 2.0 * wide)[0] >= 0:
+        x, y, z = frac[i]
+        if _nearest(lattice, frac, codes, x, y, z, codes[i], i, 2.0 * wide)[0] >= 0:
             return True
     return False
-
-
-@kernel(error_model="numpy")
-def _operations(
-    lattice: NDArray[np.float64],
-    frac: NDArray[np.float64],
-    codes: NDArray[np.int64],
-    bases: NDArray[np.int64],
-    misfits: NDArray[np.float64],
-    narrow: float,
-    wide: float,
-) -> tuple[int, NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """The translation that goes with each basis, if any; a count of -1 if one is in doubt."""
-    n = len(frac)
-    rotations = np.zeros((len(bases), 3, 3), dtype=np.int64)
-    translations = np.zeros((len(bases), 3))
-    first = np.arange(n)
-    rarest = 0
-    for i in range(n):
-        if np.sum(codes == codes[i]) < np.sum(codes == codes[rarest]):
-            rarest = i
-    turned = np.zeros((n, 3))
-    images = np.zeros(n, dtype=np.int64)
-    count = 0
-    for k in range(len(bases)):
-        # a basis in terms of the cell, as rows, is the transposed rotation of fractional coordinates
-        for i in range(n):
-            for b in range(3):
-                turned[i, b] = (
-                    bases[k, 0, b] * frac[i, 0] + bases[k, 1, b] * frac[i, 1] + bases[k, 2, b] * frac[i, 2]
-                )
-        found = False
-        for q in range(n):
-            if codes[q] != codes[rarest]:
-                continue
-            shift = frac[q] - turned[rarest]
-            worst2 = _worst_misfit2(lattice, frac, codes, turned, shift, wide, images)
-            if worst2 < 0.0:
-                continue
-            # a second translation: the cell is not primitive
-            if found or misfits[k] > narrow or worst2 > narrow * narrow:
-                return -1, rotations, translations, first
-            found = True
-            rotations[count] = bases[k].T
-            translations[count] = shift
-            for i in range(n):
-                first[i] = min(first[i], images[i])
-        if found:
-            count += 1
-    return count, rotations, translations, first
 
 
 @kernel(error_model="numpy")
@@ -161,52 +207,24 @@ def _worst_misfit2(
     frac: NDArray[np.float64],
     codes: NDArray[np.int64],
     turned: NDArray[np.float64],
-    shift: NDArray[np.float64],
+    x: float,
+    y: float,
+    z: float,
     wide: float,
     images: NDArray[np.int64],
 ) -> float:
-    """Largest squared distance of shifted atoms from those they fall on, noted in `images`; -1 for none."""
+    """Largest squared distance, Å², of turned atoms from those on which a shift takes them; -1 for none.
+
+    The atoms that they fall on are noted in `images`.
+    """
     worst2 = 0.0
     for i in range(len(frac)):
-        j, distance2 = _nearest(lattice, frac, codes, turned[i] + shift, codes[i], -1, wide)
+        j, distance2 = _nearest(
+            *(lattice, frac, codes, turned[i, 0] + x, turned[i, 1] + y, turned[i, 2] + z),
+            *(codes[i], -1, wide),
+        )
         if j < 0:
             return -1.0
         images[i] = j
         worst2 = max(worst2, distance2)
     return worst2
-
-
-@kernel(error_model="numpy")
-def _angles_matter(
-    lattice: NDArray[np.float64],
-    frac: NDArray[np.float64],
-    codes: NDArray[np.int64],
-    bases: NDArray[np.int64],
-    misfits: NDArray[np.float64],
-    tolerance: float,
-) -> bool:
-    """Whether a basis with the cell's lengths, but not its angles, belongs to an operation on the atoms."""
-    n = len(frac)
-    rarest = 0
-    for i in range(n):
-        if np.sum(codes == codes[i]) < np.sum(codes == codes[rarest]):
-            rarest = i
-    images = np.zeros(n, dtype=np.int64)
-    for k in range(len(bases)):
-        if misfits[k] <= _SAME_ANGLES * tolerance:
-            continue
-        basis = bases[k].astype(np.float64)
-        vectors = basis @ lattice
-        stretch = 0.0
-        for i in range(3):
-            length, own = np.linalg.norm(vectors[i]), np.linalg.norm(lattice[i])
-            stretch = max(stretch, abs(float(length - own)))
-        if stretch > _SAME_LENGTHS * tolerance:
-            continue
-        turned = frac @ basis
-        for q in range(n):
-            if codes[q] == codes[rarest]:
-                shift = frac[q] - turned[rarest]
-                if _worst_misfit2(lattice, frac, codes, turned, shift, _WIDE * tolerance, images) >= 0.0:
-                    return True
-    return False

@@ -51,20 +51,20 @@ class _PointOperations:
     """Point operations in terms of a primitive cell.
 
     Attributes:
-        rotations: ``(m, 3, 3)`` int64.
+        rotations: ``(m, 3, 3)`` int32.
         generators: ``(g,)`` places of those that generate all.
         unseen: ``(k, 3 g)`` integers, the basis of those that do not see the origin.
         solved: ``(3 g, k)`` integers that give back translations of the generators: ``unseen @ solved = 1``.
     """
 
-    rotations: NDArray[np.int64]
+    rotations: NDArray[np.int32]
     generators: NDArray[np.intp]
     unseen: NDArray[np.float64]
     solved: NDArray[np.float64]
 
 
 def space_group_type(
-    rotations: NDArray[np.int64], translations: NDArray[np.float64]
+    rotations: NDArray[np.int32], translations: NDArray[np.float64]
 ) -> SpaceGroupType | None:
     """Name a space group; the answer depends on the class of the group alone, not on noise or the origin.
 
@@ -79,24 +79,23 @@ def space_group_type(
     known = _point_operations(rotations.tobytes())
     if known is None:
         return None
-    twelfths = _TWELFTHS * (known.unseen @ translations[known.generators].ravel())
-    whole = np.rint(twelfths)
-    if np.abs(twelfths - whole).max(initial=0.0) > _NOISE:
+    twelfths = (_TWELFTHS * (known.unseen @ translations[known.generators].ravel())).tolist()
+    if any(abs(part - round(part)) > _NOISE for part in twelfths):
         return None
-    return _named(known, tuple((whole.astype(np.int64) % _TWELFTHS).tolist()))
+    return _named(known, tuple(round(part) % _TWELFTHS for part in twelfths))
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _point_operations(rotations: bytes) -> _PointOperations | None:
-    """What is known of ``(m, 3, 3)`` int64 point operations; None if they are no group."""
-    matrices = np.frombuffer(rotations, dtype=np.int64).reshape(-1, 3, 3)
+    """What is known of ``(m, 3, 3)`` int32 point operations; None if they are no group."""
+    matrices = np.frombuffer(rotations, dtype=np.int32).reshape(-1, 3, 3)
     generators: list[int] = []
     for place, matrix in enumerate(matrices):
         if matrix.tobytes() not in _generated(matrices, generators):
             generators.append(place)
     if len(_generated(matrices, generators)) != len(matrices):
         return None
-    moved = [row for place in generators for row in (matrices[place] - np.eye(3, dtype=np.int64)).tolist()]
+    moved = [row for place in generators for row in (matrices[place] - np.eye(3, dtype=np.int32)).tolist()]
     change, rank = _echelon(moved)
     size = len(moved)
     whole = np.array(change, dtype=np.float64).reshape(size, size)
@@ -106,7 +105,7 @@ def _point_operations(rotations: bytes) -> _PointOperations | None:
 
 
 def _generated(
-    matrices: NDArray[np.int64], generators: list[int], shifts: NDArray[np.float64] | None = None
+    matrices: NDArray[np.int32], generators: list[int], shifts: NDArray[np.float64] | None = None
 ) -> dict[bytes, NDArray[np.float64]]:
     """The group that some operations generate: the translation of each by its rotation's bytes.
 
@@ -115,7 +114,7 @@ def _generated(
         generators: places of the generators.
         shifts: ``(g, 3)`` translations of the generators, zero by default.
     """
-    one = np.eye(3, dtype=np.int64)
+    one = np.eye(3, dtype=np.int32)
     found = {one.tobytes(): np.zeros(3)}
     last = [one]
     while last and len(found) <= len(matrices):

@@ -105,15 +105,14 @@ def find_symmetry(
     Raises:
         FeatureError: SYMMETRY_FAILED, spglib finds nothing or the coordinates are not finite.
     """
+    found = _from_operations(crystal, symprec)
+    if found is not None:
+        return found
     # spglib dies of a segmentation fault on a lattice that is not finite
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac).all()):
         raise _failure("the lattice or a coordinate is not finite")
-    kinds: dict[int, int] = {}
-    codes = np.array([kinds.setdefault(z, len(kinds) + 1) for z in crystal.numbers.tolist()], dtype=np.int64)
     try:
-        found = _from_operations(crystal, codes, symprec)
-        if found is None:
-            found = _from_search(crystal, codes, symprec, angle_tolerance)
+        found = _from_search(crystal, symprec, angle_tolerance)
     except Exception as exc:  # spglib raises its own class or a binding's, by version
         raise _failure(str(exc)) from exc
     if found is None or not 1 <= found.number <= 230:
@@ -128,12 +127,11 @@ def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     return vectors if found else lattice
 
 
-def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float) -> Symmetry | None:
-    operations = clear_operations(crystal.lattice, crystal.frac, codes, symprec)
-    if operations is None:
-        return None
-    rotations, translations, first = operations
-    kind = space_group_type(rotations, translations)
+def _from_operations(crystal: Crystal, symprec: float) -> Symmetry | None:
+    count, rotations, translations, first = clear_operations(
+        crystal.lattice, crystal.frac, crystal.numbers, symprec
+    )
+    kind = space_group_type(rotations, translations) if count else None
     if kind is None:
         return None
     return Symmetry(
@@ -141,15 +139,15 @@ def _from_operations(crystal: Crystal, codes: NDArray[np.int64], symprec: float)
         international=kind.international,
         hall_number=kind.hall_number,
         point_group=kind.point_group,
-        rotations=rotations.astype(np.int32),
+        rotations=rotations,
         translations=translations,
-        equivalent_atoms=first.astype(np.int32),
+        equivalent_atoms=first,
     )
 
 
-def _from_search(
-    crystal: Crystal, codes: NDArray[np.int64], symprec: float, angle_tolerance: float
-) -> Symmetry | None:
+def _from_search(crystal: Crystal, symprec: float, angle_tolerance: float) -> Symmetry | None:
+    kinds: dict[int, int] = {}
+    codes = [kinds.setdefault(z, len(kinds) + 1) for z in crystal.numbers.tolist()]
     cell = (crystal.lattice, crystal.frac, codes)
     with quiet_spglib() as spglib:
         found = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=angle_tolerance)

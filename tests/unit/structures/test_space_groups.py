@@ -15,7 +15,7 @@ from goldilocks_batch.structures.space_groups import space_group_type
 from goldilocks_batch.structures.spglib_calls import quiet_spglib
 
 Array = NDArray[np.float64]
-Operations = tuple[NDArray[np.int64], NDArray[np.float64]]
+Operations = tuple[NDArray[np.int32], NDArray[np.float64]]
 
 
 @cache
@@ -33,7 +33,7 @@ def moved(
 ) -> Operations:
     """Operations in terms of other vectors (rows) and another origin, each rotation once."""
     into = np.linalg.inv(basis.T)
-    turned = np.rint(into @ rotations @ basis.T).astype(np.int64)
+    turned = np.rint(into @ rotations @ basis.T).astype(np.int32)
     shifted = translations @ into.T + (turned - np.eye(3)) @ origin
     unique, first = np.unique(turned, axis=0, return_index=True)
     return unique, shifted[first] % 1.0

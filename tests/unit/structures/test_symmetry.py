@@ -146,7 +146,7 @@ def test_distorted_crystals_equal_the_search_of_spglib(
 def test_clear_operations_need_a_primitive_cell_of_moderate_shape() -> None:
     def clear(lattice: object, frac: object, numbers: object) -> bool:
         atoms = crystal(lattice, frac, numbers)
-        return clear_operations(atoms.lattice, atoms.frac, atoms.numbers, 0.01) is not None
+        return bool(clear_operations(atoms.lattice, atoms.frac, atoms.numbers, 0.01)[0])
 
     origin = [[0, 0, 0]]
     assert clear(np.eye(3) * 4, origin, [29])
