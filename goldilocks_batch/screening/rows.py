@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.arrow import array_of, column_of
 from goldilocks_batch.core.errors import ErrorCode, Stage
-from goldilocks_batch.kpoints.mesh import irreducible_counts, mesh, rotations_in_cell
+from goldilocks_batch.kpoints.mesh import Rotations, irreducible_counts, mesh, reciprocal_lengths
 from goldilocks_batch.kpoints.rungs import Rungs
 from goldilocks_batch.results.report import Report
 from goldilocks_batch.results.schema import result_schema
@@ -123,23 +123,23 @@ def result_table(
     return _assembled(arrays | known_columns(batch, first_row), count)
 
 
-def _cells(
-    batch: Batch, indices: NDArray[np.int64]
-) -> list[tuple[str, list[Crystal], list[NDArray[np.integer]]]]:
+def _cells(batch: Batch, indices: NDArray[np.int64]) -> list[tuple[str, list[Crystal], Rotations]]:
     """Prefix of the columns, crystals and point operations, for the cells as supplied and the primitive."""
-    primitive, supplied = batch.primitive_cells(indices), batch.supplied_crystals(indices)
-    rotations: list[NDArray[np.integer]] = [symmetry.rotations for _, symmetry in primitive]
-    moved: list[NDArray[np.integer]] = [
-        rotations_in_cell(symmetry.rotations, small.lattice, large.lattice)
-        for (small, symmetry), large in zip(primitive, supplied, strict=True)
-    ]
-    return [("", supplied, moved), ("primitive_", [crystal for crystal, _ in primitive], rotations)]
+    supplied = batch.supplied_crystals(indices)
+    primitive = [crystal for crystal, _ in batch.primitive_cells(indices)]
+    rotations = Rotations.of([symmetry.rotations for _, symmetry in batch.primitive_cells(indices)])
+    moved = rotations.in_cells(_lattices(primitive), _lattices(supplied))
+    return [("", supplied, moved), ("primitive_", primitive, rotations)]
+
+
+def _lattices(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+    return np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)
 
 
 def _mesh_columns(
     prefix: str,
     crystals: Sequence[Crystal],
-    rotations: Sequence[NDArray[np.integer]],
+    rotations: Rotations,
     kdists: dict[str, NDArray[np.float64]],
     equal_axes: bool,
 ) -> dict[str, NDArray[Any]]:
@@ -147,13 +147,16 @@ def _mesh_columns(
 
     A name in ``kdists`` is a bound's, or what stands before ``mesh`` in the columns of one with counts.
     """
-    lattices = np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)
+    lattices = _lattices(crystals)
+    lengths = reciprocal_lengths(lattices)
     pbc = np.array([crystal.pbc for crystal in crystals], dtype=bool).reshape(-1, 3)
     found: dict[str, NDArray[Any]] = {}
     for name, kdist in kdists.items():
         given = np.isfinite(kdist)
         counts = np.zeros((len(crystals), 3), dtype=np.int64)
-        counts[given] = mesh(kdist[given], lattices[given], pbc[given], equal_axes=equal_axes)
+        counts[given] = mesh(
+            kdist[given], lattices[given], pbc[given], equal_axes=equal_axes, lengths=lengths[given]
+        )
         if name in _BOUNDS:
             found[f"{prefix}mesh_{name}"] = counts
         else:

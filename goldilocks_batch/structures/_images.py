@@ -35,8 +35,8 @@ def images_of_cell(
 
     Returns:
         Their number k, or -1 if the cell is too skewed, long or flat for them all to be found; ``(…, 3, 3)``
-        whose first k are the bases in terms of the cell, rows; ``(…)`` whose first k are by how much they miss
-        its lengths and angles, Å.
+        the bases in terms of the cell, rows, and ``(…)`` by how much they miss its lengths and angles, Å: of
+        both the first k count.
     """
     bases = np.empty((_MOST_BASES, 3, 3), dtype=np.int64)
     misfits = np.empty(_MOST_BASES)
@@ -86,7 +86,7 @@ def images_of_cell(
 def _vectors_as_long(
     metric: NDArray[np.float64], lengths: NDArray[np.float64], wide: float
 ) -> tuple[bool, NDArray[np.int64], NDArray[np.int64]]:
-    """Whether all vectors about as long as each of the cell's were reached, ``(3, …, 3)`` they, their numbers."""
+    """Whether all vectors about as long as each of the cell's were reached; they; their numbers ``(3,)``."""
     reach = np.zeros(3, dtype=np.int64)
     square = (
         metric[0, 0] * (metric[1, 1] * metric[2, 2] - metric[1, 2] ** 2)
