@@ -62,9 +62,10 @@ def composition_labels() -> tuple[str, ...]:
 
 def untabulated_element(crystal: Crystal) -> FeatureError | None:
     """The error for a crystal with an element that the tables lack, None if they have all."""
-    missing = set(crystal.numbers.tolist()) - _tables().known
-    if not missing:
+    known = _tables().known
+    if known.issuperset(crystal.numbers.tolist()):
         return None
+    missing = set(crystal.numbers.tolist()) - known
     names = ", ".join(SYMBOLS[z] if 0 <= z <= _MAX_Z else f"Z={z}" for z in sorted(missing))
     return FeatureError(
         ErrorCode.ELEMENT_NOT_TABULATED,

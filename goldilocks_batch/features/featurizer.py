@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
+from goldilocks_batch.features._cell_kernel import spans_a_cell
 from goldilocks_batch.features.composition import composition_block, untabulated_element
 from goldilocks_batch.features.cslr import cell_block, reciprocal_block, symmetry_block
 from goldilocks_batch.features.lattice import lattice_block
@@ -181,14 +182,12 @@ def _refused(crystal: Crystal) -> FeatureError | None:
     """Why a crystal can have no features at all, None if it can."""
     if len(crystal) == 0 or crystal.frac.shape != (len(crystal), 3) or crystal.lattice.shape != (3, 3):
         return _failed(f"{len(crystal)} sites with arrays {crystal.frac.shape} and {crystal.lattice.shape}")
+    if spans_a_cell(crystal.lattice, crystal.frac):
+        return untabulated_element(crystal)
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac).all()):
         return _failed("the lattice or a coordinate is not finite")
-    lengths = np.linalg.norm(crystal.lattice, axis=1)
-    if not crystal.volume > 1e-9 * lengths.prod():
-        return _failed(
-            f"the cell has a volume of {crystal.volume:.3g} Å³ with edges {lengths.round(3).tolist()} Å"
-        )
-    return untabulated_element(crystal)
+    edges = np.linalg.norm(crystal.lattice, axis=1).round(3).tolist()
+    return _failed(f"the cell has a volume of {crystal.volume:.3g} Å³ with edges {edges} Å")
 
 
 def _failed(found: str) -> FeatureError:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.features._gap_kernel import widest_gap
+from goldilocks_batch.features._cell_kernel import widest_gap
 from goldilocks_batch.features._physics_kernel import contacts, electrons
 from goldilocks_batch.features.chemistry import chemistry
 from goldilocks_batch.features.lattice import bravais_id, lengths_and_angles

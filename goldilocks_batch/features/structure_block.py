@@ -42,8 +42,8 @@ _SYSTEM_IDS = {
 
 
 @lru_cache(maxsize=1)
-def _masses_and_radii() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``(119,)`` atomic masses in g and atomic radii in Å by atomic number, NaN where pymatgen has none."""
+def _masses_and_spheres() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``(119,)`` atomic masses in g and cubes of atomic radii in Å³, NaN for elements without a radius."""
     from pymatgen.core.periodic_table import Element
     from pymatgen.core.units import amu_to_kg
 
@@ -55,7 +55,7 @@ def _masses_and_radii() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             element = Element.from_Z(z)
             masses[z] = float(element.atomic_mass) * amu_to_kg * 1e3
             radii[z] = math.nan if element.atomic_radius is None else float(element.atomic_radius)
-    return masses, radii
+    return masses, radii**3
 
 
 def structure_block(
@@ -71,17 +71,19 @@ def structure_block(
         ``(n, 6)`` in the order of `STRUCTURE_LABELS` (density in g/cm³, volume per atom in Å³), and ``(n,)``
         True where an element has no radius and the row is zero.
     """
-    masses, radii = _masses_and_radii()
+    masses, spheres = _masses_and_spheres()
     values = np.empty((len(crystals), len(STRUCTURE_LABELS)))
-    for row, (crystal, symmetry) in enumerate(zip(crystals, symmetries, strict=True)):
-        volume = crystal.volume
+    volumes = np.abs(np.linalg.det(np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)))
+    for row, (crystal, symmetry, volume) in enumerate(
+        zip(crystals, symmetries, volumes.tolist(), strict=True)
+    ):
         values[row] = (
             symmetry.number,
             _SYSTEM_IDS[symmetry.crystal_system],
             symmetry.is_centrosymmetric,
             masses[crystal.numbers].sum() / (volume * 1e-24),
             volume / len(crystal),
-            4.0 * math.pi / 3.0 * np.sum(radii[crystal.numbers] ** 3) / volume,
+            4.0 * math.pi / 3.0 * spheres[crystal.numbers].sum() / volume,
         )
     zero: NDArray[np.bool_] = np.any(np.isnan(values), axis=1, keepdims=False)
     values[zero] = 0.0

@@ -41,10 +41,10 @@ def remarks(crystal: Crystal) -> list[str]:
     """
     radii, volumes = _tables()
     numbers = crystal.numbers
-    close, gaps = _contacts_and_gaps(crystal.lattice, crystal.frac, crystal.pbc, radii[numbers] * CONTACT)
-    flags = ["close_contact"] if close else []
-    if crystal.pbc.all() and not DENSEST < crystal.volume / volumes[numbers].sum() < EMPTIEST:
-        flags.append("odd_density")
+    close, odd, gaps = _looked_at(
+        *(crystal.lattice, crystal.frac, crystal.pbc, numbers, radii, volumes),
+    )
+    flags = [name for name, holds in (("close_contact", close), ("odd_density", odd)) if holds]
     empty = [f"vacuum_{axis}" for axis, gap in zip("abc", gaps.tolist(), strict=True) if gap >= GAP]
     return [*flags, "vacuum", *empty] if empty else flags
 
@@ -61,17 +61,25 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 @kernel()
-def _contacts_and_gaps(
+def _looked_at(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
     pbc: NDArray[np.bool_],
+    numbers: NDArray[np.int64],
     radii: NDArray[np.float64],
-) -> tuple[bool, NDArray[np.float64]]:
-    """Whether two sites are closer than the sum of their radii, and ``(3,)`` widest gaps in Å.
+    volumes: NDArray[np.float64],
+) -> tuple[bool, bool, NDArray[np.float64]]:
+    """Whether two sites are too close, whether the density is odd, and ``(3,)`` widest gaps in Å.
 
     A gap is measured between the planes of atoms, perpendicular to them; 0 along an axis without images.
     """
-    first, _, _ = touching_pair(lattice, frac, pbc, radii)
+    own = np.empty(len(numbers))
+    usual = 0.0
+    for i in range(len(numbers)):
+        own[i] = radii[numbers[i]] * CONTACT
+        usual += volumes[numbers[i]]
+    first, _, _ = touching_pair(lattice, frac, pbc, own)
+    odd = bool(pbc.all()) and not DENSEST < abs(np.linalg.det(lattice)) / usual < EMPTIEST
     inverse = np.linalg.inv(lattice)
     gaps = np.zeros(3)
     for k in range(3):
@@ -85,4 +93,4 @@ def _contacts_and_gaps(
         for i in range(1, len(planes)):
             widest = max(widest, planes[i] - planes[i - 1])
         gaps[k] = widest * height
-    return first >= 0, gaps
+    return first >= 0, odd, gaps

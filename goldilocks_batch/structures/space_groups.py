@@ -90,10 +90,12 @@ def _point_operations(rotations: bytes) -> _PointOperations | None:
     """What is known of ``(m, 3, 3)`` int32 point operations; None if they are no group."""
     matrices = np.frombuffer(rotations, dtype=np.int32).reshape(-1, 3, 3)
     generators: list[int] = []
+    generated = _generated(matrices, generators)
     for place, matrix in enumerate(matrices):
-        if matrix.tobytes() not in _generated(matrices, generators):
+        if matrix.tobytes() not in generated:
             generators.append(place)
-    if len(_generated(matrices, generators)) != len(matrices):
+            generated = _generated(matrices, generators)
+    if len(generated) != len(matrices):
         return None
     moved = [row for place in generators for row in (matrices[place] - np.eye(3, dtype=np.int32)).tolist()]
     change, rank = _echelon(moved)
