@@ -150,7 +150,7 @@ class RunConfig(Options):
         None, ge=1, description="adapt the number of pilot jobs up to this"
     )
     slurm: SlurmOptions = Field(SlurmOptions(), description="what a job asks for")
-    shard_size: Annotated[int | None, Flag(WORK, default="10 to 20 s of work")] = Field(
+    shard_size: Annotated[int | None, Flag(WORK, default="up to 20 s of work")] = Field(
         None, ge=1, description="structures in one task and one result file"
     )
     memory_limit: Annotated[MemoryLimit, Flag(WORK, default="its share of the whole", metavar="SIZE")] = (

@@ -23,6 +23,9 @@ _SHORTEST, _LONGEST = 10.0, 20.0
 _SHORTEST_PER_SEAT = 0.016
 #: Shards that each process should get, so that none waits long for the last one.
 _SHARES = 4
+#: Work of a shard, s, where there is too little for each process to get so many of the shortest length: what
+#: a shard costs stays at a hundredth of it.
+_BRIEFEST = 1.0
 
 
 def shard_size(config: RunConfig, kind: ModelKind, rows: int, *, array: bool = False) -> int:
@@ -42,15 +45,19 @@ def shard_size(config: RunConfig, kind: ModelKind, rows: int, *, array: bool = F
 def shard_rows(rows: int, seconds: float, seats: int | None) -> int:
     """Rows of a shard of 10 to 20 s of work, the smaller the fewer rows there are for each process.
 
-    With more than 625 processes, and work for all of them, 10 s become 16 ms a process, and 20 s no less.
+    Where several processes would not get four shards of 10 s each, shards are shorter: a quarter of a
+    process's share, but 1 s and 16 ms a process at least.  With more than 625 processes, and work for all of
+    them, 10 s become 16 ms a process, and 20 s no less.
 
     Args:
         rows: of all inputs.
         seconds: process-seconds a row.
-        seats: processes; None if that is not known, which gives the smallest.
+        seats: processes; None if that is not known, which gives 10 s.
     """
     known = seats or 1
-    least = max(_SHORTEST, min(_SHORTEST_PER_SEAT * known, rows * seconds / known))
+    share, busy = rows * seconds / known, _SHORTEST_PER_SEAT * known
+    usual = _SHORTEST if known == 1 else min(_SHORTEST, max(share / _SHARES, _BRIEFEST, busy))
+    least = max(usual, min(busy, share))
     shortest, longest = (math.ceil(work / seconds) for work in (least, max(_LONGEST, least)))
     if seats is None:
         return shortest

@@ -25,12 +25,13 @@ KINDS = (ModelKind.CONSTANT, ModelKind.FOREST, ModelKind.BOOSTED, ModelKind.ALIG
     seats=st.integers(1, 2000),
     group=st.integers(1000, 200_000),
 )
-def test_never_more_than_one_part_in_five_seconds_of_work(
+def test_never_more_parts_than_one_in_five_seconds_of_work_or_eight_for_each_process(
     rows: int, kind: ModelKind, seats: int, group: int
 ) -> None:
     seconds = typical_seconds(RunConfig(device="cpu"), kind)
     shards = cut_shards(rows, shard_rows(rows, seconds, seats), range(0, rows, group))
-    assert len(shards) <= max(1, rows * seconds / 5)
+    work = rows * seconds
+    assert len(shards) <= max(1, work / 5, min(2 * work, 8 * seats))
     assert max(map(len, shards)) * seconds < max(21, 0.02 * seats)
 
 
@@ -42,6 +43,28 @@ def test_every_process_gets_several_shards_as_soon_as_there_is_a_minute_for_each
     seconds = typical_seconds(RunConfig(device="cpu"), kind)
     rows = round(60 * seats / seconds)
     assert len(cut_shards(rows, shard_rows(rows, seconds, seats))) >= 4 * seats
+
+
+@given(work=st.floats(0.5, 1000), kind=st.sampled_from(KINDS), seats=st.integers(2, 60))
+def test_no_process_stays_without_a_shard_where_there_is_a_second_of_work_for_each(
+    work: float, kind: ModelKind, seats: int
+) -> None:
+    seconds = typical_seconds(RunConfig(device="cpu"), kind)
+    rows = round(work / seconds)
+    size = shard_rows(rows, seconds, seats)
+    assert size * seconds >= 1.0
+    assert len(cut_shards(rows, size)) >= min(seats, int(rows * seconds))
+
+
+@pytest.mark.parametrize("seats", [None, 1])
+def test_what_one_process_can_do_in_ten_seconds_is_one_shard(seats: int | None) -> None:
+    assert shard_rows(3000, 0.003, seats) >= 3000
+
+
+def test_a_short_run_on_a_large_cluster_does_not_wait_for_the_scheduler() -> None:
+    for seats in (100, 300, 600, 1000):
+        shards = cut_shards(10**6, shard_rows(10**6, 0.003, seats))
+        assert len(shards) * 0.008 < max(10.0, 10**6 * 0.003 / seats)
 
 
 def test_thousands_of_processes_do_not_wait_for_the_scheduler() -> None:
