@@ -181,12 +181,13 @@ def _orbits_on_mesh(divisions: NDArray[np.int64], on_k: NDArray[np.int64]) -> in
             image, opposite, on_mesh = 0, 0, True
             for i in range(3):
                 moved = on_k[index, i, 0] * x + on_k[index, i, 1] * y + on_k[index, i, 2] * z
-                if moved % step[i] != 0:
+                steps = moved // step[i]
+                if steps * step[i] != moved:
                     on_mesh = False
                     break
-                place = moved // step[i] % divisions[i]
+                place = steps % divisions[i]
                 image = image * divisions[i] + place
-                opposite = opposite * divisions[i] + (divisions[i] - place) % divisions[i]
+                opposite = opposite * divisions[i] + (divisions[i] - place if place else 0)
             if on_mesh:
                 seen[image] = seen[opposite] = True
     return count
