@@ -204,11 +204,14 @@ class TrainAlignnConfig(OnLabels):
 class BoostedSettings(_Section):
     """How trees are boosted."""
 
-    trees: int = Field(700, ge=1, description="boosted trees")
-    random_trees: int = Field(500, ge=0, description="boosted extremely random trees, averaged with them")
-    scale_trees: int = Field(200, ge=1, description="trees of the error's scale")
-    learning_rate: float = Field(0.05, gt=0, description="of all of them")
-    leaves: int = Field(31, ge=2, le=64, description="of a tree")
+    trees: int = Field(400, ge=1, description="boosted trees that learn all tolerances together")
+    own_trees: int = Field(
+        400, ge=0, description="those of each tolerance alone, averaged with them; 0: none"
+    )
+    scale_trees: int = Field(130, ge=1, description="trees of the error's scale")
+    learning_rate: float = Field(0.08, gt=0, description="of all of them")
+    leaves: int = Field(60, ge=2, le=62, description="of a tree")
+    rows_of_leaf: int = Field(20, ge=1, description="structures that each leaf holds at least")
     huber: float = Field(0.3, gt=0, description="error in log kdist from which the loss grows linearly")
     folds: int = Field(5, ge=2, description="by composition, for scale and calibration")
     seed: int = Field(0, ge=0, description="of folds and trees")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.errors import ErrorCode, FeatureError, ModelError, Stage
 from goldilocks_batch.features._cell_kernel import spans_a_cell
+from goldilocks_batch.features.bands import bands_block
 from goldilocks_batch.features.composition import composition_block, untabulated_element
 from goldilocks_batch.features.cslr import cell_block, reciprocal_block, symmetry_block
 from goldilocks_batch.features.lattice import lattice_block
@@ -151,6 +152,8 @@ class Featurizer:
             return lattice_block(crystals, symmetries), zero, {}
         if block == "physics":
             return physics_block(crystals, symmetries), zero, {}
+        if block == "bands":
+            return bands_block(crystals, symmetries), zero, {}
         if block == "elements":
             return elements_block(crystals), zero, {}
         if block == "symmetry":

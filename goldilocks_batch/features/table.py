@@ -20,6 +20,7 @@ BLOCKS: dict[str, int] = {
     "symmetry": 7,
     "cell": 7,
     "reciprocal": 14,
+    "bands": 24,
 }
 
 #: Blocks of the published forest, in the order of its columns.
@@ -80,6 +81,10 @@ def _labels(block: str) -> tuple[str, ...]:
         from goldilocks_batch.features.physics import ELEMENT_LABELS
 
         return ELEMENT_LABELS
+    if block == "bands":
+        from goldilocks_batch.features.bands import BANDS_LABELS
+
+        return BANDS_LABELS
     if block in ("symmetry", "cell", "reciprocal"):
         from goldilocks_batch.features.cslr import CELL_LABELS, RECIPROCAL_LABELS, SYMMETRY_LABELS
 

@@ -31,9 +31,9 @@ def kept_leaves(
             has one parent, and no tree more than 64 leaves.
 
     Returns:
-        ``nodes`` in the order of the trees, ``first_node`` ``(trees + 1,)`` where each tree's begin, ``kept``
-        ``(nodes,)`` a bit for each leaf, the lowest for the leftmost; ``leaves``, each tree's from left to
-        right, and ``first_leaf`` ``(trees + 1,)``.
+        ``nodes`` in the order of the trees, without those that no tree leads to, ``first_node``
+        ``(trees + 1,)`` where each tree's begin, ``kept`` ``(nodes,)`` a bit for each leaf, the lowest for
+        the leftmost; ``leaves``, each tree's from left to right, and ``first_leaf`` ``(trees + 1,)``.
     """
     count = len(children)
     nodes = np.empty(count, dtype=np.int32)
@@ -67,7 +67,7 @@ def kept_leaves(
             waiting += 2
             at_node += 1
         first_node[tree + 1], first_leaf[tree + 1] = at_node, at_leaf
-    return nodes, first_node, kept, leaves[:at_leaf], first_leaf
+    return nodes[:at_node], first_node, kept[:at_node], leaves[:at_leaf], first_leaf
 
 
 @kernel(error_model="numpy")

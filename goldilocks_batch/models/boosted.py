@@ -87,10 +87,10 @@ class BoostedParts:
         self, features: NDArray[np.float64], tolerance: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """μ and w of ``(n, k)`` features, ``(n,)`` each."""
-        location = self.location.predict(
-            np.column_stack([features, np.full(len(features), log_tolerance(tolerance))])
-        )
-        return location, self.positive(self.scale.predict(scale_rows(features, location, tolerance)))
+        width, at = features.shape[1], log_tolerance(tolerance)
+        location = self.location.where(width, at).predict(features)
+        scale = self.scale.where(width + 1, at).predict(np.column_stack([features, location]))
+        return location, self.positive(scale)
 
     def bounds(
         self, features: NDArray[np.float64], tolerance: float, confidence: float

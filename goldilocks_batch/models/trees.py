@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -96,6 +96,74 @@ class Trees:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name."""
         return {name: getattr(self, name) for name in _KINDS}
+
+    def where(self, column: int, value: float) -> Trees:
+        """The same trees for rows whose ``column`` has this value, so that no node has to ask for it."""
+        if (column, value) not in self._where:
+            self._where[column, value] = self._without(column, value)
+        return self._where[column, value]
+
+    @cached_property
+    def _where(self) -> dict[tuple[int, float], Trees]:
+        return {}
+
+    def _without(self, column: int, value: float) -> Trees:
+        asks = self.features == column
+        answers = np.where(value <= self.thresholds, self.children[:, 0], self.children[:, 1])
+
+        def passed(links: NDArray[np.int32]) -> NDArray[np.int32]:
+            """Where links lead if nodes that ask the column are passed over."""
+            while len(asks):
+                nodes = np.maximum(links, 0)
+                again = (links >= 0) & asks[nodes]
+                if not again.any():
+                    break
+                links = np.where(again, answers[nodes], links)
+            return links
+
+        roots = passed(self.roots)
+        empty = (roots < 0) & (self.leaves[-1 - np.minimum(roots, -1)] == 0.0)
+        return Trees(roots[~empty], self.features, self.thresholds, passed(self.children), self.leaves)
+
+    def within(self, column: int, above: float | None, most: float | None) -> Trees:
+        """The same trees where ``column`` is above one value and at most another; 0 elsewhere."""
+        if above is not None:
+            return self.within(column, None, most)._gated(column, above, inside=1)
+        return self if most is None else self._gated(column, most, inside=0)
+
+    def _gated(self, column: int, threshold: float, inside: int) -> Trees:
+        """A node before each tree, which leads to it on one side and to a leaf of 0 on the other."""
+        count, outside = len(self.roots), -1 - len(self.leaves) - np.arange(len(self.roots), dtype=np.int32)
+        gates = np.stack([outside, self._moved(self.roots, count)], axis=1)
+        return Trees(
+            np.arange(count, dtype=np.int32),
+            np.concatenate([np.full(count, column, dtype=np.int16), self.features]),
+            np.concatenate([np.full(count, threshold), self.thresholds]),
+            np.concatenate([gates if inside else gates[:, ::-1], self._moved(self.children, count)]),
+            np.concatenate([self.leaves, np.zeros(count)]),
+        )
+
+    @staticmethod
+    def _moved(links: NDArray[np.int32], nodes: int, leaves: int = 0) -> NDArray[np.int32]:
+        """Links when so many nodes and leaves are put before those that they lead to."""
+        return (links + np.where(links >= 0, nodes, -leaves)).astype(np.int32)
+
+    @classmethod
+    def weighted(cls, parts: Sequence[Trees], weights: Sequence[float]) -> Trees:
+        """Ensembles as one whose prediction is the weighted sum of theirs."""
+        nodes = np.cumsum([0, *(len(part.features) for part in parts)]).tolist()
+        leaves = np.cumsum([0, *(len(part.leaves) for part in parts)]).tolist()
+        moved = [
+            (part._moved(part.roots, a, b), part._moved(part.children, a, b))
+            for part, a, b in zip(parts, nodes, leaves, strict=False)
+        ]
+        return cls(
+            np.concatenate([roots for roots, _ in moved]),
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.thresholds for part in parts]),
+            np.concatenate([children for _, children in moved]),
+            np.concatenate([w * part.leaves for w, part in zip(weights, parts, strict=True)]),
+        )
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of the leaf values of ``(n, k)`` finite rows: ``(n,)``."""

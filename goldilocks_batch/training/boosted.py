@@ -32,7 +32,7 @@ from goldilocks_batch.training.well_known import well_known_table
 __all__ = ["SCHEMA", "cross_validated", "judge_studies", "more_of", "train_boosted"]
 
 #: The features of boosted models: of the exact primitive cell, without SOAP and without a network.
-SCHEMA = "comp_struct_physics_elements.v1"
+SCHEMA = "comp_struct_physics_bands.v1"
 
 Bounds = dict[tuple[int, float], NDArray[np.float64]]
 

@@ -1,15 +1,16 @@
 """Fit a boosted model: location and scale by LightGBM, calibrated out of fold.
 
-The location is the mean of two ensembles, boosted trees and boosted extremely random trees, of the middle of
-each label's interval in log kdist, with Huber's loss, since some labels are wrong. All tolerances are learned
-together, the tolerance being a column along which predictions may only rise. The scale is learned from the
-errors of predictions that saw no row of the same composition.
+The location is the mean of two ensembles of the middle of each label's interval in log kdist, with Huber's
+loss, since some labels are wrong: trees that learn all tolerances together, the tolerance being a column
+along which predictions may only rise, and trees of each tolerance alone. The scale is learned from the errors
+of predictions that saw no row of the same composition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,11 +100,8 @@ def fit_boosted(
 
 
 def _asked(trees: Trees, features: NDArray[np.float64], tolerances: tuple[float, ...]) -> NDArray[np.float64]:
-    found = [
-        trees.predict(np.column_stack([features, np.full(len(features), log_tolerance(t))]))
-        for t in tolerances
-    ]
-    return np.column_stack(found)
+    width = features.shape[1]
+    return np.column_stack([trees.where(width, log_tolerance(t)).predict(features) for t in tolerances])
 
 
 def _parameters(settings: BoostedSettings) -> dict[str, Any]:
@@ -123,32 +121,42 @@ def _parameters(settings: BoostedSettings) -> dict[str, Any]:
 
 
 def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], None] | None) -> Trees:
-    """The mean of two ensembles as one sum."""
+    """Trees of all tolerances, averaged with those of each alone where there are several."""
+    column, places = data.features.shape[1], range(len(data.tolerances))
+    parameters = {
+        **_parameters(settings),
+        "objective": "huber",
+        "alpha": settings.huber,
+        "num_leaves": settings.leaves,
+        "feature_fraction": 0.25,
+        "feature_fraction_bynode": 0.5,
+    }
     rows = np.vstack(
         [
             np.column_stack([data.features, np.full(len(data.features), log_tolerance(t))])
             for t in data.tolerances
         ]
     )
-    target, weights = data.middle.T.ravel(), np.tile(data.weights, len(data.tolerances))
-    shared = {
-        **_parameters(settings),
-        "objective": "huber",
-        "alpha": settings.huber,
-        "num_leaves": settings.leaves,
-        "monotone_constraints": [0] * data.features.shape[1] + [1],
+    monotone = {
+        "monotone_constraints": [0] * column + [1],
+        "min_data_in_leaf": settings.rows_of_leaf * len(places),
     }
-    plain = {"feature_fraction": 0.25, "feature_fraction_bynode": 0.5, "min_data_in_leaf": 40}
-    rounds = [(settings.trees, plain)]
-    if settings.random_trees:
-        random = {"extra_trees": True, "feature_fraction": 0.3, "min_data_in_leaf": 20}
-        rounds.append((settings.random_trees, random))
-    parts = []
-    for count, own in rounds:
-        parts.append(_boost(rows, target, weights, {**shared, **own}, count))
+    weights = np.tile(data.weights, len(places))
+    together = _boost(rows, data.middle.T.ravel(), weights, {**parameters, **monotone}, settings.trees)
+    if grown is not None:
+        grown()
+    if not settings.own_trees or len(places) == 1:
+        return together
+    at = [log_tolerance(tolerance) for tolerance in data.tolerances]
+    between: list[float | None] = [None, *((a + b) / 2.0 for a, b in pairwise(at)), None]
+    parts = [together]
+    own = parameters | {"min_data_in_leaf": settings.rows_of_leaf}
+    for place in places:
+        trees = _boost(data.features, data.middle[:, place], data.weights, own, settings.own_trees)
+        parts.append(trees.within(column, between[place], between[place + 1]))
         if grown is not None:
             grown()
-    return _mean(parts)
+    return Trees.weighted(parts, [0.5] * len(parts))
 
 
 def _scale(
@@ -192,24 +200,6 @@ def _boost(
 
     data = lightgbm.Dataset(rows, target, weight=weights, free_raw_data=True)
     return Trees.from_dump(lightgbm.train(dict(parameters), data, count).dump_model())
-
-
-def _mean(parts: list[Trees]) -> Trees:
-    """Ensembles as one whose sum is the mean of theirs."""
-    nodes = np.cumsum([0] + [len(part.features) for part in parts])
-    leaves = np.cumsum([0] + [len(part.leaves) for part in parts])
-
-    def moved(links: NDArray[np.int32], place: int) -> NDArray[np.int32]:
-        by = np.where(links >= 0, nodes[place], -leaves[place])
-        return (links + by).astype(np.int32)
-
-    return Trees(
-        np.concatenate([moved(part.roots, i) for i, part in enumerate(parts)]),
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.thresholds for part in parts]),
-        np.concatenate([moved(part.children, i) for i, part in enumerate(parts)]),
-        np.concatenate([part.leaves / len(parts) for part in parts]),
-    )
 
 
 def _nearness(data: Labelled, dimensions: int = 16) -> tuple[Nearness, NDArray[np.float64]]:

@@ -302,7 +302,7 @@ def test_studies_train_boosted_trees_as_they_are(tmp_path: Path) -> None:
     config = TrainBoostedConfig(
         columns={t: f"k_dist_{t}mev" for t in (1, 3, 5)},
         at_least={t: f"first_{t}mev" for t in (1, 3, 5)},
-        boosting=BoostedSettings(trees=3, random_trees=0, scale_trees=2, folds=2),
+        boosting=BoostedSettings(trees=3, own_trees=0, scale_trees=2, folds=2),
     )
     model, _ = train_boosted(tmp_path / "out" / "labels.parquet", config, tmp_path / "model")
     (protocol,) = model.record.training.model_dump()["protocols"]

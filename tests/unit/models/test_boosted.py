@@ -56,6 +56,50 @@ def test_trees_give_what_the_library_gives(extra: bool, leaves: int) -> None:
     np.testing.assert_allclose(trees.predict(other), booster.predict(other), rtol=0, atol=1e-12)
     arrays = Trees.from_arrays(trees.to_arrays(), 6)
     np.testing.assert_array_equal(arrays.predict(other), trees.predict(other))
+    for value in (-1.0, 0.0, *trees.thresholds[trees.features == 2][:1].tolist()):
+        other[:, 2] = value
+        found = trees.where(2, value)
+        assert not (found.features[_reached(found)] == 2).any()
+        other[:, 2] = 99.0  # nobody asks
+        one = found.predict(other)
+        other[:, 2] = value
+        np.testing.assert_allclose(one, trees.predict(other), rtol=0, atol=1e-12)
+
+
+def _reached(trees: Trees) -> NDArray[np.int64]:
+    """Nodes that a row may come to."""
+    found, links = [], [root for root in trees.roots.tolist() if root >= 0]
+    while links:
+        found.append(links.pop())
+        links += [child for child in trees.children[found[-1]].tolist() if child >= 0]
+    return np.array(found, dtype=np.int64)
+
+
+def test_ensembles_that_share_a_column_are_one() -> None:
+    """Each answers where it should, alone and in a weighted sum."""
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(400, 4))
+    options = {"objective": "huber", "verbosity": -1, "num_threads": 1, "num_leaves": MOST_LEAVES - 2}
+    options["min_data_in_leaf"] = 1
+    boosters = [
+        lightgbm.train(options, lightgbm.Dataset(table, table[:, 0] * k + table[:, 1] ** 2), 12)
+        for k in range(4)
+    ]
+    every, low, middle, high = (Trees.from_dump(booster.dump_model()) for booster in boosters)
+    parts = (every, low.within(4, None, 1.0), middle.within(4, 1.0, 2.0), high.within(4, 2.0, None))
+    whole = Trees.weighted(parts, (0.25, 0.75, 0.75, 0.75))
+    whole = Trees.from_arrays(whole.to_arrays(), 5)
+    other = np.column_stack([rng.normal(size=(300, 4)), rng.choice([0.0, 1.0, 1.5, 2.0, 2.1], 300)])
+    asked = np.digitize(other[:, 4], [1.0, 2.0], right=True)
+    predicted = np.array([booster.predict(other[:, :4]) for booster in boosters])
+    expected = 0.25 * predicted[0] + 0.75 * predicted[1 + asked, np.arange(300)]
+    np.testing.assert_allclose(whole.predict(other), expected, rtol=0, atol=1e-12)
+    for value in (0.0, 1.0, 1.5, 2.1):
+        rows = other[:, 4] == value
+        alone = whole.where(4, value)
+        assert len(alone.roots) == 24, "trees of other values are left out"
+        np.testing.assert_allclose(alone.predict(other[rows, :4]), expected[rows], rtol=0, atol=1e-12)
 
 
 def test_trees_that_are_single_leaves() -> None:

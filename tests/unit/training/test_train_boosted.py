@@ -24,7 +24,7 @@ from goldilocks_batch.training.tolerances import constants_of, intervals
 from tests.training_data import write_labelled
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-SMALL = BoostedSettings(trees=8, random_trees=4, scale_trees=4, folds=2)
+SMALL = BoostedSettings(trees=8, own_trees=4, scale_trees=4, folds=2)
 
 
 @pytest.fixture(scope="module")

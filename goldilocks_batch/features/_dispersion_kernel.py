@@ -1,0 +1,86 @@
+"""Compiled summary of a cell's bands: gap, states at the Fermi level, dispersion along each axis."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
+
+__all__ = ["describe"]
+
+#: Reciprocal lengths are equal if they differ by less, relative to each other.
+_EQUAL = 1e-3
+#: Movements of bands are told apart from here on, eV: below linearly, above by their logarithm.
+_FINE = 0.01
+
+
+@kernel(error_model="numpy")
+def describe(
+    energies: NDArray[np.float64],
+    atoms: int,
+    electrons: float,
+    lengths: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Gap, states at the Fermi level and dispersion of bands.
+
+    Args:
+        energies: ``(4, m)`` at the centre and halfway along each reciprocal vector, ascending, eV.
+        atoms: in the cell.
+        electrons: in the cell.
+        lengths: ``(3,)`` of the reciprocal vectors, 1/Å.
+        out: ``(24,)`` is filled, in the order of :data:`~goldilocks_batch.features.bands.BANDS_LABELS`.
+    """
+    k, m = energies.shape
+    full = int((electrons + 0.1) // 2.0)
+    even = abs(electrons - 2.0 * full) < 0.1
+    bottom = min(full, m - 1)
+    top = max(min(full, m) - 1, 0) if even else bottom  # the band that is half full is both
+    homo, lumo = energies[:, top].copy(), energies[:, bottom].copy()
+    if full >= m:  # no orbital is empty: the next state is a free electron
+        lumo = np.maximum(homo, 0.0)
+    levels = np.sort(energies.copy().ravel())
+    filled = min(max(round(electrons * k / 2.0), 1), len(levels))
+    above = levels[filled] if filled < len(levels) else max(levels[-1], 0.0)
+    fermi = 0.5 * (levels[filled - 1] + above)
+    out[0], out[1], out[2] = 1.0, lumo.min() - homo.max(), (lumo - homo).min()
+    out[3], out[4] = (lumo - homo).mean(), lumo[0] - homo[0]
+    out[5] = 1.0 if even else 0.0
+    for w in range(4):
+        width = (0.05, 0.15, 0.5, 1.5)[w]
+        states = 0.0
+        for level in levels:
+            x = (level - fermi) / width
+            if abs(x) < 6.0:
+                states += math.exp(-x * x)
+        out[6 + w] = math.log1p(10.0 * states / (width * k * atoms))
+    out[10], out[11], out[12] = fermi, homo.max() - levels[0], homo.max() - fermi
+    out[13], out[14] = homo.max() - homo.min(), lumo.max() - lumo.min()
+    moves = np.zeros((3, 3))
+    for a in range(3):
+        moves[a, 0], moves[a, 1] = abs(homo[a + 1] - homo[0]), abs(lumo[a + 1] - lumo[0])
+        square = 0.0
+        for band in range(top + 1):
+            square += (energies[a + 1, band] - energies[0, band]) ** 2
+        moves[a, 2] = math.sqrt(square / (top + 1))
+    order = _axes(lengths, moves[:, 2])
+    for a in range(3):
+        for kind in range(3):
+            out[15 + 3 * a + kind] = math.asinh(moves[order[a], kind] / _FINE)
+
+
+@kernel(error_model="numpy")
+def _axes(lengths: NDArray[np.float64], moves: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Axes by length, longest first, those of equal lengths by how much bands move along them."""
+    order = np.arange(3)
+    for _ in range(2):
+        for a in range(2):
+            one, other = order[a], order[a + 1]
+            shorter = lengths[one] < lengths[other] * (1.0 - _EQUAL)
+            equal = abs(lengths[one] - lengths[other]) <= _EQUAL * lengths[other]
+            if shorter or (equal and moves[one] < moves[other]):
+                order[a], order[a + 1] = other, one
+    return order

@@ -1,0 +1,197 @@
+"""The bands block: couplings against turned orbitals, Bloch's sums, known crystals, other cells of them."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from goldilocks_batch.features._bands_kernel import bands, images_of
+from goldilocks_batch.features._couplings_kernel import REACH
+from goldilocks_batch.features.bands import BANDS_LABELS, MOST_ORBITALS, bands_block
+from goldilocks_batch.features.featurizer import Featurizer
+from goldilocks_batch.features.orbitals import orbitals
+from goldilocks_batch.features.table import BLOCKS, column_names
+from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.exact import exact_primitive
+from goldilocks_batch.structures.symmetry import find_symmetry
+
+
+def crystal(lattice: object, frac: object, numbers: list[int]) -> Crystal:
+    return Crystal(np.array(lattice, float), np.array(frac, float), np.array(numbers, dtype=np.int64))
+
+
+def face_centred(a: float) -> NDArray[np.float64]:
+    return a / 2.0 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])
+
+
+CENTRE, QUARTER, HALF = [0.0, 0, 0], [0.25] * 3, [0.5] * 3
+SILICON = crystal(face_centred(5.43), [CENTRE, QUARTER], [14, 14])
+GALLIUM_ARSENIDE = crystal(face_centred(5.65), [CENTRE, QUARTER], [31, 33])
+SALT = crystal(face_centred(5.64), [CENTRE, HALF], [11, 17])
+ALUMINIUM = crystal(face_centred(4.04), [CENTRE], [13])
+COPPER = crystal(face_centred(3.61), [CENTRE], [29])
+NEON = crystal(face_centred(4.4), [CENTRE], [10])
+RUTILE = crystal(
+    np.diag([4.59, 4.59, 2.96]),
+    [CENTRE, HALF, [0.305, 0.305, 0], [0.695, 0.695, 0], [0.195, 0.805, 0.5], [0.805, 0.195, 0.5]],
+    [22, 22, 8, 8, 8, 8],
+)
+
+
+def columns(given: Crystal) -> dict[str, float]:
+    values = bands_block([given], [find_symmetry(given)])[0]
+    return dict(zip(BANDS_LABELS, values.tolist(), strict=True))
+
+
+def harmonics(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Values of s, p and d orbitals of one norm in directions ``(n, 3)``."""
+    x, y, z = points.T
+    d = [x * y, y * z, z * x, (x * x - y * y) / 2, (3 * z * z - 1) / math.sqrt(12)]
+    return [np.ones((len(x), 1)), points, math.sqrt(3) * np.column_stack(d)]
+
+
+def coupled(one: NDArray[np.float64], other: NDArray[np.float64], apart: NDArray[np.float64]) -> object:
+    """Couplings of two atoms: along the bond they are diagonal, and orbitals are turned to it."""
+    r = float(np.linalg.norm(apart))
+    frame, _ = np.linalg.qr(np.column_stack([apart, np.eye(3)[:, np.abs(apart).argmin()], [1.0, 2, 3]]))
+    along = apart / r
+    frame = np.column_stack([frame[:, 1], np.cross(along, frame[:, 1]), along])
+    points = np.random.default_rng(0).normal(size=(40, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    fixed, turned = harmonics(points), harmonics(points @ frame)
+    turn = [np.linalg.lstsq(a, b, rcond=None)[0] for a, b in zip(fixed, turned, strict=True)]
+    radii = one[5] + other[5]
+    decay = math.exp(-(max(r / radii - 1.2, 0.0) ** 2) / 0.12) * min(1.0, (r / (0.75 * radii)) ** 3)
+    decay *= min(1.0, (REACH - r) / 0.5)
+    sizes = (one[3] ** 1.5, other[3] ** 1.5)
+    eta = {
+        (0, 0): np.array([[-1.32]]),
+        (0, 1): np.array([[0.0, 0, 1.42]]),
+        (1, 1): np.diag([-0.63, -0.63, 2.22]),
+        (0, 2): np.array([[0.0, 0, 0, 0, -3.16]]),
+        (1, 2): np.array([[0.0, 0, 1.36, 0, 0], [0, 1.36, 0, 0, 0], [0, 0, 0, 0, -2.95]]),
+        (2, 2): np.diag([0.0, 8.75, 8.75, 0, -16.2]),
+    }
+    block = np.zeros((9, 9))
+    for a, b in product(range(3), repeat=2):
+        own = eta[a, b] if a <= b else (-1.0) ** (a + b) * eta[b, a].T
+        power = 2.0 + 1.5 * ((a == 2) + (b == 2))
+        size = (sizes[0] if a == 2 else 1.0) * (sizes[1] if b == 2 else 1.0)
+        value = turn[a] @ own @ turn[b].T * 7.62 * size / r**power * decay
+        block[a * a : (a + 1) ** 2, b * b : (b + 1) ** 2] = value
+    return block
+
+
+def plain_bands(numbers: list[int], lattice: NDArray[np.float64], cart: NDArray[np.float64]) -> object:
+    """Eigenvalues of Bloch sums over all neighbours, with complex phases."""
+    table, n = orbitals(), len(numbers)
+    kept = np.concatenate([np.repeat(~np.isnan(table[z, :3]), (1, 3, 5)) for z in numbers])
+    levels = np.concatenate([np.repeat(table[z, :3], (1, 3, 5)) for z in numbers])
+    found = []
+    for k in ((0, 0, 0), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5)):
+        matrix = np.zeros((n, 9, n, 9), dtype=complex)
+        for i, j, cell in product(range(n), range(n), product(range(-4, 5), repeat=3)):
+            apart = cart[j] + np.array(cell) @ lattice - cart[i]
+            if 1e-3 < np.linalg.norm(apart) < REACH:
+                phase = np.exp(2j * math.pi * np.dot(k, cell))
+                matrix[i, :, j, :] += phase * coupled(table[numbers[i]], table[numbers[j]], apart)
+        whole = matrix.reshape(9 * n, 9 * n) + np.diag(np.nan_to_num(levels))
+        np.testing.assert_allclose(whole[kept][:, kept], whole[kept][:, kept].conj().T, atol=1e-9)
+        found.append(np.linalg.eigvalsh(whole[kept][:, kept]))
+    return np.array(found)
+
+
+NO_IMAGES = (np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64))
+
+
+@pytest.mark.parametrize("numbers", [[14], [22, 8], [3, 17, 29]])
+def test_bands_are_those_of_bloch_sums_of_turned_orbitals(numbers: list[int]) -> None:
+    rng = np.random.default_rng(len(numbers))
+    lattice = np.diag([3.2, 3.9, 4.6]) + rng.normal(size=(3, 3)) * 0.3
+    cart = np.array([CENTRE, [0.4, 0.45, 0.6], [0.7, 0.1, 0.2]])[: len(numbers)] @ lattice
+    expected = plain_bands(numbers, lattice, cart)
+    given = np.array(numbers, dtype=np.int64), lattice, cart, np.full(3, 3), orbitals()
+    np.testing.assert_allclose(bands(*given, *NO_IMAGES), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("given", [SILICON, SALT, ALUMINIUM, COPPER, RUTILE])
+def test_even_and_odd_bands_are_all_bands(given: Crystal) -> None:
+    """The centre of inversion lies between atoms, on them, or on some of them."""
+    shift = np.array([0.31, 0.77, 0.13])  # images lie in other cells then
+    frac = (given.frac + shift) % 1.0
+    moved = Crystal(given.lattice, frac, given.numbers)
+    symmetry = find_symmetry(moved)
+    place = next(i for i, r in enumerate(symmetry.rotations) if (r == -np.eye(3)).all())
+    twice = symmetry.translations[place] @ moved.lattice
+    inverse = np.linalg.inv(moved.lattice)
+    images, cells = images_of(moved.cart, moved.numbers, twice, moved.lattice, inverse)
+    assert len(images) == len(moved)
+    arguments = moved.numbers, moved.lattice, moved.cart, np.full(3, 3), orbitals()
+    np.testing.assert_allclose(
+        bands(*arguments, images, cells), bands(*arguments, *NO_IMAGES), rtol=0, atol=1e-9
+    )
+
+
+def test_an_image_that_is_not_there_makes_no_parity() -> None:
+    twice = np.array([0.3, 0.2, 0.1])
+    given = GALLIUM_ARSENIDE
+    images, cells = images_of(given.cart, given.numbers, twice, given.lattice, np.linalg.inv(given.lattice))
+    assert (len(images), len(cells)) == (0, 0)
+
+
+def test_the_width_is_that_of_the_table() -> None:
+    assert BLOCKS["bands"] == len(BANDS_LABELS)
+    assert len(set(column_names(("bands",)))) == BLOCKS["bands"]
+
+
+def test_gaps_and_states_of_known_crystals() -> None:
+    found = {c: columns(c) for c in (SILICON, GALLIUM_ARSENIDE, SALT, ALUMINIUM, COPPER, NEON, RUTILE)}
+    assert all(values["known"] == 1 for values in found.values())
+    gaps = {c: values["gap"] for c, values in found.items()}
+    assert max(gaps[ALUMINIUM], gaps[COPPER]) < 0
+    assert 0 < min(gaps[SILICON], gaps[GALLIUM_ARSENIDE]) < 1.5 < gaps[RUTILE] < gaps[SALT] < gaps[NEON]
+    assert found[SILICON]["gap_least"] > found[ALUMINIUM]["gap_least"] == 0
+    assert [found[c]["even"] for c in (SILICON, ALUMINIUM, COPPER)] == [1, 0, 0]
+    assert found[ALUMINIUM]["states_500mev"] > found[SALT]["states_500mev"] == 0
+    assert found[SILICON]["moves_1"] > found[NEON]["moves_1"] > 0
+    assert found[RUTILE]["moves_1"] != found[RUTILE]["moves_3"]
+
+
+@pytest.mark.parametrize("given", [SILICON, GALLIUM_ARSENIDE, SALT, ALUMINIUM, COPPER, NEON, RUTILE])
+def test_another_cell_of_the_crystal_has_the_same_columns(given: Crystal) -> None:
+    expected = columns(given)
+    change = np.array([[1, 1, 0], [0, 1, 2], [0, 0, 1]])
+    turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))
+    order = np.random.default_rng(5).permutation(len(given))
+    frac = given.frac @ np.linalg.inv(change) + 0.3
+    other = Crystal(change @ given.lattice @ turn, frac[order], given.numbers[order])
+    large = np.array([[2, 0, 0], [0, 1, 0], [0, 0, 3]])
+    shifts = [[i, 0, k] for i in range(2) for k in range(3)]
+    frac = np.vstack([(given.frac + shift) @ np.linalg.inv(large) for shift in shifts])
+    supercell = Crystal(large @ given.lattice, frac, np.tile(given.numbers, 6))
+    for cell in (other, exact_primitive(supercell, find_symmetry(supercell))):
+        found = columns(cell)
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, abs=0.011), name  # rounded to hundredths
+
+
+def test_what_cannot_be_calculated_is_zero_and_no_failure() -> None:
+    unknown = crystal(np.eye(3) * 4, [CENTRE], [104])
+    count = MOST_ORBITALS // 4 + 1
+    frac = np.column_stack([np.arange(count) / count, np.zeros(count), np.zeros(count)])
+    large = crystal(np.diag([2.5 * count, 5, 5]), frac, [14] * count)
+    dense = crystal(np.eye(3) * 0.1, [CENTRE], [14])
+    close = crystal(np.eye(3) * 5, [CENTRE, [1e-9, 0, 0]], [22, 22])
+    for given in (unknown, large, dense):
+        values = bands_block([given], [find_symmetry(given)])
+        assert not values.any()
+    assert np.isfinite(bands_block([close], [find_symmetry(SILICON)])).all()
+    features = Featurizer(None, ("bands",))(
+        [unknown, SILICON], [find_symmetry(c) for c in (unknown, SILICON)]
+    )
+    assert not features.failures
+    assert features.values[1].any()
