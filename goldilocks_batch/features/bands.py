@@ -59,7 +59,7 @@ def _fill(crystal: Crystal, symmetry: Symmetry, out: NDArray[np.float64]) -> Non
     if crystal.volume < SMALLEST_VOLUME * n or counts.sum() > MOST_ORBITALS or not counts.all():
         return
     lattice = reduced_lattice(crystal.lattice)
-    inverse = np.linalg.inv(lattice)
+    inverse = np.linalg.inv(lattice).astype(np.float64, copy=False)
     lengths = 2.0 * math.pi * np.linalg.norm(inverse, axis=0)
     frac = crystal.cart @ inverse
     cart = (frac - np.floor(frac)) @ lattice

@@ -18,7 +18,7 @@ from goldilocks_batch.models.scaled import SIZES
 from goldilocks_batch.models.trained_boosted import BoostedModel, read_boosted, write_boosted
 from goldilocks_batch.training.boosted_card import boosted_card
 from goldilocks_batch.training.boosted_data import BoostedData, read_boosted_data
-from goldilocks_batch.training.boosted_fit import Fitted, fit_boosted
+from goldilocks_batch.training.boosted_fit import Fitted, ensembles, fit_boosted
 from goldilocks_batch.training.features import FeatureSet
 from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.placement import placed, refuse_occupied
@@ -85,7 +85,7 @@ def train_boosted(
         held = holdout(whole.formulas.tolist(), config.test_share, config.seed + 2)
     data = whole.take(~held)
     labelled = data.labelled(tolerances)
-    grown = resources.forest_counter(3 * (config.boosting.folds + 1))
+    grown = resources.forest_counter(ensembles(config.boosting, len(tolerances)))
     fitted = fit_boosted(
         labelled,
         config.boosting,

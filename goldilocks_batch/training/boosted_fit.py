@@ -25,7 +25,7 @@ from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.scaled_fit import More, calibrate_scaled
 from goldilocks_batch.training.splits import fold_numbers
 
-__all__ = ["Fitted", "fit_boosted"]
+__all__ = ["Fitted", "ensembles", "fit_boosted"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +97,12 @@ def fit_boosted(
     groups = parts.groups(data.features, distance)
     scaled = calibrate_scaled(data, location, scale, groups, more)
     return Fitted(parts.calibrated(scaled), location, scale, groups, folds, more)
+
+
+def ensembles(settings: BoostedSettings, tolerances: int) -> int:
+    """How many ensembles :func:`fit_boosted` grows for labels at so many tolerances."""
+    own = tolerances if settings.own_trees and tolerances > 1 else 0
+    return (2 + own) * (settings.folds + 1)
 
 
 def _asked(trees: Trees, features: NDArray[np.float64], tolerances: tuple[float, ...]) -> NDArray[np.float64]:
