@@ -208,8 +208,8 @@ class BoostedSettings(_Section):
     own_trees: int = Field(
         400, ge=0, description="those of each tolerance alone, averaged with them; 0: none"
     )
-    scale_trees: int = Field(130, ge=1, description="trees of the error's scale")
-    learning_rate: float = Field(0.08, gt=0, description="of all of them")
+    scale_trees: int = Field(200, ge=1, description="trees of the error's scale")
+    learning_rate: float = Field(0.08, gt=0, description="of all but those of the scale")
     leaves: int = Field(60, ge=2, le=62, description="of a tree")
     rows_of_leaf: int = Field(20, ge=1, description="structures that each leaf holds at least")
     huber: float = Field(0.3, gt=0, description="error in log kdist from which the loss grows linearly")

@@ -121,7 +121,6 @@ def _parameters(settings: BoostedSettings) -> dict[str, Any]:
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
         "lambda_l2": 1.0,
-        "learning_rate": settings.learning_rate,
         "seed": settings.seed + 1,
     }
 
@@ -133,6 +132,7 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
         **_parameters(settings),
         "objective": "huber",
         "alpha": settings.huber,
+        "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
         "feature_fraction": 0.25,
         "feature_fraction_bynode": 0.5,
@@ -183,6 +183,7 @@ def _scale(
         **_parameters(settings),
         "objective": "huber",
         "alpha": 0.3,
+        "learning_rate": 0.05,
         "num_leaves": 12,
         "min_data_in_leaf": 60,
         "feature_fraction": 0.25,

@@ -91,14 +91,18 @@ def _lines(
     small: NDArray[np.bool_],
     more: More | None,
 ) -> NDArray[np.float64] | None:
-    """Lines ``(t, knots, 2)`` of the smallest cells; None where a tolerance has too few of them."""
-    lines = np.empty((label.shape[1], len(KNOTS), 2))
-    for t in range(label.shape[1]):
-        truth, answer, weight = _small_cells(label[small, t], location[small, t], more, t)
-        if len(truth) < _LEAST_OF_LINES:
-            return None
-        for j, knot in enumerate(KNOTS):
-            lines[t, j] = min(_line(truth, answer, weight, knot, slope) for slope in _SLOPES)[1:]
+    """Lines ``(t, knots, 2)`` of the smallest cells; None where a tolerance has too few of them.
+
+    The slope at a knot is one for all tolerances, that of the least sum of their losses: each alone has too
+    few cells to tell slopes apart.
+    """
+    rows = [_small_cells(label[small, t], location[small, t], more, t) for t in range(label.shape[1])]
+    if min(len(truth) for truth, _, _ in rows) < _LEAST_OF_LINES:
+        return None
+    lines = np.empty((len(rows), len(KNOTS), 2))
+    for j, knot in enumerate(KNOTS):
+        tried = [[_line(*own, knot, slope) for own in rows] for slope in _SLOPES]
+        lines[:, j] = [line[1:] for line in min(tried, key=lambda lines: sum(line[0] for line in lines))]
     return lines
 
 
