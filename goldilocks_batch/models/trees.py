@@ -201,7 +201,7 @@ def _complaint(arrays: Mapping[str, NDArray[Any]], columns: int) -> str:
         if links.size and (links.max() >= nodes or links.min() < -leaves):
             return "a node leads to one that is not there"
     links = np.concatenate([arrays["roots"], children.ravel()])
-    if len(np.unique(links)) != len(links):
+    if np.bincount(links + leaves).max() > 1:
         return "two nodes lead to the same one"
     if _leaves_of_largest(children) > MOST_LEAVES:
         return f"a tree has more than {MOST_LEAVES} leaves"
