@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goldilocks_batch.config.convergence import CodeOptions
 from goldilocks_batch.convergence import guard
-from goldilocks_batch.convergence.espresso import espresso_parameters
+from goldilocks_batch.convergence.espresso import espresso_parameters, has_direction
 from goldilocks_batch.convergence.outputs import last_lines
 from goldilocks_batch.convergence.pseudos import Family
 from goldilocks_batch.convergence.study import CalculationFailed
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.execution.ending import await_end
 from goldilocks_batch.structures.crystal import Crystal
+from goldilocks_batch.structures.orientation import oriented
 
 __all__ = ["GUARDED", "Code", "calculator_class", "filled", "mesh_parameters"]
 
@@ -139,7 +143,7 @@ class Code:
 
         atoms = Atoms(
             numbers=crystal.numbers,
-            cell=crystal.lattice,
+            cell=self._lattice(crystal),
             scaled_positions=crystal.frac,
             pbc=crystal.pbc,
         )
@@ -162,6 +166,12 @@ class Code:
                 ErrorCode.CODE_FAILED, f"the energy is {energy}, no finite number", last_lines(folder)
             )
         return energy
+
+    def _lattice(self, crystal: Crystal) -> NDArray[np.float64]:
+        """Lattice vectors, for Quantum ESPRESSO in the orientation in which it finds all symmetries."""
+        if self.options.calculator != "espresso" or has_direction(self.options.parameters):
+            return crystal.lattice
+        return oriented(crystal)
 
     def _calculator(
         self, crystal: Crystal, mesh: tuple[int, int, int], folder: Path, seconds: float, *, go_on: bool

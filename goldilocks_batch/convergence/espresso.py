@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from goldilocks_batch.config.convergence import CodeOptions
@@ -10,12 +11,27 @@ from goldilocks_batch.convergence.study import CalculationFailed
 from goldilocks_batch.core.errors import ConfigError, ErrorCode
 from goldilocks_batch.structures.crystal import SYMBOLS, Crystal
 
-__all__ = ["elements_of", "espresso_parameters"]
+__all__ = ["elements_of", "espresso_parameters", "has_direction"]
 
 
 #: Parameters of a mesh that starts from the density of the last one.  The first diagonalisation is then the
 #: longest one: a larger subspace, which is rarely cut back, saves a fifth of its iterations.
 _GOING_ON = {"startingpot": "file", "diago_david_ndim": 4}
+
+#: Parameters whose meaning does not depend on how the cell lies in space.
+_WITHOUT_DIRECTION = {
+    *("calculation", "disk_io", "max_seconds", "outdir", "prefix", "tprnfor", "tstress", "verbosity"),
+    *("degauss", "ecutrho", "ecutwfc", "input_dft", "nbnd", "noinv", "nosym", "nspin", "occupations"),
+    *("smearing", "starting_magnetization", "tot_charge", "tot_magnetization", "vdw_corr"),
+    *("conv_thr", "electron_maxstep", "mixing_beta", "mixing_mode", "mixing_ndim", "scf_must_converge"),
+    *("diago_cg_maxiter", "diago_david_ndim", "diago_full_acc", "diago_thr_init", "diagonalization"),
+    *("startingpot", "startingwfc"),
+}
+
+
+def has_direction(names: Iterable[str]) -> bool:
+    """Whether parameters may name a direction in space, as fields and non-collinear magnetism do."""
+    return not {name.partition("(")[0].lower() for name in names} <= _WITHOUT_DIRECTION
 
 
 def elements_of(crystal: Crystal) -> list[str]:
