@@ -15,12 +15,14 @@ from goldilocks_batch.results.record import RECORD, RunRecord
 from goldilocks_batch.results.schema import result_schema
 from goldilocks_batch.results.shards import Identity, missing_rows
 
-__all__ = ["PAGE", "STUDIES", "RunFolder", "read_results"]
+__all__ = ["MESHES", "PAGE", "STUDIES", "RunFolder", "read_results"]
 
 #: Name of the page about a run in its folder.
 PAGE = "report.html"
 #: What the identity of convergence studies says that they are; that of a run says nothing.
 STUDIES = "convergence"
+#: The meshes that these have finished, in their folder.
+MESHES = "studies/*/rung-*.json"
 #: What a run makes in its folder.
 _INPUTS = "inputs"
 _OWN = (RECORD, "results", "logs", _INPUTS, LOCK, ".private", PAGE)

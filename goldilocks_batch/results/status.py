@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from goldilocks_batch.results.folder import RunFolder
+from goldilocks_batch.results.folder import MESHES, RunFolder
 from goldilocks_batch.results.part import Part
 from goldilocks_batch.results.parts import Scan
 from goldilocks_batch.results.report import Report
@@ -20,7 +20,7 @@ __all__ = ["Status", "status_of", "timeline", "written_at"]
 #: The pace is that of the parts written in so many seconds before the newest one, of two at least.
 _WINDOW = 600.0
 #: A run is silent that has written nothing for so many seconds, and for so many times as long as there lately
-#: was between two parts.
+#: was between two parts; of convergence studies a finished mesh counts as much as a part.
 _PATIENCE, _INTERVALS = 600.0, 5
 _GOING_ON = ("running", "submitted")
 
@@ -38,7 +38,8 @@ class Status:
         missing: ranges of rows that are not there.
         rate: rows a second lately; None where the last attempt has written less than two files.
         newest: when the last part was written, s since the epoch; None without one.
-        silence: s without a result, of a run that should go on; None if that is not long for its pace.
+        silence: s without a result or a finished mesh of a study, of a run that should go on; None if that is
+            not long for its pace.
         attempts: the record's entries, oldest first, with the rows that each brought where that can be known.
     """
 
@@ -78,8 +79,10 @@ def status_of(output: Path, found: Scan | None = None) -> Status:
     began = datetime.fromisoformat(values["attempts"][-1]["started"]).timestamp()
     rate, interval = _pace([part for part in written if part[0] >= began])
     newest = written[-1][0] if written else None
-    quiet = time.time() - max(began, newest or began)
-    silent = state in _GOING_ON and quiet > max(_PATIENCE, _INTERVALS * interval)
+    silence = _silence(began, newest, interval) if state in _GOING_ON else None
+    if silence is not None and folder.holds_studies:
+        meshes = _meshes(output, began)
+        silence = _silence(began, meshes[-1][0] if meshes else newest, _pace(meshes)[1])
     return Status(
         state=state,
         rows=rows,
@@ -89,7 +92,7 @@ def status_of(output: Path, found: Scan | None = None) -> Status:
         missing=tuple(missing_rows(rows, found.shards)),
         rate=rate,
         newest=newest,
-        silence=quiet if silent else None,
+        silence=silence,
         attempts=_counted(values, report.rows),
     )
 
@@ -130,6 +133,18 @@ def _pace(written: Sequence[tuple[float, int]]) -> tuple[float | None, float]:
         return None, 0.0
     # the first part only starts the clock: its own time lies before it
     return sum(rows for _, rows in recent[1:]) / span, span / (len(recent) - 1)
+
+
+def _silence(began: float, newest: float | None, interval: float) -> float | None:
+    """Seconds since the last sign of progress; None if they are few for its pace."""
+    quiet = time.time() - max(began, newest or began)
+    return quiet if quiet > max(_PATIENCE, _INTERVALS * interval) else None
+
+
+def _meshes(output: Path, since: float) -> list[tuple[float, int]]:
+    """When each mesh of convergence studies was finished, s since the epoch, oldest first."""
+    times = (path.stat().st_mtime for path in output.glob(MESHES))
+    return sorted((when, 1) for when in times if when >= since)
 
 
 def _counted(values: dict[str, Any], rows: int) -> tuple[dict[str, Any], ...]:

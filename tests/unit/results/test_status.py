@@ -136,3 +136,27 @@ def test_a_timeline_ends_with_all_rows_however_few_points_it_has(
     assert set(short) <= set(full)
     assert short[-1:] == full[-1:]
     assert timeline(parts, time.time() + 1) == []
+
+
+@pytest.mark.parametrize("studies", [True, False])
+@pytest.mark.parametrize(
+    ("ages", "silent"),
+    [
+        ([5000, 2500, 60], False),
+        ([7300, 7000, 6700], True),  # five minutes from mesh to mesh, and then nothing
+        ([12_000, 9_000, 6_000], False),  # fifty minutes from mesh to mesh
+        ([40_000, 39_000], True),  # of an earlier attempt
+    ],
+)
+def test_a_study_makes_progress_with_every_mesh(
+    found: Folder, tmp_path: Path, ages: Sequence[float], silent: bool, studies: bool
+) -> None:
+    for number, age in enumerate(ages):
+        path = tmp_path / "studies" / "Si" / f"rung-{number:04d}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, times=(time.time() - age,) * 2)
+    status = found([], identity={"kind": "convergence"} if studies else {})
+    assert (status.silence is not None) is (silent or not studies)
+    if studies and silent:
+        assert status.silence == pytest.approx(min(ages[-1], 36_000), abs=10)
