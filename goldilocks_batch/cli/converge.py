@@ -85,6 +85,7 @@ def converge(
             rich_help_panel=WORK,
         ),
     ] = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Find the coarsest converged k-point mesh of every structure, by calculations with a real code.
 
@@ -108,8 +109,13 @@ def converge(
     settings = settings.updated(
         **({"retry": True} if retry else {}), **({} if output is None else {"output": output})
     )
-    if tables and (array or retry):
-        raise typer.BadParameter("--tables calculates nothing: leave out --array and --retry")
+    if tables and (array or retry or dry_run):
+        raise typer.BadParameter("--tables calculates nothing: leave out --array, --retry and --dry-run")
+    if dry_run:
+        from goldilocks_batch.cli.plan import print_plan_of_studies
+
+        print_plan_of_studies(settings, array=array)
+        return
     if array:
         from goldilocks_batch.cli.array import print_submitted
         from goldilocks_batch.convergence.array import submit_studies

@@ -17,7 +17,7 @@ from goldilocks_batch.runs.array import array_request
 from goldilocks_batch.runs.attempt import prepared
 from goldilocks_batch.runs.sizing import shard_size, typical_seconds
 
-__all__ = ["Plan", "check_array", "check_requests", "plan", "scripts"]
+__all__ = ["Plan", "check_array", "check_requests", "numbers_of_jobs", "plan", "scripts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
         rows=assignment.sources.rows,
         shards=len(left),
         left=sum(map(len, left)),
-        jobs=_numbers(config, len(left), array=array),
+        jobs=numbers_of_jobs(config, len(left), array=array),
         core_seconds=rate,
         measured=bool(done.rows),
         fetches=fetches,
@@ -78,7 +78,12 @@ def plan(config: RunConfig, *, array: bool = False) -> Plan:
     )
 
 
-def _numbers(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
+def numbers_of_jobs(config: RunConfig, shards: int, *, array: bool) -> dict[str, int]:
+    """Jobs for so many shards: pilot jobs by the number of their request, or tasks of an array.
+
+    Raises:
+        ConfigError: the tasks of an array cannot be asked for so.
+    """
     if array:
         return {"array": config.jobs_of(array_request(config), shards)[0]}
     if not config.submits_jobs:

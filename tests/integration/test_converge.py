@@ -395,6 +395,27 @@ def test_tables_are_written_without_a_calculation(tmp_path: Path) -> None:
     assert (out / "labels.parquet").read_bytes() == whole
 
 
+@pytest.mark.usefixtures("paths_of_tests")
+def test_a_dry_run_tells_of_studies_and_scripts_and_does_nothing(tmp_path: Path) -> None:
+    given = options(tmp_path, structures(tmp_path), slurm={"requests": {"cores": 2, "walltime": "1:00:00"}})
+    (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given))
+    command = ("converge", "-c", "converge.yaml", "--dry-run")
+    told = told_by(tmp_path, *command, "--array", "--jobs", "2")
+    assert "3 structures, 3 studies to do" in told
+    assert "#SBATCH --array=0-1\n" in told
+    assert "array-task" in told
+    assert "--- request" in told_by(tmp_path, *command, "--executor", "slurm")
+    assert told_by(tmp_path, *command).strip() == "3 structures, 3 studies to do"
+    assert not (tmp_path / "out").exists()
+    assert not calculated(tmp_path)
+    budget = {"budget": {"divisions": 2}}
+    converge(ConvergeConfig(**given, **budget))
+    (tmp_path / "converge.yaml").write_text(yaml.safe_dump(given | budget))
+    assert "3 structures, 0 studies to do" in told_by(tmp_path, *command)
+    assert "3 structures, 3 studies to do" in told_by(tmp_path, *command, "--retry")
+    assert "--tables calculates nothing" in told_by(tmp_path, *command, "--tables", status=2)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("paths_of_tests")
 def test_tasks_of_an_array_share_what_is_left_from_what_is_recorded(
