@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.config.convergence import CodeOptions
 from goldilocks_batch.convergence import guard
+from goldilocks_batch.convergence.bands import bands_needed
 from goldilocks_batch.convergence.espresso import espresso_parameters, has_direction
 from goldilocks_batch.convergence.outputs import last_lines
 from goldilocks_batch.convergence.pseudos import Family
@@ -124,7 +125,14 @@ class Code:
         return cls(options, family, _version(profile))
 
     def energy(
-        self, crystal: Crystal, mesh: tuple[int, int, int], folder: Path, seconds: float, *, go_on: bool
+        self,
+        crystal: Crystal,
+        mesh: tuple[int, int, int],
+        folder: Path,
+        seconds: float,
+        *,
+        go_on: bool,
+        bands: int | None = None,
     ) -> float:
         """The total energy of a crystal on a mesh, eV per atom.
 
@@ -134,6 +142,7 @@ class Code:
             folder: where the code works, alone.
             seconds: in which it must be done; may be infinite.
             go_on: start from the density that is there, where the code can.
+            bands: how many are calculated, as :meth:`bands_needed` told; None, the code's own number.
 
         Raises:
             CalculationFailed: there is none.
@@ -150,7 +159,7 @@ class Code:
         verdict = folder / GUARDED[0]
         verdict.unlink(missing_ok=True)
         try:
-            atoms.calc = self._calculator(crystal, mesh, folder, seconds, go_on=go_on)
+            atoms.calc = self._calculator(crystal, mesh, folder, seconds, go_on=go_on, bands=bands)
             energy = float(atoms.get_potential_energy()) / len(atoms)
         except (CalculationFailed, GoldilocksError):
             raise
@@ -167,6 +176,13 @@ class Code:
             )
         return energy
 
+    def bands_needed(self, folder: Path) -> int | None:
+        """How many bands the next mesh needs, by what the code has left behind; None: its own number."""
+        chosen = {name.lower() for name in self.options.parameters}
+        if self.options.calculator != "espresso" or not chosen.isdisjoint(("nbnd", "outdir", "prefix")):
+            return None
+        return bands_needed(folder)
+
     def _lattice(self, crystal: Crystal) -> NDArray[np.float64]:
         """Lattice vectors, for Quantum ESPRESSO in the orientation in which it finds all symmetries."""
         if self.options.calculator != "espresso" or has_direction(self.options.parameters):
@@ -174,13 +190,20 @@ class Code:
         return oriented(crystal)
 
     def _calculator(
-        self, crystal: Crystal, mesh: tuple[int, int, int], folder: Path, seconds: float, *, go_on: bool
+        self,
+        crystal: Crystal,
+        mesh: tuple[int, int, int],
+        folder: Path,
+        seconds: float,
+        *,
+        go_on: bool,
+        bands: int | None,
     ) -> Any:
         options = self.options
         kind = calculator_class(options.calculator)
         parameters = filled(mesh_parameters(options), mesh)
         if options.calculator == "espresso":
-            parameters |= espresso_parameters(options, self.family, crystal, go_on=go_on)
+            parameters |= espresso_parameters(options, self.family, crystal, go_on=go_on, bands=bands)
         else:
             parameters |= options.parameters
         command = _command(options)

@@ -40,9 +40,16 @@ def elements_of(crystal: Crystal) -> list[str]:
 
 
 def espresso_parameters(
-    options: CodeOptions, family: Family, crystal: Crystal, *, go_on: bool
+    options: CodeOptions, family: Family, crystal: Crystal, *, go_on: bool, bands: int | None = None
 ) -> dict[str, Any]:
     """Parameters of ASE's ``Espresso`` but for the mesh.
+
+    Args:
+        options: how the code is called.
+        family: its pseudopotentials.
+        crystal: the structure.
+        go_on: start from the density that is there.
+        bands: how many are calculated; None, pw.x's own number.
 
     Raises:
         CalculationFailed: PSEUDOPOTENTIAL_MISSING, or there is no cutoff.
@@ -70,6 +77,7 @@ def espresso_parameters(
         **smearing,
         **_cutoffs(options, pseudos),
         **(_GOING_ON if go_on else {}),
+        **({} if bands is None else {"nbnd": bands}),
         **options.parameters,
     }
     return {

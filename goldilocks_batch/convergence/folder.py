@@ -229,6 +229,11 @@ class StudyFolder:
             raise RunError(ErrorCode.WRITE_FAILED, f"cannot keep {self.work}: {error}") from error
         keep_small(target)
 
+    def set_aside(self, name: str) -> None:
+        """Name the output of a calculation that is done again, so that it is kept with the others."""
+        with contextlib.suppress(OSError):
+            (self.work / "espresso.pwo").rename(self.work / f"too-few-bands-{name}.pwo")
+
     def clear(self) -> None:
         """Make the folder in which the code works, empty.
 

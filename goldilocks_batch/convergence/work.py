@@ -182,15 +182,21 @@ class _Pipeline:
         def count(mesh: tuple[int, int, int]) -> int:
             return irreducible_count(np.array(mesh, dtype=np.int64), rotations)
 
-        begun = False
+        begun, bands = False, None
 
         def calculate(rung: int, mesh: tuple[int, int, int], seconds: float) -> Point:
             # a density of an earlier attempt may be half written: only this process's own is gone on from
-            nonlocal begun
+            nonlocal begun, bands
             if not begun:
                 folder.clear()
             began = time.monotonic()
-            energy = self._energy(folder, known.crystal, mesh, seconds, go_on=begun)
+            energy, needed = self._energy(folder, known.crystal, mesh, seconds, go_on=begun, bands=bands)
+            if not begun:
+                bands = needed
+            elif (
+                bands is not None
+            ):  # odd and even meshes take turns; what was too few once is not tried again
+                bands = None if needed is None else max(bands, needed)
             begun = True
             point = Point(rung, mesh, energy, count(mesh), round(time.monotonic() - began, 3))
             folder.add(point, known.digest)
@@ -212,19 +218,33 @@ class _Pipeline:
         seconds: float,
         *,
         go_on: bool,
-    ) -> float:
-        """One energy; what fails from the last density is tried once more from scratch."""
-        began = time.monotonic()
+        bands: int | None,
+    ) -> tuple[float, int | None]:
+        """One energy, and how many bands the next mesh needs.
+
+        What fails from the last density is tried once more from scratch.  What was calculated with too few
+        bands is calculated again with the code's own number.
+        """
+        ends = time.monotonic() + seconds
+        code, work = self.code, folder.work
         try:
-            return self.code.energy(crystal, mesh, folder.work, seconds, go_on=go_on)
+            energy = code.energy(crystal, mesh, work, seconds, go_on=go_on, bands=bands)
+            needed = code.bands_needed(work)
+            if bands is None or needed is not None:
+                return energy, needed
+            _log.info("%s: %d bands may be too few on %s, calculated again", folder.path.name, bands, mesh)
+            folder.set_aside("-".join(map(str, mesh)))
         except CalculationFailed as failure:
             if not go_on or failure.code not in (ErrorCode.CODE_FAILED, ErrorCode.SCF_NOT_CONVERGED):
                 raise
             folder.clear()
-            left = seconds - (time.monotonic() - began)
-            if left <= 0:
+            go_on = False
+            if time.monotonic() >= ends:
                 raise
-            return self.code.energy(crystal, mesh, folder.work, left, go_on=False)
+        energy = code.energy(crystal, mesh, work, max(0.0, ends - time.monotonic()), go_on=go_on)
+        needed = code.bands_needed(work)
+        # the number that has failed is not tried again
+        return energy, needed if needed is not None and needed > (bands or 0) else None
 
 
 def _report(rows: Sequence[dict[str, Any]]) -> Report:

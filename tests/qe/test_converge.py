@@ -28,6 +28,7 @@ from ase.build import bulk
 from ase.io import write
 
 from goldilocks_batch import ConvergeConfig, GoldilocksError, converge
+from goldilocks_batch.convergence.bands import bands_needed
 from goldilocks_batch.convergence.converge import ConvergenceSummary
 from goldilocks_batch.core.errors import ErrorCode
 
@@ -89,7 +90,9 @@ def rows_of(base: Path) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in pq.read_table(base / "out" / "studies.parquet").to_pylist()}
 
 
-def one_energy(pw: str, atoms: Atoms, mesh: list[int], pseudo: Path, folder: Path) -> float:
+def one_energy(
+    pw: str, atoms: Atoms, mesh: list[int], pseudo: Path, folder: Path, degauss: float = DEGAUSS
+) -> float:
     """A run of pw.x from an input written here; eV per atom."""
     cutoff = max(CUTOFFS[element] for element in set(atoms.symbols))
     species = "".join(f"{e} 1.0 {e}.upf\n" for e in sorted(set(atoms.symbols)))
@@ -99,7 +102,7 @@ def one_energy(pw: str, atoms: Atoms, mesh: list[int], pseudo: Path, folder: Pat
     (folder / "scf.in").write_text(
         f"&control\n calculation='scf', pseudo_dir='{pseudo}', outdir='./out', disk_io='none'\n/\n"
         f"&system\n ibrav=0, nat={len(atoms)}, ntyp={len(set(atoms.symbols))}, ecutwfc={cutoff}, "
-        f"occupations='smearing', smearing='cold', degauss={DEGAUSS}\n/\n"
+        f"occupations='smearing', smearing='cold', degauss={degauss}\n/\n"
         f"&electrons\n conv_thr={CONV_THR * len(atoms)}\n/\n"
         f"ATOMIC_SPECIES\n{species}ATOMIC_POSITIONS angstrom\n{places}\nCELL_PARAMETERS angstrom\n{cell}\n"
         f"K_POINTS automatic\n{' '.join(map(str, mesh))} 0 0 0\n"
@@ -174,6 +177,64 @@ def test_labels_are_those_of_a_plain_loop(
     # self-consistent to a twentieth of the smallest tolerance
     assert np.abs(shift - shift[0]).max() < 5e-5 * min(TOLERANCES)
     assert {t: row[f"mesh_{t:g}mev"] for t in TOLERANCES} == {t: [n, n, n] for t, n in labels.items()}
+
+
+#: A smearing that leaves bands empty; a metal, and crystals of a narrow and a wide gap.
+NARROW = 0.02
+EMPTY_BANDS = {"Al": CRYSTALS["Al"], "GaAs": CRYSTALS["GaAs"], "NaCl": CRYSTALS["NaCl"]}
+
+
+def kept(base: Path) -> list[str]:
+    """Outputs of the meshes of the only study, in order."""
+    return [path.read_text() for path in sorted(base.glob("out/studies/*/kept-*/espresso.pwo"))]
+
+
+def number(output: str, said: str) -> int:
+    (found,) = re.findall(rf"{said}\s*=\s*(\d+)", output)
+    return int(found)
+
+
+@pytest.mark.parametrize("name", sorted(EMPTY_BANDS))
+def test_fewer_bands_and_k_points_leave_energies_as_they_are(
+    name: str, pw: str, shared: Path, tmp_path: Path
+) -> None:
+    """ASE's primitive cells lie along a cube, and their CIF files do not."""
+    code = {"degauss": NARROW, "conv_thr": CONV_THR}
+    converge(settings(tmp_path, shared, name, code=code, keep=True))
+    row, outputs = rows_of(tmp_path)[name], kept(tmp_path)
+    ladder = row["ladder"]
+    assert [number(o, "number of k points") for o in outputs] == [p["n_kpoints_irreducible"] for p in ladder]
+    bands = [number(o, "number of Kohn-Sham states") for o in outputs]
+    assert min(bands) < bands[0]
+    atoms, pseudo = EMPTY_BANDS[name], shared / "pseudo"
+    energies = [one_energy(pw, atoms, p["mesh"], pseudo, tmp_path / "loop", NARROW) for p in ladder]
+    shift = np.array([point["energy"] for point in ladder]) - energies
+    assert np.abs(shift - shift[0]).max() < 2e-5
+
+
+def test_too_few_bands_are_found_and_the_mesh_is_calculated_again(
+    pw: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_few(folder: Path) -> int | None:
+        found = bands_needed(folder)
+        return None if found is None else max(2, found - 2)
+
+    monkeypatch.setattr("goldilocks_batch.convergence.calculators.bands_needed", too_few)
+    code = {"degauss": NARROW, "conv_thr": CONV_THR}
+    converge(settings(tmp_path, shared, "Al", code=code, ladder={"start": 0.6}, keep=True))
+    ladder, outputs = rows_of(tmp_path)["Al"]["ladder"], kept(tmp_path)
+    assert len({number(output, "number of Kohn-Sham states") for output in outputs}) == 1
+    (few,) = {path.name: path for path in tmp_path.glob("out/studies/*/kept-*/too-few-bands-*.pwo")}.values()
+    mesh = [int(n) for n in few.stem.removeprefix("too-few-bands-").split("-")]
+    assert mesh == ladder[1]["mesh"]
+    energies = [
+        one_energy(pw, CRYSTALS["Al"], p["mesh"], shared / "pseudo", tmp_path / "loop", NARROW)
+        for p in ladder
+    ]
+    shift = np.array([point["energy"] for point in ladder]) - energies
+    assert np.abs(shift - shift[0]).max() < 2e-5
+    (wrong,) = re.findall(r"^!\s+total energy\s+=\s+(\S+) Ry", few.read_text(), re.M)
+    assert abs(float(wrong) * RYDBERG - energies[1]) > 1e-3
 
 
 def test_a_second_run_computes_nothing(six: tuple[Path, ConvergeConfig, ConvergenceSummary]) -> None:
@@ -324,7 +385,7 @@ def test_a_full_disk_ends_the_run_and_loses_no_rung(shared: Path, tmp_path: Path
     small = tmp_path / "out"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("a small file system can be mounted by root alone")

@@ -15,13 +15,14 @@ from ase.calculators.calculator import kpts2sizeandoffsets
 from goldilocks_batch import ConvergeConfig, GoldilocksError
 from goldilocks_batch.config.convergence import CodeOptions
 from goldilocks_batch.convergence.calculators import Code, calculator_class, filled, mesh_parameters
-from goldilocks_batch.convergence.espresso import espresso_parameters
+from goldilocks_batch.convergence.espresso import espresso_parameters, has_direction
 from goldilocks_batch.convergence.outputs import last_lines
 from goldilocks_batch.convergence.pseudos import Family, Pseudo
 from goldilocks_batch.convergence.study import CalculationFailed
 from goldilocks_batch.core.errors import ErrorCode
 from goldilocks_batch.structures.crystal import Crystal
 from tests.tight_binding import energy_per_atom
+from tests.unit.convergence.test_bands import METAL, written
 
 CRYSTAL = Crystal(3.0 * np.eye(3), np.zeros((1, 3)), np.array([13]))
 
@@ -193,6 +194,59 @@ def test_a_mesh_that_goes_on_from_a_density_has_a_larger_subspace() -> None:
     own = code.model_copy(update={"parameters": {"diago_thr_init": 1e-3, "diagonalization": "cg"}})
     chosen = espresso_parameters(own, family, CRYSTAL, go_on=True)["input_data"]
     assert chosen == later | own.parameters
+
+
+def test_bands_that_a_mesh_needs_are_told_unless_others_are_chosen() -> None:
+    family = Family({"Al": Pseudo(Path("Al.upf"), "0", 3.0, "PBE", 20.0, 80.0)})
+    code = ConvergeConfig().decided_code
+    told = espresso_parameters(code, family, CRYSTAL, go_on=True, bands=5)["input_data"]
+    assert told == espresso_parameters(code, family, CRYSTAL, go_on=True)["input_data"] | {"nbnd": 5}
+    own = code.model_copy(update={"parameters": {"nbnd": 9}})
+    assert espresso_parameters(own, family, CRYSTAL, go_on=True, bands=5)["input_data"]["nbnd"] == 9
+
+
+@pytest.mark.parametrize("name", ["nbnd", "NBND", "outdir", "prefix"])
+def test_a_user_who_chooses_bands_or_files_is_not_asked_again(tmp_path: Path, name: str) -> None:
+    written(tmp_path, METAL, 3.0, 9.5)
+    assert Code(script(""), Family({})).bands_needed(tmp_path) == 4
+    chosen = script("").model_copy(update={"parameters": {name: 9}})
+    assert Code(chosen, Family({})).bands_needed(tmp_path) is None
+    assert Code(tight(), Family({})).bands_needed(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("ecutwfc", "nspin", "starting_magnetization(1)", "Mixing_Beta"), False),
+        (("ecutwfc", "noncolin"), True),
+        (("assume_isolated",), True),
+        (("tefield", "edir"), True),
+        (("of_next_year",), True),
+    ],
+)
+def test_parameters_that_may_name_a_direction_are_known(names: tuple[str, ...], expected: bool) -> None:
+    assert has_direction(names) is expected
+
+
+@pytest.mark.parametrize("parameters", [{"ecutwfc": 20}, {"ecutwfc": 20, "noncolin": True}])
+def test_a_cell_is_turned_where_no_parameter_has_a_direction(
+    tmp_path: Path, parameters: dict[str, object]
+) -> None:
+    lattice = 2.8 * np.array([[1.0, 0.0, 0.0], [0.5, 0.75**0.5, 0.0], [0.5, 12**-0.5, (2 / 3) ** 0.5]])
+    face_centred = Crystal(lattice, np.zeros((1, 3)), np.array([13]))
+    options = script("", pseudo_dir=tmp_path).model_copy(update={"parameters": parameters})
+    family = Family({"Al": Pseudo(Path("Al.upf"), "0", 3.0, "PBE", 20.0, 80.0)})
+    with pytest.raises(CalculationFailed):
+        Code(options, family).energy(face_centred, (2, 2, 2), tmp_path, 60.0, go_on=False)
+    lines = (tmp_path / "espresso.pwi").read_text().partition("CELL_PARAMETERS angstrom\n")[2].split("\n")[:3]
+    told = np.array([line.split() for line in lines], dtype=np.float64)
+    assert told @ told.T == pytest.approx(lattice @ lattice.T, abs=1e-9)
+    if "noncolin" in parameters:
+        assert told == pytest.approx(lattice, abs=1e-9)
+    else:  # half the edges of the cube
+        assert sorted(np.abs(told).round(6).ravel().tolist()) == pytest.approx(
+            [0.0] * 3 + [2.8 * 0.5**0.5] * 6
+        )
 
 
 def test_options_of_a_run_stand_beside_the_others() -> None:
