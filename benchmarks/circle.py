@@ -9,8 +9,9 @@ others are screened with the model in the package, and ``suggest`` picks among t
 ``converge`` with Quantum ESPRESSO; models are calibrated and trained on the suggested ones, and judged on
 those kept apart.  Every step is the command that users have, and goes on where it was interrupted.
 
-``--plain N`` then computes the meshes of N studies once more as a plain loop over ``pw.x`` does, each from
-scratch, and compares k-points × diagonalisations, time and labels.
+``--plain N`` then does N studies once more, each followed by the same meshes as a plain loop over ``pw.x``
+computes them, every one from scratch and in the cell as supplied, and compares k-points × diagonalisations,
+time and labels.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from goldilocks_batch.convergence.tail import first_converged
+from goldilocks_batch.core.names import lone_name
 from goldilocks_batch.structures.crystal import SYMBOLS
 from goldilocks_batch.structures.read import load
 from goldilocks_batch.structures.sources.sourceset import open_sources
@@ -201,13 +203,25 @@ def said_by(output: str) -> dict[str, Any]:
     }
 
 
+def supplied(text: str, about: dict[str, Any]) -> str:
+    """An input with the cell as supplied, which a study has turned."""
+    cell = np.array(about["cell"]).reshape(3, 3)
+    places = np.array(about["frac"]).reshape(-1, 3)
+    lines = ["CELL_PARAMETERS angstrom", *(" ".join(f"{x:.14f}" for x in vector) for vector in cell)]
+    lines += ["ATOMIC_POSITIONS crystal"]
+    for number, place in zip(about["numbers"], places, strict=True):
+        lines.append(SYMBOLS[number] + "".join(f" {x:.14f}" for x in place))
+    return text.partition("CELL_PARAMETERS")[0] + "\n".join(lines) + "\n"
+
+
 def plain_loop(study: Path, work: Path) -> Spent:
     """The meshes of a study, each from scratch, with inputs as the study's."""
     found: Spent = []
+    about = json.loads((study / "study.json").read_text(encoding="utf-8"))
     for kept in sorted(study.glob("kept-*")):
-        text = (kept / "espresso.pwi").read_text(encoding="utf-8")
+        text = supplied((kept / "espresso.pwi").read_text(encoding="utf-8"), about)
         sites = int(re.findall(r"nat\s*=\s*(\d+)", text)[0])
-        for name in ("startingpot", "diago_david_ndim"):
+        for name in ("startingpot", "diago_david_ndim", "nbnd"):
             text = re.sub(rf"\n\s*{name}\s*=.*", "", text)
         text = re.sub(r"conv_thr\s*=.*", f"conv_thr = {PLAIN_THRESHOLD * sites:.3e}", text)
         text = re.sub(r"disk_io\s*=.*", "disk_io = 'none'", text)
@@ -249,6 +263,36 @@ def first_steps(spent: dict[Path, Spent]) -> None:
     print(f"{other} of {labels} labels would be others by the energies of first steps")
 
 
+def pair(out: Path, name: str) -> tuple[Spent, Spent, int]:
+    """A study done once more and its loop after it, or what is kept of them.
+
+    Returns:
+        What the study and the loop spent on each mesh, and how many meshes the study calculated again since
+        their bands were too few; that work is part of the study's.
+    """
+    folder = out / "pairs" / name
+    if not (folder / "loop.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in ("kept", "next"):
+            table = pq.read_table(out / f"{part}.parquet")
+            chosen = [lone_name(one) == name for one in table.column("id").to_pylist()]
+            if any(chosen):
+                pq.write_table(table.filter(pa.array(chosen)), folder / "one.parquet")
+        words = ("-o", folder / "studies", "--executor", "serial", "-q", "--overwrite")
+        command("converge", folder / "one.parquet", "-c", out / "converge.yaml", *words)
+        loop = plain_loop(folder / "studies" / "studies" / name, folder / "work")
+        (folder / "loop.json").write_text(json.dumps(loop))
+    study = folder / "studies" / "studies" / name
+    again = {path.name: path for path in study.glob("kept-*/too-few-bands-*.pwo")}
+    mine = spent_on(study)
+    for path in again.values():
+        said = said_by(path.read_text(encoding="utf-8"))
+        mesh = mine[sorted(study.glob("kept-*")).index(path.parent)]
+        for key in ("diagonalisations", "applications", "cpu"):
+            mesh[key] += said[key]
+    return mine, json.loads((folder / "loop.json").read_text()), len(again)
+
+
 def compare(options: argparse.Namespace) -> None:
     """Print what studies cost beside plain loops, the cheapest ones first."""
     out = options.output
@@ -256,16 +300,14 @@ def compare(options: argparse.Namespace) -> None:
     spent = {study: meshes for study in studies if len(meshes := spent_on(study)) >= MIN_MESHES}
     first_steps(spent)
     cheap = sorted(spent, key=lambda study: sum(m["cpu"] for m in spent[study]))[: options.plain]
-    totals = {"study": np.zeros(3), "loop": np.zeros(3)}
-    ratios, errors, other = [], [], 0
+    totals = {"plain loop": np.zeros(4), "studies": np.zeros(4)}
+    ratios, errors, other, repeated = [], [], 0, 0
     for study in cheap:
-        path = out / "plain" / f"{study.name}.json"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(plain_loop(study, out / "plain" / "work")))
-        loop, mine = json.loads(path.read_text()), spent[study]
-        for name, done in (("study", mine), ("loop", loop)):
+        mine, loop, again = pair(out, study.name)
+        repeated += again
+        for name, done in (("studies", mine), ("plain loop", loop)):
             totals[name] += [
+                sum(m["points"] for m in done),
                 sum(m["points"] * m["diagonalisations"] for m in done),
                 sum(m["points"] * m["applications"] for m in done),
                 sum(m["cpu"] for m in done),
@@ -273,16 +315,20 @@ def compare(options: argparse.Namespace) -> None:
         ratios.append(sum(m["cpu"] for m in mine) / sum(m["cpu"] for m in loop))
         shift = np.array([m["last"] for m in mine]) - [m["last"] for m in loop]
         errors.append(1000 * float(np.ptp(shift)))
-        for tolerance in TOLERANCES:
-            ends = [first_converged([m["last"] for m in done], tolerance) for done in (mine, loop)]
-            other += ends[0] != ends[1]
-    share = totals["study"] / totals["loop"]
+        differ = sum(
+            first_converged([m["last"] for m in mine], tolerance)
+            != first_converged([m["last"] for m in loop], tolerance)
+            for tolerance in TOLERANCES
+        )
+        other += differ
+        print(f"{study.name}: {ratios[-1]:.2f} of the time, {errors[-1]:.3f} meV, {differ} labels differ")
+    share = totals["studies"] / totals["plain loop"]
     print(f"\n{len(cheap)} studies against plain loops over the same meshes")
-    print("| | k-points × diagonalisations | k-points × iterations of these | processor time s |")
-    print("| --- | ---: | ---: | ---: |")
+    print("| | k-points | × diagonalisations | × iterations of these | processor time s |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     for name, total in totals.items():
-        print(f"| {name} | {total[0]:,.0f} | {total[1]:,.0f} | {total[2]:,.0f} |")
-    print(f"| share | {share[0]:.2f} | {share[1]:.2f} | {share[2]:.2f} |")
+        print(f"| {name} |" + "".join(f" {value:,.0f} |" for value in total))
+    print("| share |" + "".join(f" {value:.2f} |" for value in share))
     print(
         f"processor time of a study over its loop's: {min(ratios):.2f} to {max(ratios):.2f}, "
         f"{median(ratios):.2f} in the middle"
@@ -291,6 +337,7 @@ def compare(options: argparse.Namespace) -> None:
         f"differences between meshes: off by {median(errors):.3f} meV per atom in the middle, "
         f"{max(errors):.3f} at most"
     )
+    print(f"meshes calculated again, for too few bands: {repeated}")
     print(f"labels that differ: {other} of {len(cheap) * len(TOLERANCES)}")
 
 
