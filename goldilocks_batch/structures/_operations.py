@@ -158,11 +158,6 @@ def _turn(basis: NDArray[np.int64], frac: NDArray[np.float64], turned: NDArray[n
 
 
 @kernel(error_model="numpy")
-def _shift(start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[float, float, float]:
-    return end[0] - start[0], end[1] - start[1], end[2] - start[2]
-
-
-@kernel(error_model="numpy")
 def _nearest(
     lattice: NDArray[np.float64],
     frac: NDArray[np.float64],
