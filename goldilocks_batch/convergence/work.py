@@ -193,9 +193,8 @@ class _Pipeline:
             energy, needed = self._energy(folder, known.crystal, mesh, seconds, go_on=begun, bands=bands)
             if not begun:
                 bands = needed
-            elif (
-                bands is not None
-            ):  # odd and even meshes take turns; what was too few once is not tried again
+            elif bands is not None:
+                # odd and even meshes take turns; what was too few once is not tried again
                 bands = None if needed is None else max(bands, needed)
             begun = True
             point = Point(rung, mesh, energy, count(mesh), round(time.monotonic() - began, 3))

@@ -60,14 +60,14 @@ def _fill(crystal: Crystal, symmetry: Symmetry, out: NDArray[np.float64]) -> Non
         return
     lattice = reduced_lattice(crystal.lattice)
     inverse = np.linalg.inv(lattice).astype(np.float64, copy=False)
-    lengths = 2.0 * math.pi * np.linalg.norm(inverse, axis=0)
+    per_angstrom = np.linalg.norm(inverse, axis=0)  # lattice planes along each axis, 1/Å
     frac = crystal.cart @ inverse
     cart = (frac - np.floor(frac)) @ lattice
-    reach = np.floor(REACH * lengths / (2.0 * math.pi)).astype(np.int64) + 1
+    reach = np.floor(REACH * per_angstrom).astype(np.int64) + 1
     images = _images(crystal, symmetry, lattice, inverse, cart)
     energies = bands(crystal.numbers, lattice, cart, reach, table, *images)
     if np.isfinite(energies).all():
-        describe(energies, n, own[:, 4].sum(), lengths, out)
+        describe(energies, n, own[:, 4].sum(), 2.0 * math.pi * per_angstrom, out)
 
 
 def _images(

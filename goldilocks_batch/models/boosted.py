@@ -14,7 +14,7 @@ from goldilocks_batch.models.nearness import Nearness
 from goldilocks_batch.models.scaled import Groups, Scaled, groups_of
 from goldilocks_batch.models.trees import Trees
 
-__all__ = ["BoostedParts", "group_columns", "log_tolerance", "scale_rows"]
+__all__ = ["BoostedParts", "group_columns", "location_of", "log_tolerance", "scale_of"]
 
 #: Columns that groups are made from.
 _GROUP_COLUMNS = {
@@ -40,11 +40,17 @@ def group_columns(names: Sequence[str]) -> dict[str, int]:
     return {group: list(names).index(name) for group, name in _GROUP_COLUMNS.items()}
 
 
-def scale_rows(
-    features: NDArray[np.float64], location: NDArray[np.float64], tolerance: float
+def location_of(trees: Trees, features: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
+    """What trees of features and tolerance say of ``(n, k)`` features: μ, ``(n,)``."""
+    return trees.where(features.shape[1], log_tolerance(tolerance)).predict(features)
+
+
+def scale_of(
+    trees: Trees, features: NDArray[np.float64], location: NDArray[np.float64], tolerance: float
 ) -> NDArray[np.float64]:
-    """What the trees of the scale are asked with: features, location, tolerance."""
-    return np.column_stack([features, location, np.full(len(features), log_tolerance(tolerance))])
+    """What trees of features, μ and tolerance say, kept from vanishing: w, ``(n,)``."""
+    rows = np.column_stack([features, location])
+    return np.maximum(trees.where(rows.shape[1], log_tolerance(tolerance)).predict(rows), _SMALLEST_SCALE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +77,6 @@ class BoostedParts:
         """The same with a calibration."""
         return replace(self, scaled=scaled)
 
-    @staticmethod
-    def positive(scale: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the trees of the scale say, kept from vanishing."""
-        return np.maximum(scale, _SMALLEST_SCALE)
-
     def groups(self, features: NDArray[np.float64], distance: NDArray[np.float64]) -> Groups:
         """Groups of ``(n, k)`` features at ``(n,)`` distances to the training set."""
         at = self.columns
@@ -87,10 +88,8 @@ class BoostedParts:
         self, features: NDArray[np.float64], tolerance: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """μ and w of ``(n, k)`` features, ``(n,)`` each."""
-        width, at = features.shape[1], log_tolerance(tolerance)
-        location = self.location.where(width, at).predict(features)
-        scale = self.scale.where(width + 1, at).predict(np.column_stack([features, location]))
-        return location, self.positive(scale)
+        location = location_of(self.location, features, tolerance)
+        return location, scale_of(self.scale, features, location, tolerance)
 
     def bounds(
         self, features: NDArray[np.float64], tolerance: float, confidence: float

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.config.training import BoostedSettings
-from goldilocks_batch.models.boosted import BoostedParts, log_tolerance, scale_rows
+from goldilocks_batch.models.boosted import BoostedParts, location_of, log_tolerance, scale_of
 from goldilocks_batch.models.nearness import NEIGHBOURS, Nearness
 from goldilocks_batch.models.scaled import Groups
 from goldilocks_batch.models.trees import Trees
@@ -81,8 +81,7 @@ def fit_boosted(
         out = folds == fold
         trees_of_scale = _scale(data, location, error, ~out, settings, grown)
         for place, tolerance in enumerate(data.tolerances):
-            rows = scale_rows(data.features[out], location[out, place], tolerance)
-            scale[out, place] = trees_of_scale.predict(rows)
+            scale[out, place] = scale_of(trees_of_scale, data.features[out], location[out, place], tolerance)
     nearness, distance = _nearness(data)
     parts = BoostedParts(
         tolerances=data.tolerances,
@@ -92,7 +91,6 @@ def fit_boosted(
         scaled=None,
         columns=dict(columns),
     )
-    scale = parts.positive(scale)
     more = extra(parts) if extra is not None else None
     groups = parts.groups(data.features, distance)
     scaled = calibrate_scaled(data, location, scale, groups, more)
@@ -106,8 +104,12 @@ def ensembles(settings: BoostedSettings, tolerances: int) -> int:
 
 
 def _asked(trees: Trees, features: NDArray[np.float64], tolerances: tuple[float, ...]) -> NDArray[np.float64]:
-    width = features.shape[1]
-    return np.column_stack([trees.where(width, log_tolerance(t)).predict(features) for t in tolerances])
+    return np.column_stack([location_of(trees, features, tolerance) for tolerance in tolerances])
+
+
+def _with_tolerance(rows: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
+    """Rows and the column of the tolerance, which comes last."""
+    return np.column_stack([rows, np.full(len(rows), log_tolerance(tolerance))])
 
 
 def _parameters(settings: BoostedSettings) -> dict[str, Any]:
@@ -137,12 +139,7 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
         "feature_fraction": 0.25,
         "feature_fraction_bynode": 0.5,
     }
-    rows = np.vstack(
-        [
-            np.column_stack([data.features, np.full(len(data.features), log_tolerance(t))])
-            for t in data.tolerances
-        ]
-    )
+    rows = np.vstack([_with_tolerance(data.features, tolerance) for tolerance in data.tolerances])
     monotone = {
         "monotone_constraints": [0] * column + [1],
         "min_data_in_leaf": settings.rows_of_leaf * len(places),
@@ -175,7 +172,7 @@ def _scale(
 ) -> Trees:
     rows = np.vstack(
         [
-            scale_rows(data.features[kept], location[kept, place], tolerance)
+            _with_tolerance(np.column_stack([data.features[kept], location[kept, place]]), tolerance)
             for place, tolerance in enumerate(data.tolerances)
         ]
     )
