@@ -12,7 +12,7 @@ from rich.console import Console
 from goldilocks_batch.cli.exits import Exit
 from goldilocks_batch.cli.tables import console, duration, ignored_files, print_table, rounded
 from goldilocks_batch.core.errors import ErrorCode
-from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.report import WORK, Report
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.runs.run import RunSummary
 
@@ -78,16 +78,25 @@ def _print_summary(summary: RunSummary) -> None:
 
 def _print_saved(out: Console, report: Report, confidence: float) -> None:
     """What the recommended meshes save, in a line for each constant."""
-    ours = report.kpoints["n_kpoints_irreducible"]
     for prefix, constant in (
         ("constant_", f"the constant that is as safe for cells as small or large ({confidence:g})"),
         ("aiida_", "the constant 0.15 1/Å (AiiDA balanced)"),
     ):
-        reduced = report.kpoints[f"{prefix}n_kpoints_irreducible"]
-        if reduced:
-            share = 100.0 * (ours - reduced) / reduced
-            change = f"{-share:.0f} % fewer" if share <= 0 else f"{share:.0f} % more"
-            out.print(f"{change} irreducible k-points than {constant}")
+        points, work = (
+            _change(report.kpoints[name], report.kpoints[f"{prefix}{name}"], less)
+            for name, less in (("n_kpoints_irreducible", "fewer"), (WORK, "less"))
+        )
+        if points:
+            of_work = f"{work} work and " if work else ""
+            out.print(f"{of_work}{points} irreducible k-points than {constant}")
+
+
+def _change(ours: int, others: int, less: str) -> str:
+    """How much less, or more, ours is; empty where there is nothing to compare it with."""
+    if not others:
+        return ""
+    share = 100.0 * (ours - others) / others
+    return f"{-share:.0f} % {less}" if share <= 0 else f"{share:.0f} % more"
 
 
 def print_failures(out: Console, counts: Mapping[str, int]) -> None:
@@ -103,22 +112,24 @@ def _print_counts(out: Console, counts: Mapping[str, int], meanings: Mapping[str
 
 def _print_kpoints(out: Console, report: Report, summary: RunSummary) -> None:
     """K-points of the recommended meshes beside those of constant distances."""
-    ours = report.kpoints["n_kpoints_irreducible"]
     rows = []
     for label, prefix in (
         (f"{summary.model} at {summary.confidence:g}", ""),
         ("constant 0.15 (AiiDA balanced)", "aiida_"),
         ("constant of this confidence", "constant_"),
     ):
-        full, reduced = (
-            report.kpoints[f"{prefix}n_kpoints"],
-            report.kpoints[f"{prefix}n_kpoints_irreducible"],
+        full, reduced, work = (
+            report.kpoints[f"{prefix}{name}"] for name in ("n_kpoints", "n_kpoints_irreducible", WORK)
         )
         if full:  # else there is no constant of this confidence
-            change = f"{(ours - reduced) / reduced:+.1%}" if prefix else ""
-            rows.append((label, f"{full:,}", f"{reduced:,}", change))
-    headings = ("mesh", "k-points", "irreducible", "ours against it")
-    title = "k-points over all ok rows, cells as supplied; the irreducible ones are what a calculation costs"
+            pairs = ((report.kpoints["n_kpoints_irreducible"], reduced), (report.kpoints[WORK], work))
+            changes = [f"{ours / others - 1:+.1%}" if prefix and others else "" for ours, others in pairs]
+            rows.append((label, f"{full:,}", f"{reduced:,}", *changes))
+    headings = ("mesh", "k-points", "irreducible", "ours against it", "in work")
+    title = (
+        "k-points over all ok rows, cells as supplied; work is irreducible ones times atoms squared, roughly "
+        "what calculations take"
+    )
     print_table(out, headings, rows, title=title, right=headings[1:])
     share = f"{100 * summary.confidence:g} %"
     out.print(

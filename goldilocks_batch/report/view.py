@@ -14,7 +14,7 @@ from goldilocks_batch.report.listing import listed
 from goldilocks_batch.report.periodic import periodic
 from goldilocks_batch.report.tally import SIZES, Tally
 from goldilocks_batch.report.wording import distance, percent, saved, short
-from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.report import WORK, Report
 from goldilocks_batch.results.schema import FLAGS
 from goldilocks_batch.structures.crystal import SYMBOLS
 from goldilocks_batch.structures.symmetry import SYSTEMS
@@ -158,13 +158,18 @@ def cost_view(tally: Tally, report: Report, asked: str, safe: list[Safe]) -> dic
         ):
             full = report.kpoints.get(f"{prefix}{mesh}n_kpoints", 0)
             reduced = report.kpoints.get(f"{prefix}{mesh}n_kpoints_irreducible", 0)
+            work = report.kpoints.get(f"{prefix}{mesh}{WORK}", 0)
             if reduced:
-                found.append({"label": label, "full": full, "reduced": reduced, "own": not mesh})
-        ours = next((row["reduced"] for row in found if row["own"]), 0)
+                found.append(
+                    {"label": label, "full": full, "reduced": reduced, "work": work, "own": not mesh}
+                )
+        own = next((row for row in found if row["own"]), {"reduced": 0, "work": 0})
         most = max((row["reduced"] for row in found), default=1)
         for row in found:
             row["share"] = 100 * row["reduced"] / most
-            row["change"] = "" if row["own"] or not ours else f"{ours / row['reduced'] - 1:+.1%}"
+            for name, of in (("change", "reduced"), ("work_change", "work")):
+                known = own[of] and row[of] and not row["own"]
+                row[name] = f"{own[of] / row[of] - 1:+.1%}" if known else ""
         tables.append({"cell": cell, "rows": found})
     ours, constant, aiida = (
         report.kpoints.get(f"{name}n_kpoints_irreducible", 0) for name in ("", "constant_", "aiida_")

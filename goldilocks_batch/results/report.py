@@ -7,8 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Report", "total"]
+__all__ = ["WORK", "Report", "total"]
 
+#: Name of the sums of what calculations take, beside those of k-points.  At each k-point a plane-wave code
+#: works on as many bands as there are electrons, with as many plane waves as the cell has room for: its time
+#: grows with the square of the cell.
+WORK = "work"
 _COUNTERS = ("failures", "flags", "kpoints", "devices")
 
 
@@ -22,7 +26,7 @@ class Report:
         failures: how many failed, by error code.
         flags: how many carry each flag.
         seconds: time spent in each stage, s.
-        kpoints: sums over the ok rows of the k-points of each mesh, by column name.
+        kpoints: sums over the ok rows of the k-points of each mesh, by column name, and of `WORK`.
         peak_memory: most memory that the process of any of the rows had taken by then, bytes.
         devices: how many of the ok rows have their networks' answer from each kind of device.
     """

@@ -16,7 +16,7 @@ from goldilocks_batch.core.arrow import array_of, column_of
 from goldilocks_batch.core.errors import ErrorCode, Stage
 from goldilocks_batch.kpoints.mesh import Rotations, irreducible_counts, mesh, reciprocal_lengths
 from goldilocks_batch.kpoints.rungs import Rungs
-from goldilocks_batch.results.report import Report
+from goldilocks_batch.results.report import WORK, Report
 from goldilocks_batch.results.schema import result_schema
 from goldilocks_batch.screening.batch import Batch
 from goldilocks_batch.structures.crystal import Crystal, formula
@@ -180,16 +180,22 @@ def failed_table(
 
 
 def report_of(table: pa.Table, seconds: Mapping[str, float]) -> Report:
-    """Counts of a result table."""
+    """Counts of a result table.
+
+    Sums of k-points have their columns' names.  Those of :data:`~goldilocks_batch.results.report.WORK` are of
+    irreducible k-points times the square of the atoms in the cell.
+    """
     ok = array_of(np.array([status == "ok" for status in table["status"].to_pylist()], dtype=bool))
+    done = table.filter(ok)
+    # null at a confidence that has no published constant
     kpoints = Counter(
-        {
-            # null at a confidence that has no published constant
-            name: pc.sum(table[name].filter(ok)).as_py() or 0
-            for name in table.column_names
-            if "n_kpoints" in name
-        }
+        {name: pc.sum(done[name]).as_py() or 0 for name in done.column_names if "n_kpoints" in name}
     )
+    for cell, atoms in (("", "n_sites"), ("primitive_", "n_sites_primitive")):
+        square = pc.power(done[atoms].cast(pa.int64()), 2)
+        for mesh_of in ("", "constant_", "aiida_"):
+            points = done[f"{cell}{mesh_of}n_kpoints_irreducible"]
+            kpoints[f"{cell}{mesh_of}{WORK}"] = pc.sum(pc.multiply(points, square)).as_py() or 0
     failures = Counter(code for code in table["error_code"].to_pylist() if code is not None)
     flags = Counter(flag for row in table["flags"].to_pylist() for flag in row)
     devices = Counter(name for name in table["device"].to_pylist() if name is not None)

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -67,7 +68,18 @@ def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
     assert "outside_training_elements" in done.stdout
     assert "Warning" not in done.stderr
     assert not (tmp_path / "cache").exists()
-    flags = {row["id"]: row["flags"] for row in read_results(tmp_path / "run").to_pylist()}
+    rows = read_results(tmp_path / "run").to_pylist()
+    points, constant, aiida = (
+        np.array([row[f"{mesh}n_kpoints_irreducible"] for row in rows])
+        for mesh in ("", "constant_", "aiida_")
+    )
+    squares = np.array([row["n_sites"] for row in rows]) ** 2
+    assert points.sum() < constant.sum()
+    for others, named in ((constant, "the constant that is as safe"), (aiida, "the constant 0.15 1/Å")):
+        share = 1 - (points @ squares) / (others @ squares)
+        (told,) = (line for line in done.stdout.splitlines() if named in line)
+        assert told.startswith(f"{100 * share:.0f} % less work and ")
+    flags = {row["id"]: row["flags"] for row in rows}
     assert "outside_training_elements" in flags["Ne-fcc"]
     assert "outside_training_elements" not in flags["Si-diamond"]
 

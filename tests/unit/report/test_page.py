@@ -100,6 +100,13 @@ def test_what_was_asked_and_what_came_out_is_on_the_page(tmp_path: Path) -> None
     ):
         assert words in text, words
     assert text.count("rf at 0.95") == text.count("constant 0.177 1/Å, as safe") == 2
+    done = [row for row in table.to_pylist() if not row["error_code"]]
+    work, constant, aiida = (
+        sum(row[f"{mesh}n_kpoints_irreducible"] * row["n_sites"] ** 2 for row in done)
+        for mesh in ("", "constant_", "aiida_")
+    )
+    assert f"{work / constant - 1:+.1%}" in text
+    assert f"{work / aiida - 1:+.1%}" in text
     codes = {code for code in table["error_code"].to_pylist() if code}
     assert all(code in text and meaning_of(code)[1].split("`")[0].strip() in text for code in codes)
     assert len([1 for tag, _ in page.elements if tag == "svg"]) >= 8
