@@ -7,15 +7,15 @@ how much bands move along each vector, so how densely that vector has to be samp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldilocks_batch.features._bands_kernel import bands, images_of
-from goldilocks_batch.features._couplings_kernel import REACH
 from goldilocks_batch.features._dispersion_kernel import describe
+from goldilocks_batch.features._eigenvalues_kernel import eigenvalues
+from goldilocks_batch.features._matrices_kernel import matrices_of
+from goldilocks_batch.features._placed_kernel import placed
 from goldilocks_batch.features.orbitals import orbitals
 from goldilocks_batch.networks.graphs.neighbours import SMALLEST_VOLUME
 from goldilocks_batch.structures.crystal import Crystal
@@ -53,35 +53,13 @@ def bands_block(crystals: Sequence[Crystal], symmetries: Sequence[Symmetry]) -> 
 
 
 def _fill(crystal: Crystal, symmetry: Symmetry, out: NDArray[np.float64]) -> None:
-    table, n = orbitals(), len(crystal)
-    own = table[crystal.numbers]
-    counts = (~np.isnan(own[:, :3])) @ (1, 3, 5)
-    if crystal.volume < SMALLEST_VOLUME * n or counts.sum() > MOST_ORBITALS or not counts.all():
+    n, numbers, table = len(crystal), crystal.numbers, orbitals()
+    if crystal.volume < SMALLEST_VOLUME * n:
         return
-    lattice = reduced_lattice(crystal.lattice)
-    inverse = np.linalg.inv(lattice).astype(np.float64, copy=False)
-    per_angstrom = np.linalg.norm(inverse, axis=0)  # lattice planes along each axis, 1/Å
-    frac = crystal.cart @ inverse
-    cart = (frac - np.floor(frac)) @ lattice
-    reach = np.floor(REACH * per_angstrom).astype(np.int64) + 1
-    images = _images(crystal, symmetry, lattice, inverse, cart)
-    energies = bands(crystal.numbers, lattice, cart, reach, table, *images)
-    if np.isfinite(energies).all():
-        describe(energies, n, own[:, 4].sum(), 2.0 * math.pi * per_angstrom, out)
-
-
-def _images(
-    crystal: Crystal,
-    symmetry: Symmetry,
-    lattice: NDArray[np.float64],
-    inverse: NDArray[np.float64],
-    cart: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Image of each atom by inversion, and its cell; empty where there is no centre of inversion."""
-    found = np.flatnonzero((symmetry.rotations == -np.eye(3, dtype=np.int32)).all(axis=(1, 2)))
-    if len(found) == 0:
-        return np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64)
-    images, cells = images_of(
-        cart, crystal.numbers, symmetry.translations[found[0]] @ crystal.lattice, lattice, inverse
+    reduced = reduced_lattice(crystal.lattice)
+    inverse, cart, images, cells = placed(
+        numbers, crystal.frac, crystal.lattice, reduced, symmetry.rotations, symmetry.translations
     )
-    return images, cells
+    matrices, sizes = matrices_of(numbers, reduced, inverse, cart, table, images, cells, MOST_ORBITALS)
+    if len(matrices) > 0:
+        describe(numbers, eigenvalues(matrices, sizes), inverse, table, out)

@@ -1,0 +1,194 @@
+"""Compiled tight binding: the matrices of a cell, at the zone centre and halfway along the reciprocal vectors.
+
+At these points all phases are 1 or -1, so the matrices are real; those of the four points stand side by side
+and are filled together.  Where the crystal has a centre of inversion, each is two of half the size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.compiled import kernel
+from goldilocks_batch.core.lanes import fill4, load4, store
+from goldilocks_batch.features._couplings_kernel import REACH, couple
+from goldilocks_batch.features._parity_kernel import count_orbitals, functions
+
+__all__ = ["matrices_of"]
+
+#: Atoms that are closer are one, Å.
+_SAME = 1e-3
+#: Cells by which the search for neighbours goes too far, so that rounding leaves none out.
+_MARGIN = 1e-9
+_ROOT_2 = math.sqrt(2.0)
+
+
+@kernel(error_model="numpy")
+def matrices_of(
+    numbers: NDArray[np.int64],
+    lattice: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+    cart: NDArray[np.float64],
+    orbitals: NDArray[np.float64],
+    images: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    most: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The matrices of a cell: at the centre, and halfway along each reciprocal vector.
+
+    Args:
+        numbers: ``(n,)`` atomic numbers.
+        lattice: ``(3, 3)``, Å.
+        inverse: its inverse.
+        cart: ``(n, 3)`` positions, Å.
+        orbitals: ``(119, 6)``: levels of s, p and d (eV, NaN for none), d radius (Å), valence electrons,
+            covalent radius (Å).
+        images: ``(n,)`` the atom that inversion takes each one to; empty where there is no inversion.
+        cells: ``(n, 3)`` the cell, along each axis, in which the image lies.
+        most: orbitals that a cell may have.
+
+    Returns:
+        ``(g, s, s, 4)``, eV, g parities at four points: the lower triangles, and zeros beyond a matrix' own
+        size; ``(g, 4)`` the sizes.  Without any parity where an element has no orbitals, or the cell has too
+        many.
+    """
+    n = len(numbers)
+    first = np.zeros(n + 1, dtype=np.int64)
+    for i in range(n):
+        own = count_orbitals(orbitals[numbers[i]])
+        first[i + 1] = first[i] + own
+        if own == 0 or first[i + 1] > most:
+            return np.empty((0, 0, 0, 4)), np.empty((0, 4), dtype=np.int64)
+    places, weights, sizes = functions(numbers, orbitals, images, cells, first)
+    kept = _kept(numbers, orbitals, first)
+    largest = 0
+    for size in sizes.flat:
+        largest = max(largest, size)
+    matrices = np.zeros((len(sizes), largest, largest, 4))
+    block, tensors, arms = np.zeros((9, 9)), np.zeros(5), np.zeros((5, 3))
+    signs, factors, reach = np.ones(4), np.empty((len(sizes), 9, 4)), np.empty(3)
+    for axis in range(3):
+        planes = inverse[0, axis] ** 2 + inverse[1, axis] ** 2 + inverse[2, axis] ** 2
+        reach[axis] = REACH * math.sqrt(planes) + _MARGIN
+    row = lattice[2, 0] ** 2 + lattice[2, 1] ** 2 + lattice[2, 2] ** 2
+    for i in range(n):
+        if len(images) > 0 and images[i] < i:
+            continue
+        here, rows = orbitals[numbers[i]], kept[first[i] : first[i + 1]]
+        alone = len(images) > 0 and images[i] == i
+        scale = _ROOT_2 if len(images) > 0 and not alone else 1.0
+        block[:] = 0.0
+        for kind in range(3):
+            for s in range(kind * kind, (kind + 1) * (kind + 1)):
+                block[s, s] = here[kind]
+        signs[:] = 1.0
+        _weigh(first[i], len(rows), scale, signs, weights, factors)
+        _add(block, rows, rows, first[i], first[i], alone, places, factors, matrices)
+        for j in range(n):
+            if (images[j] if len(images) > 0 and images[j] < j else j) > i:
+                continue  # above the diagonal
+            there, columns = orbitals[numbers[j]], kept[first[j] : first[j + 1]]
+            single = alone or (len(images) > 0 and images[j] == j)
+            x, y, z = cart[j, 0] - cart[i, 0], cart[j, 1] - cart[i, 1], cart[j, 2] - cart[i, 2]
+            along_a = x * inverse[0, 0] + y * inverse[1, 0] + z * inverse[2, 0]
+            along_b = x * inverse[0, 1] + y * inverse[1, 1] + z * inverse[2, 1]
+            for a in range(math.ceil(-along_a - reach[0]), math.floor(reach[0] - along_a) + 1):
+                for b in range(math.ceil(-along_b - reach[1]), math.floor(reach[1] - along_b) + 1):
+                    # atoms along c within reach: a stretch of the row, its middle the point next to atom i
+                    xb = x + a * lattice[0, 0] + b * lattice[1, 0]
+                    yb = y + a * lattice[0, 1] + b * lattice[1, 1]
+                    zb = z + a * lattice[0, 2] + b * lattice[1, 2]
+                    middle = -(xb * lattice[2, 0] + yb * lattice[2, 1] + zb * lattice[2, 2]) / row
+                    half = middle * middle - (xb * xb + yb * yb + zb * zb - REACH * REACH) / row
+                    if half < 0.0:
+                        continue
+                    half = math.sqrt(half) + _MARGIN
+                    for c in range(math.ceil(middle - half), math.floor(middle + half) + 1):
+                        xc = xb + c * lattice[2, 0]
+                        yc = yb + c * lattice[2, 1]
+                        zc = zb + c * lattice[2, 2]
+                        square = xc * xc + yc * yc + zc * zc
+                        if square < REACH * REACH and square > _SAME * _SAME:
+                            r = math.sqrt(square)
+                            couple(here, there, r, xc / r, yc / r, zc / r, block, tensors, arms)
+                            signs[1] = 1.0 - 2.0 * (a & 1)
+                            signs[2] = 1.0 - 2.0 * (b & 1)
+                            signs[3] = 1.0 - 2.0 * (c & 1)
+                            _weigh(first[j], len(columns), scale, signs, weights, factors)
+                            _add(block, rows, columns, first[i], first[j], single, places, factors, matrices)
+    return matrices, sizes
+
+
+@kernel(error_model="numpy")
+def _kept(
+    numbers: NDArray[np.int64], orbitals: NDArray[np.float64], first: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """``(m,)`` where in a block of all s, p and d orbitals each orbital of the cell stands."""
+    kept = np.empty(first[-1], dtype=np.int64)
+    for i in range(len(numbers)):
+        at = first[i]
+        for kind in range(3):
+            if not math.isnan(orbitals[numbers[i], kind]):
+                for s in range(kind * kind, (kind + 1) * (kind + 1)):
+                    kept[at] = s
+                    at += 1
+    return kept
+
+
+@kernel(error_model="numpy")
+def _weigh(
+    column: int,
+    count: int,
+    scale: float,
+    signs: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    factors: NDArray[np.float64],
+) -> None:
+    """What a block counts for in each matrix, by column: phase, times the weight of the column's orbital.
+
+    A function is known from the first atom's orbital in it, which has 1 / ``scale`` of it.
+    """
+    phases, entries, out = fill4(scale) * load4(signs, 0), weights.reshape(-1), factors.reshape(-1)
+    for p in range(len(weights)):
+        for t in range(count):
+            store(out, 9 * p + t, phases * load4(entries, p * weights.shape[1] + column + t))
+
+
+@kernel(error_model="numpy")
+def _add(
+    block: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    row: int,
+    column: int,
+    single: bool,
+    places: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    matrices: NDArray[np.float64],
+) -> None:
+    """Add the part of a block that two atoms have orbitals for, from orbital ``row`` and ``column`` on.
+
+    ``single`` says that one of them is its own image: its orbitals stand elsewhere in each matrix.
+    """
+    parities, size = len(matrices), matrices.shape[1]
+    if single:
+        for k in range(4):
+            for p in range(parities):
+                for s in range(len(rows)):
+                    x = places[p, row + s, k]
+                    if x >= 0:
+                        for t in range(len(columns)):
+                            y = places[p, column + t, k]
+                            if y >= 0 and (y <= x or row != column):
+                                value = block[rows[s], columns[t]] * factors[p, t, k]
+                                matrices[p, max(x, y), min(x, y), k] += value
+        return
+    entries, many = matrices.reshape(-1), factors.reshape(-1)
+    for s in range(len(rows)):
+        for p in range(parities):
+            start = (p * size + places[p, row + s, 0]) * size + places[p, column, 0]
+            for t in range(len(columns)):
+                value = fill4(block[rows[s], columns[t]]) * load4(many, 9 * p + t)
+                store(entries, start + t, load4(entries, start + t) + value)
