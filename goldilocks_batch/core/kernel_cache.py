@@ -28,8 +28,8 @@ from goldilocks_batch.core.versions import source_digest, versions
 __all__ = ["has_code", "kernel_folder", "kernel_modules"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-#: It says how kernels are compiled.
-_COMPILER = _PACKAGE / "core" / "compiled.py"
+#: They say how kernels are compiled.
+_COMPILERS = (_PACKAGE / "core" / "compiled.py", _PACKAGE / "core" / "lanes.py")
 #: What tells a module that holds kernels.
 _MARK = b"\n@kernel("
 #: Write permissions of others than the owner.
@@ -49,7 +49,7 @@ def kernel_folder() -> Path:
     That is ``kernels/<version>-<digest>`` in the project's cache, or, where that can't be written, in the
     user's, or in a temporary folder of the user's own.  Code that lies in a read-only cache is copied there.
     """
-    key = f"{versions()['goldilocks-batch']}-{source_digest((_COMPILER, *kernel_modules()))[:16]}"
+    key = f"{versions()['goldilocks-batch']}-{source_digest((*_COMPILERS, *kernel_modules()))[:16]}"
     filled: Path | None = None
     for base in _bases():
         folder = base / "kernels" / key

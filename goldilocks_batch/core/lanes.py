@@ -51,7 +51,7 @@ def _place(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any
 
 def _loads(kind: Any) -> Any:
     @intrinsic
-    def load(_typing: Any, array: Any, index: Any) -> Any:
+    def load(_typing: Any, array: Any, _index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.load(_place(context, builder, signature, arguments, kind), align=_ALIGNED)
 
@@ -62,7 +62,7 @@ def _loads(kind: Any) -> Any:
 
 def _fills(kind: Any) -> Any:
     @intrinsic
-    def fill(_typing: Any, value: Any) -> Any:
+    def fill(_typing: Any, _value: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             lanes = ir.Constant(_vector(kind), ir.Undefined)
             for lane in range(kind.count):
@@ -86,7 +86,7 @@ fill8 = _fills(_EIGHT)
 
 
 @intrinsic
-def store(_typing: Any, array: Any, index: Any, lanes: Any) -> Any:
+def store(_typing: Any, array: Any, _index: Any, lanes: Any) -> Any:
     """``store(array, i, lanes)``: write to the entries that a load of that width reads."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

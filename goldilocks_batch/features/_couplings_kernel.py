@@ -66,15 +66,14 @@ def couple(
     d_here, d_there = not math.isnan(here[_D]), not math.isnan(there[_D])
     if not (d_here or d_there):
         return
-    tensors[:] = (
-        *(_ROOT_3 * x * y, _ROOT_3 * y * z, _ROOT_3 * z * x),
-        *(0.5 * _ROOT_3 * (x * x - y * y), 1.5 * z * z - 0.5),
-    )
-    arms[0] = (y / _ROOT_2, x / _ROOT_2, 0.0)
-    arms[1] = (0.0, z / _ROOT_2, y / _ROOT_2)
-    arms[2] = (z / _ROOT_2, 0.0, x / _ROOT_2)
-    arms[3] = (x / _ROOT_2, -y / _ROOT_2, 0.0)
-    arms[4] = (-x / (_ROOT_2 * _ROOT_3), -y / (_ROOT_2 * _ROOT_3), _ROOT_2 * z / _ROOT_3)
+    tensors[0], tensors[1], tensors[2] = _ROOT_3 * x * y, _ROOT_3 * y * z, _ROOT_3 * z * x
+    tensors[3], tensors[4] = 0.5 * _ROOT_3 * (x * x - y * y), 1.5 * z * z - 0.5
+    arms[0, 0], arms[0, 1], arms[0, 2] = y / _ROOT_2, x / _ROOT_2, 0.0
+    arms[1, 0], arms[1, 1], arms[1, 2] = 0.0, z / _ROOT_2, y / _ROOT_2
+    arms[2, 0], arms[2, 1], arms[2, 2] = z / _ROOT_2, 0.0, x / _ROOT_2
+    arms[3, 0], arms[3, 1], arms[3, 2] = x / _ROOT_2, -y / _ROOT_2, 0.0
+    arms[4, 0], arms[4, 1] = -x / (_ROOT_2 * _ROOT_3), -y / (_ROOT_2 * _ROOT_3)
+    arms[4, 2] = _ROOT_2 * z / _ROOT_3
     for t in range(5):
         along = math.sqrt(2.0 / 3.0) * tensors[t]
         for p in range(3):

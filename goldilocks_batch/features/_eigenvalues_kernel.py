@@ -78,14 +78,18 @@ def eigenvalues(matrices: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDAr
 
 @kernel(error_model="numpy")
 def _sort(values: NDArray[np.float64], n: int) -> None:
-    """Bring the first n values into ascending order, by Shell's method with Ciura's gaps."""
-    for gap in (301, 132, 57, 23, 10, 4, 1):
+    """Bring the first n values into ascending order, by Shell's method with Knuth's gaps 1, 4, 13, 40, ..."""
+    gap = 1
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
         for i in range(gap, n):
             value, place = values[i], i
             while place >= gap and values[place - gap] > value:
                 values[place] = values[place - gap]
                 place -= gap
             values[place] = value
+        gap //= 3
 
 
 @kernel(error_model="numpy")
@@ -113,9 +117,7 @@ def _scaled(entries: NDArray[np.float64]) -> float:
 
 
 @kernel(error_model="numpy")
-def _iterate(
-    diagonals: NDArray[np.float64], squares: NDArray[np.float64], last: NDArray[np.float64]
-) -> bool:
+def _iterate(diagonals: NDArray[np.float64], squares: NDArray[np.float64], last: NDArray[np.float64]) -> bool:
     """Make tridiagonal matrices diagonal; whether that came to an end.
 
     Args:

@@ -1,4 +1,4 @@
-"""Compiled tight binding: the matrices of a cell, at the zone centre and halfway along the reciprocal vectors.
+"""Compiled tight binding: matrices of a cell, at the zone centre and halfway along the reciprocal vectors.
 
 At these points all phases are 1 or -1, so the matrices are real; those of the four points stand side by side
 and are filled together.  Where the crystal has a centre of inversion, each is two of half the size.
@@ -64,39 +64,40 @@ def matrices_of(
     places, weights, sizes = functions(numbers, orbitals, images, cells, first)
     kept = _kept(numbers, orbitals, first)
     largest = 0
-    for size in sizes.flat:
-        largest = max(largest, size)
+    for p in range(len(sizes)):
+        for k in range(4):
+            largest = max(largest, sizes[p, k])
     matrices = np.zeros((len(sizes), largest, largest, 4))
-    block, tensors, arms = np.zeros((9, 9)), np.zeros(5), np.zeros((5, 3))
-    signs, factors, reach = np.ones(4), np.empty((len(sizes), 9, 4)), np.empty(3)
-    for axis in range(3):
+    flat, by_orbital, sums = matrices.reshape(-1), weights.reshape(-1), np.empty(4 * 81)
+    block, tensors, arms, signs = np.zeros((9, 9)), np.zeros(5), np.zeros((5, 3)), np.ones(4)
+    reach = np.empty(2)
+    for axis in range(2):
         planes = inverse[0, axis] ** 2 + inverse[1, axis] ** 2 + inverse[2, axis] ** 2
         reach[axis] = REACH * math.sqrt(planes) + _MARGIN
-    row = lattice[2, 0] ** 2 + lattice[2, 1] ** 2 + lattice[2, 2] ** 2
     for i in range(n):
         if len(images) > 0 and images[i] < i:
             continue
         here, rows = orbitals[numbers[i]], kept[first[i] : first[i + 1]]
         alone = len(images) > 0 and images[i] == i
         scale = _ROOT_2 if len(images) > 0 and not alone else 1.0
-        block[:] = 0.0
-        for kind in range(3):
-            for s in range(kind * kind, (kind + 1) * (kind + 1)):
-                block[s, s] = here[kind]
-        signs[:] = 1.0
-        _weigh(first[i], len(rows), scale, signs, weights, factors)
-        _add(block, rows, rows, first[i], first[i], alone, places, factors, matrices)
         for j in range(n):
             if (images[j] if len(images) > 0 and images[j] < j else j) > i:
                 continue  # above the diagonal
             there, columns = orbitals[numbers[j]], kept[first[j] : first[j + 1]]
-            single = alone or (len(images) > 0 and images[j] == j)
+            for entry in range(4 * len(rows) * len(columns)):
+                sums[entry] = 0.0
+            if i == j:
+                for s in range(len(rows)):
+                    level = here[0 if rows[s] < 1 else 1 if rows[s] < 4 else 2]
+                    store(sums, s * len(columns) + s, fill4(level))
             x, y, z = cart[j, 0] - cart[i, 0], cart[j, 1] - cart[i, 1], cart[j, 2] - cart[i, 2]
             along_a = x * inverse[0, 0] + y * inverse[1, 0] + z * inverse[2, 0]
             along_b = x * inverse[0, 1] + y * inverse[1, 1] + z * inverse[2, 1]
+            row = lattice[2, 0] ** 2 + lattice[2, 1] ** 2 + lattice[2, 2] ** 2
+            met = i == j
             for a in range(math.ceil(-along_a - reach[0]), math.floor(reach[0] - along_a) + 1):
                 for b in range(math.ceil(-along_b - reach[1]), math.floor(reach[1] - along_b) + 1):
-                    # atoms along c within reach: a stretch of the row, its middle the point next to atom i
+                    # within reach is a stretch of a row along c, its middle next to the first atom
                     xb = x + a * lattice[0, 0] + b * lattice[1, 0]
                     yb = y + a * lattice[0, 1] + b * lattice[1, 1]
                     zb = z + a * lattice[0, 2] + b * lattice[1, 2]
@@ -106,18 +107,19 @@ def matrices_of(
                         continue
                     half = math.sqrt(half) + _MARGIN
                     for c in range(math.ceil(middle - half), math.floor(middle + half) + 1):
-                        xc = xb + c * lattice[2, 0]
-                        yc = yb + c * lattice[2, 1]
-                        zc = zb + c * lattice[2, 2]
+                        xc, yc, zc = xb + c * lattice[2, 0], yb + c * lattice[2, 1], zb + c * lattice[2, 2]
                         square = xc * xc + yc * yc + zc * zc
                         if square < REACH * REACH and square > _SAME * _SAME:
                             r = math.sqrt(square)
                             couple(here, there, r, xc / r, yc / r, zc / r, block, tensors, arms)
-                            signs[1] = 1.0 - 2.0 * (a & 1)
-                            signs[2] = 1.0 - 2.0 * (b & 1)
+                            signs[1], signs[2] = 1.0 - 2.0 * (a & 1), 1.0 - 2.0 * (b & 1)
                             signs[3] = 1.0 - 2.0 * (c & 1)
-                            _weigh(first[j], len(columns), scale, signs, weights, factors)
-                            _add(block, rows, columns, first[i], first[j], single, places, factors, matrices)
+                            _sum(block, rows, columns, signs, sums)
+                            met = True
+            if met:
+                single = alone or (len(images) > 0 and images[j] == j)
+                start = first[i], first[j]
+                _add(sums, start, len(rows), len(columns), scale, single, places, by_orbital, flat, largest)
     return matrices, sizes
 
 
@@ -138,57 +140,64 @@ def _kept(
 
 
 @kernel(error_model="numpy")
-def _weigh(
-    column: int,
-    count: int,
-    scale: float,
+def _sum(
+    block: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
     signs: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    factors: NDArray[np.float64],
+    sums: NDArray[np.float64],
 ) -> None:
-    """What a block counts for in each matrix, by column: phase, times the weight of the column's orbital.
-
-    A function is known from the first atom's orbital in it, which has 1 / ``scale`` of it.
-    """
-    phases, entries, out = fill4(scale) * load4(signs, 0), weights.reshape(-1), factors.reshape(-1)
-    for p in range(len(weights)):
-        for t in range(count):
-            store(out, 9 * p + t, phases * load4(entries, p * weights.shape[1] + column + t))
+    """Add the part of a block that two atoms have orbitals for to ``(rows columns, 4)`` sums, with signs."""
+    phases, at = load4(signs, 0), 0
+    for s in rows:
+        for t in columns:
+            store(sums, at, load4(sums, at) + fill4(block[s, t]) * phases)
+            at += 1
 
 
 @kernel(error_model="numpy")
 def _add(
-    block: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    row: int,
-    column: int,
+    sums: NDArray[np.float64],
+    start: tuple[int, int],
+    rows: int,
+    columns: int,
+    scale: float,
     single: bool,
     places: NDArray[np.int64],
-    factors: NDArray[np.float64],
+    weights: NDArray[np.float64],
     matrices: NDArray[np.float64],
+    size: int,
 ) -> None:
-    """Add the part of a block that two atoms have orbitals for, from orbital ``row`` and ``column`` on.
+    """Add couplings of two atoms, times the weights of the second one's orbitals, to the matrices.
 
-    ``single`` says that one of them is its own image: its orbitals stand elsewhere in each matrix.
+    Args:
+        sums: ``(rows columns, 4)``, flat: couplings of their orbitals at each point.
+        start: the first orbitals of the two.
+        rows: orbitals of the first atom.
+        columns: of the second.
+        scale: a function is known from the first atom's orbital in it, which has 1 / ``scale`` of it.
+        single: one of the atoms is its own image: its functions stand elsewhere in each matrix.
+        places: ``(g, m, 4)`` of orbitals among functions.
+        weights: ``(g, m, 4)``, flat, of orbitals in functions.
+        matrices: ``(g, size, size, 4)``, flat, are added to below the diagonal.
+        size: of the largest matrix.
     """
-    parities, size = len(matrices), matrices.shape[1]
+    (row, column), (parities, m) = start, places.shape[:2]
     if single:
-        for k in range(4):
-            for p in range(parities):
-                for s in range(len(rows)):
-                    x = places[p, row + s, k]
-                    if x >= 0:
-                        for t in range(len(columns)):
-                            y = places[p, column + t, k]
-                            if y >= 0 and (y <= x or row != column):
-                                value = block[rows[s], columns[t]] * factors[p, t, k]
-                                matrices[p, max(x, y), min(x, y), k] += value
-        return
-    entries, many = matrices.reshape(-1), factors.reshape(-1)
-    for s in range(len(rows)):
         for p in range(parities):
-            start = (p * size + places[p, row + s, 0]) * size + places[p, column, 0]
-            for t in range(len(columns)):
-                value = fill4(block[rows[s], columns[t]]) * load4(many, 9 * p + t)
-                store(entries, start + t, load4(entries, start + t) + value)
+            for s in range(rows):
+                for t in range(columns):
+                    for k in range(4):
+                        x, y = places[p, row + s, k], places[p, column + t, k]
+                        if x >= 0 and y >= 0 and (y <= x or row != column):
+                            weight = scale * weights[4 * (p * m + column + t) + k]
+                            value = weight * sums[4 * (s * columns + t) + k]
+                            matrices[4 * ((p * size + max(x, y)) * size + min(x, y)) + k] += value
+        return
+    by = fill4(scale)
+    for p in range(parities):
+        for s in range(rows):
+            at = (p * size + places[p, row + s, 0]) * size + places[p, column, 0]
+            for t in range(columns):
+                value = by * load4(weights, p * m + column + t) * load4(sums, s * columns + t)
+                store(matrices, at + t, load4(matrices, at + t) + value)

@@ -137,5 +137,6 @@ def images_of(
         if images[i] < 0:
             return np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64)
         images[images[i]] = i
-        cells[images[i]] = cells[i]
+        for a in range(3):
+            cells[images[i], a] = cells[i, a]
     return images, cells

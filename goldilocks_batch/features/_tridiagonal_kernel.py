@@ -1,10 +1,10 @@
 """Compiled: four real symmetric matrices side by side become tridiagonal, by Householder's reflections.
 
 The last row of what is left is reflected on its last entry, and so on upwards, as in EISPACK's ``tred1``
-(Martin, Reinsch and Wilkinson, Numer. Math. 11, 181 (1968); Golub and Van Loan, *Matrix Computations*, section
-8.3.1).  Such a step takes ``v wᵀ + w vᵀ`` from the matrix and multiplies the result by the next step's
-vector; both are done in one pass over the lower triangle (Howell et al., ACM TOMS 34, 14 (2008)), two rows
-at a time, so that it is read and written once a step.
+(Martin, Reinsch and Wilkinson, Numer. Math. 11, 181 (1968); Golub and Van Loan, *Matrix Computations*,
+section 8.3.1).  Each reflection takes ``v wᵀ + w vᵀ`` from the matrix, and the next one needs the product of
+what is left with a vector.  Both are done in one pass over the lower triangle (Howell et al., ACM TOMS 34, 14
+(2008)), two rows at a time, so that it is read and written once for each row of the matrix.
 """
 
 from __future__ import annotations

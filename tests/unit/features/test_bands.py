@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goldilocks_batch.features._bands_kernel import bands, images_of
 from goldilocks_batch.features._couplings_kernel import REACH
+from goldilocks_batch.features._eigenvalues_kernel import eigenvalues
+from goldilocks_batch.features._matrices_kernel import matrices_of
+from goldilocks_batch.features._parity_kernel import images_of
+from goldilocks_batch.features._placed_kernel import placed
 from goldilocks_batch.features.bands import BANDS_LABELS, MOST_ORBITALS, bands_block
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.orbitals import orbitals
@@ -89,7 +92,7 @@ def coupled(
 
 
 def plain_bands(
-    numbers: list[int], lattice: NDArray[np.float64], cart: NDArray[np.float64]
+    numbers: list[int], lattice: NDArray[np.float64], cart: NDArray[np.float64], farthest: int = 4
 ) -> NDArray[np.float64]:
     """Eigenvalues of Bloch sums over all neighbours, with complex phases."""
     table, n = orbitals(), len(numbers)
@@ -98,7 +101,7 @@ def plain_bands(
     found = []
     for k in ((0, 0, 0), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5)):
         matrix = np.zeros((n, 9, n, 9), dtype=complex)
-        for i, j, cell in product(range(n), range(n), product(range(-4, 5), repeat=3)):
+        for i, j, cell in product(range(n), range(n), product(range(-farthest, farthest + 1), repeat=3)):
             apart = cart[j] + np.array(cell) @ lattice - cart[i]
             if 1e-3 < np.linalg.norm(apart) < REACH:
                 phase = np.exp(2j * math.pi * np.dot(k, cell))
@@ -110,6 +113,19 @@ def plain_bands(
 
 
 NO_IMAGES = (np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64))
+Images = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def bands(
+    numbers: NDArray[np.int64],
+    lattice: NDArray[np.float64],
+    cart: NDArray[np.float64],
+    images: Images,
+) -> NDArray[np.float64]:
+    inverse = np.linalg.inv(lattice)
+    matrices, sizes = matrices_of(numbers, lattice, inverse, cart, orbitals(), *images, MOST_ORBITALS)
+    found: NDArray[np.float64] = eigenvalues(matrices, sizes)
+    return found
 
 
 @pytest.mark.parametrize("numbers", [[14], [22, 8], [3, 17, 29]])
@@ -118,8 +134,15 @@ def test_bands_are_those_of_bloch_sums_of_turned_orbitals(numbers: list[int]) ->
     lattice = np.diag([3.2, 3.9, 4.6]) + rng.normal(size=(3, 3)) * 0.3
     cart = np.array([CENTRE, [0.4, 0.45, 0.6], [0.7, 0.1, 0.2]])[: len(numbers)] @ lattice
     expected = plain_bands(numbers, lattice, cart)
-    given = np.array(numbers, dtype=np.int64), lattice, cart, np.full(3, 3), orbitals()
-    np.testing.assert_allclose(bands(*given, *NO_IMAGES), expected, atol=1e-9)
+    found = bands(np.array(numbers, dtype=np.int64), lattice, cart, NO_IMAGES)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def test_neighbours_are_found_in_vectors_that_are_far_from_reduced() -> None:
+    lattice = np.array([[3.1, 0.2, 0.1], [5.9, 3.3, -0.2], [-2.7, 6.8, 3.6]])
+    expected = plain_bands([22], lattice, np.zeros((1, 3)), farthest=9)
+    found = bands(np.array([22]), lattice, np.zeros((1, 3)), NO_IMAGES)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("given", [SILICON, SALT, ALUMINIUM, COPPER, RUTILE])
@@ -129,14 +152,15 @@ def test_even_and_odd_bands_are_all_bands(given: Crystal) -> None:
     frac = (given.frac + shift) % 1.0
     moved = Crystal(given.lattice, frac, given.numbers)
     symmetry = find_symmetry(moved)
-    place = next(i for i, r in enumerate(symmetry.rotations) if (r == -np.eye(3)).all())
-    twice = symmetry.translations[place] @ moved.lattice
-    inverse = np.linalg.inv(moved.lattice)
-    images, cells = images_of(moved.cart, moved.numbers, twice, moved.lattice, inverse)
-    assert len(images) == len(moved)
-    arguments = moved.numbers, moved.lattice, moved.cart, np.full(3, 3), orbitals()
+    inverse, cart, *images = placed(
+        moved.numbers, moved.frac, moved.lattice, moved.lattice, symmetry.rotations, symmetry.translations
+    )
+    assert len(images[0]) == len(moved)
+    np.testing.assert_allclose(inverse, np.linalg.inv(moved.lattice), atol=1e-14)
+    np.testing.assert_allclose(cart, (moved.frac % 1.0) @ moved.lattice, atol=1e-12)
+    arguments = moved.numbers, moved.lattice, cart
     np.testing.assert_allclose(
-        bands(*arguments, images, cells), bands(*arguments, *NO_IMAGES), rtol=0, atol=1e-9
+        bands(*arguments, (images[0], images[1])), bands(*arguments, NO_IMAGES), rtol=0, atol=1e-10
     )
 
 

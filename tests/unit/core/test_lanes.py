@@ -1,0 +1,49 @@
+"""Arithmetic of lanes in kernels, against numpy's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy.typing import NDArray
+
+from goldilocks_batch.core.lanes import fill4, fill8, load4, load8, root, store, where_greater
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def by_four(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    two = fill4(2.0)
+    for i in range(len(a) // 4):
+        x, y = load4(a, i), load4(b, i)
+        store(out, i, where_greater(x, y, (x + two) * y - x / y, root(y)))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def by_eight(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    two = fill8(2.0)
+    for i in range(len(a) // 8):
+        x, y = load8(a, i), load8(b, i)
+        store(out, i, where_greater(x, y, (x + two) * y - x / y, root(y)))
+
+
+@pytest.mark.parametrize("calculate", [by_four, by_eight])
+def test_every_lane_is_calculated_as_numpy_calculates_it(calculate: object) -> None:
+    rng = np.random.default_rng(0)
+    a, b, out = rng.uniform(0, 9, size=24), rng.uniform(0, 9, size=24), np.empty(26)
+    a[3], b[7], out[24:] = np.nan, 0.0, 7.0
+    assert callable(calculate)
+    calculate(a, b, out[:24])
+    with np.errstate(all="ignore"):
+        expected = np.where(a > b, (a + 2.0) * b - a / b, np.sqrt(b))
+    assert out[:24].tobytes() == expected.tobytes()
+    assert (out[24:] == 7.0).all()
+
+
+@njit  # type: ignore[untyped-decorator]
+def ordinary(a: float, b: float) -> float:
+    return a + b * a - b / a
+
+
+def test_ordinary_numbers_are_calculated_as_before() -> None:
+    assert ordinary(3.0, 2.0) == 3.0 + 6.0 - 2.0 / 3.0
+    assert (ordinary(np.full(2, 3.0), 2.0) == ordinary(3.0, 2.0)).all()
