@@ -46,15 +46,23 @@ def describe(
     even = abs(electrons - 2.0 * full) < 0.1
     bottom = min(full, m - 1)
     top = max(min(full, m) - 1, 0) if even else bottom  # the band that is half full is both
-    homo, lumo = energies[:, top].copy(), energies[:, bottom].copy()
-    if full >= m:  # no orbital is empty: the next state is a free electron
-        lumo = np.maximum(homo, 0.0)
+    homo, lumo = np.empty(k), np.empty(k)
+    # lowest and highest energies of the full and of the empty band, least and whole distance of the two
+    lowest, highest, least, whole = np.full(2, np.inf), np.full(2, -np.inf), np.inf, 0.0
+    for i in range(k):
+        homo[i], lumo[i] = energies[i, top], energies[i, bottom]
+        if full >= m:  # no orbital is empty: the next state is a free electron
+            lumo[i] = max(homo[i], 0.0)
+        lowest[0], highest[0] = min(lowest[0], homo[i]), max(highest[0], homo[i])
+        lowest[1], highest[1] = min(lowest[1], lumo[i]), max(highest[1], lumo[i])
+        least = min(least, lumo[i] - homo[i])
+        whole += lumo[i] - homo[i]
     levels = _merged(energies)
     filled = min(max(round(electrons * k / 2.0), 1), len(levels))
     above = levels[filled] if filled < len(levels) else max(levels[-1], 0.0)
     fermi = 0.5 * (levels[filled - 1] + above)
-    out[0], out[1], out[2] = 1.0, lumo.min() - homo.max(), (lumo - homo).min()
-    out[3], out[4] = (lumo - homo).mean(), lumo[0] - homo[0]
+    out[0], out[1], out[2] = 1.0, lowest[1] - highest[0], least
+    out[3], out[4] = whole / k, lumo[0] - homo[0]
     out[5] = 1.0 if even else 0.0
     for w in range(4):
         width = (0.05, 0.15, 0.5, 1.5)[w]
@@ -64,8 +72,8 @@ def describe(
             if abs(x) < 6.0:
                 states += math.exp(-x * x)
         out[6 + w] = math.log1p(10.0 * states / (width * k * atoms))
-    out[10], out[11], out[12] = fermi, homo.max() - levels[0], homo.max() - fermi
-    out[13], out[14] = homo.max() - homo.min(), lumo.max() - lumo.min()
+    out[10], out[11], out[12] = fermi, highest[0] - levels[0], highest[0] - fermi
+    out[13], out[14] = highest[0] - lowest[0], highest[1] - lowest[1]
     moves = np.zeros((3, 3))
     for a in range(3):
         moves[a, 0], moves[a, 1] = abs(homo[a + 1] - homo[0]), abs(lumo[a + 1] - lumo[0])

@@ -76,7 +76,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int], Matrix]] = {
     "zero": lambda _rng, n: np.zeros((n, n)),
     "ones": lambda _rng, n: np.ones((n, n)),
     "integers": lambda rng, n: symmetric(rng.integers(-1, 2, size=(n, n)).astype(float)),
-    "pairs": lambda _rng, n: np.kron(np.eye((n + 1) // 2), [[0.0, 1.0], [1.0, 0.0]])[:n, :n],
+    "pairs": lambda _rng, n: np.kron(np.eye((n + 1) // 2), np.eye(2)[::-1]).astype(np.float64)[:n, :n],
     "ungraded": lambda rng, n: graded(rng, n)[::-1, ::-1].copy(),
 }
 
