@@ -11,7 +11,7 @@ those kept apart.  Every step is the command that users have, and goes on where 
 
 ``--plain N`` then does N studies once more, each followed by the same meshes as a plain loop over ``pw.x``
 computes them, every one from scratch and in the cell as supplied, and compares k-points × diagonalisations,
-time and labels.
+time and labels.  At last it does all N by one command, side by side, and compares the time that a user waits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -217,11 +218,12 @@ def supplied(text: str, about: dict[str, Any]) -> str:
 def plain_loop(study: Path, work: Path) -> Spent:
     """The meshes of a study, each from scratch, with inputs as the study's."""
     found: Spent = []
+    own = ("startingpot", "startingwfc", "diago_thr_init", "diago_david_ndim", "nbnd")
     about = json.loads((study / "study.json").read_text(encoding="utf-8"))
     for kept in sorted(study.glob("kept-*")):
         text = supplied((kept / "espresso.pwi").read_text(encoding="utf-8"), about)
         sites = int(re.findall(r"nat\s*=\s*(\d+)", text)[0])
-        for name in ("startingpot", "diago_david_ndim", "nbnd"):
+        for name in own:
             text = re.sub(rf"\n\s*{name}\s*=.*", "", text)
         text = re.sub(r"conv_thr\s*=.*", f"conv_thr = {PLAIN_THRESHOLD * sites:.3e}", text)
         text = re.sub(r"disk_io\s*=.*", "disk_io = 'none'", text)
@@ -229,6 +231,7 @@ def plain_loop(study: Path, work: Path) -> Spent:
         work.mkdir(parents=True)
         (work / "in").write_text(text)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        began = time.monotonic()
         done = subprocess.run(
             ["pw.x", "-in", "in"],  # noqa: S607 - the user's
             cwd=work,
@@ -237,7 +240,7 @@ def plain_loop(study: Path, work: Path) -> Spent:
             check=True,
             env=environment,
         )
-        found.append(said_by(done.stdout))
+        found.append(said_by(done.stdout) | {"wall": time.monotonic() - began})
     return found
 
 
@@ -263,27 +266,46 @@ def first_steps(spent: dict[Path, Spent]) -> None:
     print(f"{other} of {labels} labels would be others by the energies of first steps")
 
 
+def write_chosen(out: Path, names: set[str], path: Path) -> None:
+    """Write the structures of some studies."""
+    tables = [pq.read_table(out / f"{part}.parquet") for part in ("kept", "next")]
+    table = pa.concat_tables(tables)
+    pq.write_table(table.filter([lone_name(one) in names for one in table.column("id").to_pylist()]), path)
+
+
+def together(out: Path, names: set[str], workers: int) -> float:
+    """Seconds in which one command does some studies side by side, or what is kept of them."""
+    folder = out / "together"
+    kept = folder / "seconds.json"
+    if not kept.exists():
+        folder.mkdir(exist_ok=True)
+        write_chosen(out, names, folder / "all.parquet")
+        words = ("--executor", "local", "--workers", str(workers), "-q", "--overwrite")
+        began = time.monotonic()
+        command(
+            "converge", folder / "all.parquet", "-c", out / "converge.yaml", "-o", folder / "studies", *words
+        )
+        kept.write_text(json.dumps(time.monotonic() - began))
+    return float(json.loads(kept.read_text()))
+
+
 def pair(out: Path, name: str) -> tuple[Spent, Spent, int]:
     """A study done once more and its loop after it, or what is kept of them.
 
     Returns:
         What the study and the loop spent on each mesh, and how many meshes the study calculated again since
-        their bands were too few; that work is part of the study's.
+        their bands were too few or their Fermi energy was another; that work is part of the study's.
     """
     folder = out / "pairs" / name
     if not (folder / "loop.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        for part in ("kept", "next"):
-            table = pq.read_table(out / f"{part}.parquet")
-            chosen = [lone_name(one) == name for one in table.column("id").to_pylist()]
-            if any(chosen):
-                pq.write_table(table.filter(pa.array(chosen)), folder / "one.parquet")
+        write_chosen(out, {name}, folder / "one.parquet")
         words = ("-o", folder / "studies", "--executor", "serial", "-q", "--overwrite")
         command("converge", folder / "one.parquet", "-c", out / "converge.yaml", *words)
         loop = plain_loop(folder / "studies" / "studies" / name, folder / "work")
         (folder / "loop.json").write_text(json.dumps(loop))
     study = folder / "studies" / "studies" / name
-    again = {path.name: path for path in study.glob("kept-*/too-few-bands-*.pwo")}
+    again = {path.name: path for path in study.glob("kept-*/set-aside-*.pwo")}
     mine = spent_on(study)
     for path in again.values():
         said = said_by(path.read_text(encoding="utf-8"))
@@ -301,10 +323,11 @@ def compare(options: argparse.Namespace) -> None:
     first_steps(spent)
     cheap = sorted(spent, key=lambda study: sum(m["cpu"] for m in spent[study]))[: options.plain]
     totals = {"plain loop": np.zeros(4), "studies": np.zeros(4)}
-    ratios, errors, other, repeated = [], [], 0, 0
+    ratios, errors, other, repeated, waited = [], [], 0, 0, 0.0
     for study in cheap:
         mine, loop, again = pair(out, study.name)
         repeated += again
+        waited += sum(m["wall"] for m in loop)
         for name, done in (("studies", mine), ("plain loop", loop)):
             totals[name] += [
                 sum(m["points"] for m in done),
@@ -337,8 +360,13 @@ def compare(options: argparse.Namespace) -> None:
         f"differences between meshes: off by {median(errors):.3f} meV per atom in the middle, "
         f"{max(errors):.3f} at most"
     )
-    print(f"meshes calculated again, for too few bands: {repeated}")
+    print(f"meshes calculated again, for too few bands or another Fermi energy: {repeated}")
     print(f"labels that differ: {other} of {len(cheap) * len(TOLERANCES)}")
+    seconds = together(out, {study.name for study in cheap}, options.workers)
+    print(
+        f"one command with {options.workers} workers: {seconds:.0f} s; the loops one after the other: "
+        f"{waited:.0f} s, {waited / seconds:.1f} times as long"
+    )
 
 
 def main() -> None:

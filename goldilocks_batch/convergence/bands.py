@@ -9,18 +9,20 @@ Fewer bands may still change the energy.  Occupations by cold or Methfessel-Paxt
 they come to rest there, so more than one Fermi energy can give the right number of electrons (Dos Santos and
 Marzari, Phys. Rev. B 107, 195122 (2023)), and which one pw.x finds by bisection, as version 6.7 does, depends
 on the highest eigenvalue.  Where that is so, the number of bands stays pw.x's own, unless the Fermi energy
-lies in a gap so wide that no state is filled in part: that one is right.
+lies in a gap so wide that no state is filled in part: that one is right.  Other meshes may still be given
+another one, by a highest eigenvalue that is a little different; so it is told, and which one it is.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bands_needed", "occupation"]
+__all__ = ["UNKNOWN", "Bands", "bands_of", "occupation"]
 
 Array = NDArray[np.float64]
 
@@ -33,6 +35,8 @@ _PASSING = ("mp", "mv")
 _COUNTED = 1e-7
 #: Energies a width at which electrons are counted.
 _FINE = 10
+#: How far a Fermi energy must lie below the one that was found to be another one, in widths.
+_NEAR = 0.3
 
 
 def occupation(kind: str, x: Array) -> Array:
@@ -59,31 +63,56 @@ def occupation(kind: str, x: Array) -> Array:
     return filled
 
 
-def bands_needed(folder: Path) -> int | None:
-    """The number of bands that the next mesh needs, by the eigenvalues of the one that is done.
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """What the eigenvalues of a mesh tell.
+
+    Attributes:
+        needed: the number of bands that the next mesh needs: those that are occupied at some k-point, and
+            one; None if that is not known or not safe.
+        several_fermi_energies: whether more than one Fermi energy gives the right number of electrons.
+        passed: how often the number of electrons comes to be right or ceases to be below the Fermi energy
+            that was found: which of several it is; None if that is not known.
+    """
+
+    needed: int | None = None
+    several_fermi_energies: bool = False
+    passed: int | None = None
+
+    def has_another_fermi_energy(self, last: Bands) -> bool:
+        """Whether one of several Fermi energies was found that is not the one of the mesh before."""
+        return self.several_fermi_energies and last.passed is not None and self.passed != last.passed
+
+
+#: Of a mesh of which nothing is known.
+UNKNOWN = Bands()
+
+
+def bands_of(folder: Path) -> Bands:
+    """What the eigenvalues of the mesh that is done tell.
 
     Args:
         folder: where pw.x has worked.
 
     Returns:
-        Those that are occupied at some k-point, and one; None if that is not known or not safe: no file tells
-        it, the states are not counted singly (spin, occupations other than smearing), the highest band is not
-        empty, or there is more than one Fermi energy and this one is not in a wide gap.
+        ``needed`` is None if no file tells it, the states are not counted singly (spin, occupations other
+        than smearing), the highest band is not empty, or there is more than one Fermi energy and this one is
+        not in a wide gap.
     """
     try:
         (path,) = folder.glob("*/*.save/data-file-schema.xml")
         found = ElementTree.parse(path).find("output/band_structure")  # noqa: S314 - pw.x has just written it
-        return None if found is None else _needed(found)
+        return UNKNOWN if found is None else _told(found)
     except (OSError, ValueError, TypeError, ElementTree.ParseError):  # another version's, or half written
-        return None
+        return UNKNOWN
 
 
-def _needed(found: ElementTree.Element) -> int | None:
+def _told(found: ElementTree.Element) -> Bands:
     smearing = found.find("smearing")
     kind = smearing.text if smearing is not None else None
     spin = any(found.findtext(name) != "false" for name in ("lsda", "noncolin"))
     if smearing is None or kind not in _REACH or spin or found.findtext("occupations_kind") != "smearing":
-        return None
+        return UNKNOWN
     width, fermi = float(smearing.get("degauss", "")), float(found.findtext("fermi_energy", ""))
     states = found.findall("ks_energies")
     energies = np.array([state.findtext("eigenvalues", "").split() for state in states], dtype=np.float64)
@@ -91,24 +120,27 @@ def _needed(found: ElementTree.Element) -> int | None:
     weights *= 2 / weights.sum()
     energies = (energies - fermi) / width
     above, below = _REACH[kind]
+    several, passed = False, 0
+    if kind in _PASSING:
+        several, passed = _fermi_energies(energies, weights, float(found.findtext("nelec", "")), kind)
     occupied = int((energies.min(axis=0) < above).sum())
-    if occupied == energies.shape[1]:
-        return None
-    if kind in _PASSING and ((energies > -below) & (energies < above)).any():
-        electrons = float(found.findtext("nelec", ""))
-        if not _one_fermi_energy(energies, weights, electrons, kind):
-            return None
-    return occupied + 1
+    in_part = ((energies > -below) & (energies < above)).any()
+    safe = occupied < energies.shape[1] and not (several and in_part)
+    return Bands(occupied + 1 if safe else None, several, passed)
 
 
-def _one_fermi_energy(energies: Array, weights: Array, electrons: float, kind: str) -> bool:
-    """Whether the number of electrons passes the right one only once as the Fermi energy rises.
+def _fermi_energies(energies: Array, weights: Array, electrons: float, kind: str) -> tuple[bool, int]:
+    """Whether several Fermi energies give the right number of electrons, and what lies below the found one.
 
     Args:
-        energies: ``(k, n)`` eigenvalues, in widths of the smearing.
+        energies: ``(k, n)`` eigenvalues from the Fermi energy that was found, in widths of the smearing.
         weights: ``(k,)`` of the k-points, 2 in all.
         electrons: their right number.
         kind: of smearing.
+
+    Returns:
+        Whether the number falls anywhere on its way through the right one, and how often it comes to be
+        right, or ceases to be, below the Fermi energy that was found.
     """
     far = max(_REACH[kind]) + 1.0
     order = np.argsort(energies, axis=None)
@@ -125,4 +157,5 @@ def _one_fermi_energy(energies: Array, weights: Array, electrons: float, kind: s
     )
     excess = counted - electrons
     signs = np.sign(np.where(np.abs(excess) < _COUNTED, 0.0, excess))
-    return bool((np.diff(signs) >= 0).all())
+    changes = np.diff(signs)
+    return bool((changes < 0).any()), int((changes[tried[1:] < -_NEAR] != 0).sum())

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.config.convergence import CodeOptions
 from goldilocks_batch.convergence import guard
-from goldilocks_batch.convergence.bands import bands_needed
+from goldilocks_batch.convergence.bands import UNKNOWN, Bands, bands_of
 from goldilocks_batch.convergence.espresso import espresso_parameters, has_direction
 from goldilocks_batch.convergence.outputs import last_lines
 from goldilocks_batch.convergence.pseudos import Family
 from goldilocks_batch.convergence.study import CalculationFailed
+from goldilocks_batch.convergence.waves import carried_over
 from goldilocks_batch.core.errors import ConfigError, ErrorCode, GoldilocksError, RunError
 from goldilocks_batch.execution.ending import await_end
 from goldilocks_batch.structures.crystal import Crystal
@@ -132,6 +133,7 @@ class Code:
         seconds: float,
         *,
         go_on: bool,
+        waves: bool = True,
         bands: int | None = None,
     ) -> float:
         """The total energy of a crystal on a mesh, eV per atom.
@@ -142,7 +144,8 @@ class Code:
             folder: where the code works, alone.
             seconds: in which it must be done; may be infinite.
             go_on: start from the density that is there, where the code can.
-            bands: how many are calculated, as :meth:`bands_needed` told; None, the code's own number.
+            waves: then start from the wave functions that are there, too.
+            bands: how many are calculated, as :meth:`bands` told; None, the code's own number.
 
         Raises:
             CalculationFailed: there is none.
@@ -159,7 +162,9 @@ class Code:
         verdict = folder / GUARDED[0]
         verdict.unlink(missing_ok=True)
         try:
-            atoms.calc = self._calculator(crystal, mesh, folder, seconds, go_on=go_on, bands=bands)
+            atoms.calc = self._calculator(
+                crystal, mesh, folder, seconds, go_on=go_on, waves=waves, bands=bands
+            )
             energy = float(atoms.get_potential_energy()) / len(atoms)
         except (CalculationFailed, GoldilocksError):
             raise
@@ -176,12 +181,13 @@ class Code:
             )
         return energy
 
-    def bands_needed(self, folder: Path) -> int | None:
-        """How many bands the next mesh needs, by what the code has left behind; None: its own number."""
+    def bands(self, folder: Path) -> Bands:
+        """What the eigenvalues tell that the code has left behind: the bands that the next mesh needs."""
         chosen = {name.lower() for name in self.options.parameters}
-        if self.options.calculator != "espresso" or not chosen.isdisjoint(("nbnd", "outdir", "prefix")):
-            return None
-        return bands_needed(folder)
+        if self.options.calculator != "espresso" or not chosen.isdisjoint(("outdir", "prefix")):
+            return UNKNOWN
+        found = bands_of(folder)
+        return replace(found, needed=None) if "nbnd" in chosen else found
 
     def _lattice(self, crystal: Crystal) -> NDArray[np.float64]:
         """Lattice vectors, for Quantum ESPRESSO in the orientation in which it finds all symmetries."""
@@ -197,13 +203,18 @@ class Code:
         seconds: float,
         *,
         go_on: bool,
+        waves: bool,
         bands: int | None,
     ) -> Any:
         options = self.options
         kind = calculator_class(options.calculator)
         parameters = filled(mesh_parameters(options), mesh)
         if options.calculator == "espresso":
-            parameters |= espresso_parameters(options, self.family, crystal, go_on=go_on, bands=bands)
+            wanted = bands or options.parameters.get("nbnd")
+            waves = waves and go_on and carried_over(folder, mesh, wanted)
+            parameters |= espresso_parameters(
+                options, self.family, crystal, go_on=go_on, waves=waves, bands=bands
+            )
         else:
             parameters |= options.parameters
         command = _command(options)

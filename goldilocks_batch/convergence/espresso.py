@@ -18,6 +18,10 @@ __all__ = ["elements_of", "espresso_parameters", "has_direction"]
 #: longest one: a larger subspace, which is rarely cut back, saves a fifth of its iterations.
 _GOING_ON = {"startingpot": "file", "diago_david_ndim": 4}
 
+#: Of one that starts from wave functions, too.  They are worth little more than the first threshold, and the
+#: second diagonalisation knows which bands are empty and leaves these as they are.
+_WITH_WAVES = {"startingwfc": "file", "diago_thr_init": 1e-4}
+
 #: Parameters whose meaning does not depend on how the cell lies in space.
 _WITHOUT_DIRECTION = {
     *("calculation", "disk_io", "max_seconds", "outdir", "prefix", "tprnfor", "tstress", "verbosity"),
@@ -40,7 +44,13 @@ def elements_of(crystal: Crystal) -> list[str]:
 
 
 def espresso_parameters(
-    options: CodeOptions, family: Family, crystal: Crystal, *, go_on: bool, bands: int | None = None
+    options: CodeOptions,
+    family: Family,
+    crystal: Crystal,
+    *,
+    go_on: bool,
+    waves: bool = False,
+    bands: int | None = None,
 ) -> dict[str, Any]:
     """Parameters of ASE's ``Espresso`` but for the mesh.
 
@@ -49,6 +59,7 @@ def espresso_parameters(
         family: its pseudopotentials.
         crystal: the structure.
         go_on: start from the density that is there.
+        waves: start from the wave functions that are there, too.
         bands: how many are calculated; None, pw.x's own number.
 
     Raises:
@@ -77,6 +88,11 @@ def espresso_parameters(
         **smearing,
         **_cutoffs(options, pseudos),
         **(_GOING_ON if go_on else {}),
+        **(
+            {"startingwfc": "file", "diago_thr_init": float(__import__("os").environ.get("THR", "1e-4"))}
+            if waves
+            else {}
+        ),
         **({} if bands is None else {"nbnd": bands}),
         **options.parameters,
     }

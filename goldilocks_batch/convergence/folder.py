@@ -188,6 +188,7 @@ class StudyFolder:
                 float(values["energy"]),
                 int(values["kpoints"]),
                 float(values["seconds"]),
+                bool(values.get("several_fermi_energies", False)),
             )
         except (KeyError, ValueError, TypeError):
             return None
@@ -208,6 +209,7 @@ class StudyFolder:
                 "energy": point.energy,
                 "kpoints": point.kpoints,
                 "seconds": point.seconds,
+                "several_fermi_energies": point.several_fermi_energies,
                 "input_sha256": digest,
             },
         )
@@ -232,7 +234,7 @@ class StudyFolder:
     def set_aside(self, name: str) -> None:
         """Name the output of a calculation that is done again, so that it is kept with the others."""
         with contextlib.suppress(OSError):
-            (self.work / "espresso.pwo").rename(self.work / f"too-few-bands-{name}.pwo")
+            (self.work / "espresso.pwo").rename(self.work / f"set-aside-{name}.pwo")
 
     def clear(self) -> None:
         """Make the folder in which the code works, empty.

@@ -42,6 +42,7 @@ class Point:
         energy: eV per atom.
         kpoints: irreducible points of the mesh.
         seconds: wall time, s.
+        several_fermi_energies: whether more than one Fermi energy gives the right number of electrons.
     """
 
     rung: int
@@ -49,6 +50,7 @@ class Point:
     energy: float
     kpoints: int
     seconds: float
+    several_fermi_energies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

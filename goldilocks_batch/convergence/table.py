@@ -233,13 +233,19 @@ def _limit(study: Study, known: Known, rungs: Ladder, tolerance: float) -> float
 
 
 def _flags(study: Study, known: Known, rule: Rule) -> list[str]:
-    """``axis_untested``: along some axis all meshes of the finest label's tail have the same count."""
+    """What may not be right.
+
+    ``two_fermi_energies``: on some mesh more than one Fermi energy gives the right number of electrons, so
+    the energies of two meshes may differ by that choice.  ``axis_untested``: along some axis all meshes of
+    the finest label's tail have the same count.
+    """
+    flags = ["two_fermi_energies"] if any(point.several_fermi_energies for point in study.points) else []
     place = first_converged(study.energies, min(rule.tolerances), rule.tail)
-    if not study.converged or place is None:
-        return []
-    tail = np.array([point.mesh for point in study.points[place:]])
-    constant = (tail == tail[0]).all(axis=0) & known.crystal.pbc
-    return ["axis_untested"] if constant.any() else []
+    if study.converged and place is not None:
+        tail = np.array([point.mesh for point in study.points[place:]])
+        if ((tail == tail[0]).all(axis=0) & known.crystal.pbc).any():
+            flags.append("axis_untested")
+    return flags
 
 
 def _finite(value: float) -> float | None:

@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from goldilocks_batch.config.convergence import ConvergeConfig, digest_of
+from goldilocks_batch.convergence.bands import UNKNOWN, Bands
 from goldilocks_batch.convergence.calculators import Code
 from goldilocks_batch.convergence.espresso import elements_of
 from goldilocks_batch.convergence.folder import Known, StudyFolder
@@ -182,22 +183,24 @@ class _Pipeline:
         def count(mesh: tuple[int, int, int]) -> int:
             return irreducible_count(np.array(mesh, dtype=np.int64), rotations)
 
-        begun, bands = False, None
+        begun, bands, last = False, None, UNKNOWN
 
         def calculate(rung: int, mesh: tuple[int, int, int], seconds: float) -> Point:
             # a density of an earlier attempt may be half written: only this process's own is gone on from
-            nonlocal begun, bands
+            nonlocal begun, bands, last
             if not begun:
                 folder.clear()
             began = time.monotonic()
-            energy, needed = self._energy(folder, known.crystal, mesh, seconds, go_on=begun, bands=bands)
+            energy, last = self._energy(folder, known.crystal, mesh, seconds, begun, bands, last)
+            needed = last.needed
             if not begun:
                 bands = needed
             elif bands is not None:
                 # odd and even meshes take turns; what was too few once is not tried again
                 bands = None if needed is None else max(bands, needed)
             begun = True
-            point = Point(rung, mesh, energy, count(mesh), round(time.monotonic() - began, 3))
+            spent = round(time.monotonic() - began, 3)
+            point = Point(rung, mesh, energy, count(mesh), spent, last.several_fermi_energies)
             folder.add(point, known.digest)
             if self.config.keep:
                 folder.keep(rung)
@@ -215,23 +218,26 @@ class _Pipeline:
         crystal: Crystal,
         mesh: tuple[int, int, int],
         seconds: float,
-        *,
         go_on: bool,
         bands: int | None,
-    ) -> tuple[float, int | None]:
-        """One energy, and how many bands the next mesh needs.
+        last: Bands,
+    ) -> tuple[float, Bands]:
+        """One energy, and what its eigenvalues tell.
 
         What fails from the last density is tried once more from scratch.  What was calculated with too few
-        bands is calculated again with the code's own number.
+        bands, or with one of several Fermi energies that is not the last mesh's, is calculated again as the
+        code does it by itself.
         """
         ends = time.monotonic() + seconds
         code, work = self.code, folder.work
         try:
             energy = code.energy(crystal, mesh, work, seconds, go_on=go_on, bands=bands)
-            needed = code.bands_needed(work)
-            if bands is None or needed is not None:
-                return energy, needed
-            _log.info("%s: %d bands may be too few on %s, calculated again", folder.path.name, bands, mesh)
+            found = code.bands(work)
+            too_few = bands is not None and found.needed is None
+            if not too_few and not (go_on and found.has_another_fermi_energy(last)):
+                return energy, found
+            why = f"{bands} bands may be too few" if too_few else "another of several Fermi energies"
+            _log.info("%s: %s on %s, calculated again", folder.path.name, why, mesh)
             folder.set_aside("-".join(map(str, mesh)))
         except CalculationFailed as failure:
             if not go_on or failure.code not in (ErrorCode.CODE_FAILED, ErrorCode.SCF_NOT_CONVERGED):
@@ -240,10 +246,11 @@ class _Pipeline:
             go_on = False
             if time.monotonic() >= ends:
                 raise
-        energy = code.energy(crystal, mesh, work, max(0.0, ends - time.monotonic()), go_on=go_on)
-        needed = code.bands_needed(work)
-        # the number that has failed is not tried again
-        return energy, needed if needed is not None and needed > (bands or 0) else None
+        energy = code.energy(crystal, mesh, work, max(0.0, ends - time.monotonic()), go_on=go_on, waves=False)
+        found = code.bands(work)
+        if found.needed is not None and found.needed <= (bands or 0):  # that number has failed
+            found = replace(found, needed=None)
+        return energy, found
 
 
 def _report(rows: Sequence[dict[str, Any]]) -> Report:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from goldilocks_batch.convergence.bands import bands_needed, occupation
+from goldilocks_batch.convergence.bands import UNKNOWN, bands_of, occupation
 
 KINDS = ("gaussian", "mp", "mv", "fd")
 WIDTH = 0.01  # Hartree
@@ -52,7 +52,7 @@ def test_states_that_count_as_empty_or_full_are_so_to_a_hundred_millionth(kind: 
 @pytest.mark.parametrize("more", [-0.1, 0.1])
 def test_the_highest_band_is_empty_where_it_is_far_enough(tmp_path: Path, kind: str, more: float) -> None:
     bands = [[0.0, REACH[kind][0] + more + n] for n in range(3)]
-    found = bands_needed(written(tmp_path, bands, 1.0, 0.0, kind=kind))
+    found = bands_of(written(tmp_path, bands, 1.0, 0.0, kind=kind)).needed
     assert found == (2 if more > 0 else None)
 
 
@@ -91,7 +91,7 @@ def test_a_metal_needs_its_occupied_bands_and_one(tmp_path: Path, kind: str) -> 
     fermi = 9.5
     occupied = sum(min(one[n] for one in METAL) < fermi + REACH[kind][0] for n in range(5))
     assert occupied == 3
-    assert bands_needed(written(tmp_path, METAL, 3.0, fermi, kind=kind)) == 4
+    assert bands_of(written(tmp_path, METAL, 3.0, fermi, kind=kind)).needed == 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,21 +99,21 @@ def test_a_fermi_energy_at_the_edge_of_a_wide_gap_leaves_the_number_as_it_is(
     tmp_path: Path, kind: str
 ) -> None:
     """By cold and Methfessel-Paxton smearing there is one there, and another one in the gap."""
-    found = bands_needed(written(tmp_path, INSULATOR, 2.0, 0.5, kind=kind))
+    found = bands_of(written(tmp_path, INSULATOR, 2.0, 0.5, kind=kind)).needed
     assert found == (2 if kind in ("gaussian", "fd") else None)
-    assert bands_needed(written(tmp_path, INSULATOR, 2.0, 20.0, kind=kind)) == 2
+    assert bands_of(written(tmp_path, INSULATOR, 2.0, 20.0, kind=kind)).needed == 2
 
 
 def test_an_insulator_whose_gap_is_narrower_than_the_smearing_has_one(tmp_path: Path) -> None:
-    assert bands_needed(written(tmp_path, NARROW, 2.0, 1.0)) == 2
+    assert bands_of(written(tmp_path, NARROW, 2.0, 1.0)).needed == 2
 
 
 @pytest.mark.parametrize("top", [9.5, 13.0])
 def test_a_highest_band_that_holds_electrons_is_too_few(tmp_path: Path, top: float) -> None:
     few = [[one[0], one[1], top + n] for n, one in enumerate(METAL)]
-    assert bands_needed(written(tmp_path, few, 3.0, 9.5)) is None
+    assert bands_of(written(tmp_path, few, 3.0, 9.5)).needed is None
     enough = [[one[0], one[1], 13.2 + n] for n, one in enumerate(METAL)]
-    assert bands_needed(written(tmp_path, enough, 3.0, 9.5)) == 3
+    assert bands_of(written(tmp_path, enough, 3.0, 9.5)).needed == 3
 
 
 @pytest.mark.parametrize(
@@ -121,16 +121,43 @@ def test_a_highest_band_that_holds_electrons_is_too_few(tmp_path: Path, top: flo
     [{"lsda": "true"}, {"noncolin": "true"}, {"occupations_kind": "fixed"}, {"kind": "of next year"}],
 )
 def test_what_is_not_counted_here_keeps_its_bands(tmp_path: Path, changes: dict[str, str]) -> None:
-    assert bands_needed(written(tmp_path, METAL, 3.0, 9.5, **changes)) is None
+    assert bands_of(written(tmp_path, METAL, 3.0, 9.5, **changes)).needed is None
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
 def test_a_file_that_is_not_there_or_not_whole_tells_nothing(tmp_path: Path, keep: float) -> None:
-    assert bands_needed(tmp_path) is None
+    assert bands_of(tmp_path) == UNKNOWN
     path = written(tmp_path, METAL, 3.0, 9.5) / "density" / "pwscf.save" / "data-file-schema.xml"
     text = path.read_text()
     path.write_text(text[: int(keep * len(text))])
-    assert bands_needed(tmp_path) is None
+    assert bands_of(tmp_path) == UNKNOWN
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fermi", [0.5, 20.0])
+def test_a_wide_gap_has_two_fermi_energies_whichever_was_found(
+    tmp_path: Path, kind: str, fermi: float
+) -> None:
+    found = bands_of(written(tmp_path, INSULATOR, 2.0, fermi, kind=kind))
+    assert found.several_fermi_energies == (kind in ("mv", "mp"))
+
+
+@pytest.mark.parametrize("kind", ["mv", "mp"])
+def test_which_of_two_fermi_energies_was_found_is_told(tmp_path: Path, kind: str) -> None:
+    edge, gap, higher = (
+        bands_of(written(tmp_path, INSULATOR, 2.0, fermi, kind=kind)) for fermi in (0.5, 20.0, 25.0)
+    )
+    assert edge.has_another_fermi_energy(gap)
+    assert gap.has_another_fermi_energy(edge)
+    assert not gap.has_another_fermi_energy(higher)
+    assert not edge.has_another_fermi_energy(edge)
+    assert not edge.has_another_fermi_energy(UNKNOWN)
+    assert not bands_of(written(tmp_path, METAL, 3.0, 9.5, kind=kind)).has_another_fermi_energy(gap)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_metal_has_one_fermi_energy(tmp_path: Path, kind: str) -> None:
+    assert not bands_of(written(tmp_path, METAL, 3.0, 9.5, kind=kind)).several_fermi_energies
 
 
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=6), st.sampled_from(KINDS))
@@ -139,6 +166,6 @@ def test_more_bands_above_an_empty_one_change_no_number(
 ) -> None:
     base = tmp_path_factory.mktemp("bands")
     bands = [[shift, 3 + shift, 70 + shift, 95 + shift] for shift in shifts]
-    fewer = bands_needed(written(base, [one[:3] for one in bands], 3.0, 3.0, kind=kind))
-    assert fewer == bands_needed(written(base, bands, 3.0, 3.0, kind=kind))
+    fewer = bands_of(written(base, [one[:3] for one in bands], 3.0, 3.0, kind=kind)).needed
+    assert fewer == bands_of(written(base, bands, 3.0, 3.0, kind=kind)).needed
     assert fewer in (None, 3)

@@ -208,10 +208,10 @@ def test_bands_that_a_mesh_needs_are_told_unless_others_are_chosen() -> None:
 @pytest.mark.parametrize("name", ["nbnd", "NBND", "outdir", "prefix"])
 def test_a_user_who_chooses_bands_or_files_is_not_asked_again(tmp_path: Path, name: str) -> None:
     written(tmp_path, METAL, 3.0, 9.5)
-    assert Code(script(""), Family({})).bands_needed(tmp_path) == 4
+    assert Code(script(""), Family({})).bands(tmp_path).needed == 4
     chosen = script("").model_copy(update={"parameters": {name: 9}})
-    assert Code(chosen, Family({})).bands_needed(tmp_path) is None
-    assert Code(tight(), Family({})).bands_needed(tmp_path) is None
+    assert Code(chosen, Family({})).bands(tmp_path).needed is None
+    assert Code(tight(), Family({})).bands(tmp_path).needed is None
 
 
 @pytest.mark.parametrize(

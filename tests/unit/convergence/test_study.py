@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldilocks_batch.convergence.folder import Known
+from goldilocks_batch.convergence.folder import Known, StudyFolder
 from goldilocks_batch.convergence.study import Budget, CalculationFailed, Point, Rule, Study, carry_on
 from goldilocks_batch.convergence.table import Head, row_of, table_of
 from goldilocks_batch.core.errors import ErrorCode
@@ -136,6 +138,24 @@ def test_an_axis_that_no_mesh_of_the_tail_divides_differently_is_told() -> None:
     meshes = RUNGS.meshes[:3]
     assert (meshes == meshes[0]).all(axis=0).any()  # the long axis: Γ alone all the way
     assert row["flags"] == ["axis_untested"]
+
+
+def test_a_mesh_of_two_fermi_energies_is_told() -> None:
+    found, _ = study([0.0] * 3)
+    points = (replace(found.points[0], several_fermi_energies=True), *found.points[1:])
+    row = row_of(HEAD, known(1), RUNGS, replace(found, points=points), RULE)
+    assert row["flags"] == ["two_fermi_energies", "axis_untested"]
+    limit = row_of(HEAD, known(1), RUNGS, replace(found, points=points[:1], converged=False), RULE)
+    assert limit["flags"] == ["two_fermi_energies"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_how_many_fermi_energies_a_mesh_has_is_kept_with_it(tmp_path: Path, several: bool) -> None:
+    folder = StudyFolder(tmp_path, "Al")
+    folder.path.mkdir()
+    point = Point(1, (1, 1, 1), -1.0, 1, 2.0, several)
+    folder.add(point, "digest")
+    assert folder.finished("digest", 1) == [point]
 
 
 def test_rows_make_a_table_that_counts_from_the_first_row() -> None:
