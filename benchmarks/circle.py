@@ -266,11 +266,16 @@ def first_steps(spent: dict[Path, Spent]) -> None:
     print(f"{other} of {labels} labels would be others by the energies of first steps")
 
 
-def write_chosen(out: Path, names: set[str], path: Path) -> None:
-    """Write the structures of some studies."""
-    tables = [pq.read_table(out / f"{part}.parquet") for part in ("kept", "next")]
-    table = pa.concat_tables(tables)
-    pq.write_table(table.filter([lone_name(one) in names for one in table.column("id").to_pylist()]), path)
+def write_chosen(out: Path, names: set[str], folder: Path) -> list[Path]:
+    """Write the structures of some studies; the tables they are in."""
+    paths = []
+    for part in ("kept", "next"):
+        table = pq.read_table(out / f"{part}.parquet")
+        chosen = [lone_name(one) in names for one in table.column("id").to_pylist()]
+        if any(chosen):
+            paths.append(folder / f"{part}.parquet")
+            pq.write_table(table.filter(pa.array(chosen)), paths[-1])
+    return paths
 
 
 def together(out: Path, names: set[str], workers: int) -> float:
@@ -279,12 +284,10 @@ def together(out: Path, names: set[str], workers: int) -> float:
     kept = folder / "seconds.json"
     if not kept.exists():
         folder.mkdir(exist_ok=True)
-        write_chosen(out, names, folder / "all.parquet")
+        inputs = write_chosen(out, names, folder)
         words = ("--executor", "local", "--workers", str(workers), "-q", "--overwrite")
         began = time.monotonic()
-        command(
-            "converge", folder / "all.parquet", "-c", out / "converge.yaml", "-o", folder / "studies", *words
-        )
+        command("converge", *inputs, "-c", out / "converge.yaml", "-o", folder / "studies", *words)
         kept.write_text(json.dumps(time.monotonic() - began))
     return float(json.loads(kept.read_text()))
 
@@ -299,9 +302,9 @@ def pair(out: Path, name: str) -> tuple[Spent, Spent, int]:
     folder = out / "pairs" / name
     if not (folder / "loop.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_chosen(out, {name}, folder / "one.parquet")
+        (one,) = write_chosen(out, {name}, folder)
         words = ("-o", folder / "studies", "--executor", "serial", "-q", "--overwrite")
-        command("converge", folder / "one.parquet", "-c", out / "converge.yaml", *words)
+        command("converge", one, "-c", out / "converge.yaml", *words)
         loop = plain_loop(folder / "studies" / "studies" / name, folder / "work")
         (folder / "loop.json").write_text(json.dumps(loop))
     study = folder / "studies" / "studies" / name

@@ -101,6 +101,10 @@ class Study:
         return [point.energy for point in self.points]
 
 
+#: Share of the time which a mesh takes by its k-points that it takes at least: some need fewer steps of
+#: self-consistency than the one before, and not all of the time goes by k-points.
+_AT_LEAST = 0.4
+
 #: Calculates a rung (its place from 1 and its mesh) within some seconds.
 Calculate = Callable[[int, tuple[int, int, int], float], Point]
 
@@ -133,25 +137,31 @@ def carry_on(
         rung = start + len(points)
         spent = sum(point.seconds for point in points)
         try:
-            mesh = _affordable(ladder, rung, budget, count, spent)
+            mesh = _affordable(ladder, rung, budget, count, points)
             points.append(calculate(rung, mesh, budget.seconds - spent))
         except CalculationFailed as failure:
             return Study(tuple(points), converged=False, failure=failure)
 
 
 def _affordable(
-    ladder: Ladder, rung: int, budget: Budget, count: Callable[[tuple[int, int, int]], int], spent: float
+    ladder: Ladder,
+    rung: int,
+    budget: Budget,
+    count: Callable[[tuple[int, int, int]], int],
+    points: Sequence[Point],
 ) -> tuple[int, int, int]:
     """The mesh of a rung.
 
     Raises:
-        CalculationFailed: BUDGET.
+        CalculationFailed: BUDGET, also where the time that is left is less than a part of what the mesh takes
+            by its k-points: it would be ended before it has an energy.
     """
     if rung > len(ladder):
         raise _over(f"the ladder ends at rung {len(ladder)}, {ladder.low[-1]:.3f} 1/Å (ladder.floor)")
     first, second, third = (int(n) for n in ladder.meshes[rung - 1])
     mesh = first, second, third
     said = f"rung {rung} is {first}×{second}×{third}"
+    spent = sum(point.seconds for point in points)
     if max(mesh) > budget.divisions:
         raise _over(f"{said}, over {budget.divisions:g} divisions (budget.divisions)")
     if spent >= budget.seconds:
@@ -160,6 +170,14 @@ def _affordable(
         raise _over(
             f"{said} with {count(mesh)} irreducible k-points, over {budget.kpoints:g} (budget.kpoints)"
         )
+    if budget.seconds < math.inf and len(points) > 1:  # the first one started from nothing
+        expected = points[-1].seconds * count(mesh) / points[-1].kpoints
+        left = budget.seconds - spent
+        if left < _AT_LEAST * expected:
+            raise _over(
+                f"{said}, which takes about {expected:.0f} s by its k-points; {left:.0f} of "
+                f"{budget.seconds:g} s are left (budget.seconds)"
+            )
     return mesh
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +125,30 @@ def test_budgets_stop_a_study(budget: Budget, said: str) -> None:
     assert all(max(p.mesh) <= budget.divisions and p.kpoints <= budget.kpoints for p in found.points)
 
 
+@pytest.mark.parametrize("seconds", [3.0, 4.0, 5.0, 30.0])
+def test_a_mesh_for_which_the_time_that_is_left_is_too_short_is_not_begun(seconds: float) -> None:
+    """Ten times as many k-points as the mesh before, or a few more."""
+    meshes: list[int] = []
+
+    def count(mesh: tuple[int, int, int]) -> int:
+        return {1: 10, 2: 10, 3: 100}.get(len(meshes) + 1, 101) if mesh == _mesh(len(meshes) + 1) else 0
+
+    def calculate(rung: int, mesh: tuple[int, int, int], left: float) -> Point:
+        taken = count(mesh) / 10
+        assert left == pytest.approx(seconds - sum(0.1 * n for n in meshes))
+        meshes.append(count(mesh))
+        return Point(rung, mesh, float(rung), meshes[-1], taken)
+
+    found = carry_on(RUNGS, 1, RULE, Budget(seconds=seconds), calculate, count)
+    # the third mesh takes ten seconds: where less than four are left, it is not begun
+    assert len(found.points) == {3.0: 2, 4.0: 2, 5.0: 2, 30.0: 5}[seconds]
+    assert found.failure is not None
+    assert found.failure.code == ErrorCode.BUDGET
+    left = f"{seconds - 2:.0f} of {seconds:g} s are left"
+    said = f"takes about 10 s by its k-points; {left}" if seconds < 30 else "32 s spent, 30 s allowed"
+    assert said in found.failure.message
+
+
 def test_a_ladder_has_an_end() -> None:
     found, _ = study([float(i % 2) for i in range(200)])
     assert found.failure is not None
@@ -172,6 +195,5 @@ def test_the_time_that_is_left_is_told_to_the_code() -> None:
         left.append(seconds)
         return Point(rung, mesh, float(rung), 1, 2.0)
 
-    count: Callable[[tuple[int, int, int]], int] = math.prod
-    carry_on(RUNGS, 1, RULE, Budget(seconds=7.0), calculate, count)
+    carry_on(RUNGS, 1, RULE, Budget(seconds=7.0), calculate, lambda _mesh: 1)
     assert left == [7.0, 5.0, 3.0, 1.0]
