@@ -201,6 +201,13 @@ def study_columns() -> str:
     return table(["column", "type", "unit", "meaning"], rows)
 
 
+def study_flags() -> str:
+    """The flags that the row of a study can carry, beside those of its reading."""
+    from goldilocks_batch.convergence.table import STUDY_FLAGS
+
+    return table(["flag", "meaning"], [[f"`{name}`", text] for name, text in STUDY_FLAGS.items()])
+
+
 def converge_options() -> str:
     """Options of ``converge``; those that are a run's are listed there."""
     from goldilocks_batch.config.convergence import ConvergeConfig
@@ -315,6 +322,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "row errors": lambda: errors("row"),
     "schema": schema,
     "study columns": study_columns,
+    "study flags": study_flags,
     "scientific options": lambda: run_options(scientific=True),
     "train alignn": lambda: training_options(networks=True),
     "train rf": lambda: training_options(networks=False),

@@ -7,10 +7,10 @@ the bands above it.
 
 Fewer bands may still change the energy.  Occupations by cold or Methfessel-Paxton smearing pass 1 or 0 before
 they come to rest there, so more than one Fermi energy can give the right number of electrons (Dos Santos and
-Marzari, Phys. Rev. B 107, 195122 (2023)), and which one pw.x finds by bisection, as version 6.7 does, depends
-on the highest eigenvalue.  Where that is so, the number of bands stays pw.x's own, unless the Fermi energy
-lies in a gap so wide that no state is filled in part: that one is right.  Other meshes may still be given
-another one, by a highest eigenvalue that is a little different; so it is told, and which one it is.
+Marzari, Phys. Rev. B 107, 195122 (2023)): in a wide gap, and at the edge of the bands below it.  Which one
+pw.x finds by bisection, as version 6.7 does, depends on the highest eigenvalue, and energies of two meshes
+with different ones cannot be compared.  So a mesh is given the fewest bands by which bisection leads to the
+same one as before, also if the highest eigenvalue is somewhat different; if there are none, pw.x's own.
 """
 
 from __future__ import annotations
@@ -31,12 +31,17 @@ Array = NDArray[np.float64]
 _REACH = {"gaussian": (4.0, 4.0), "mp": (4.5, 4.5), "mv": (3.6, 5.0), "fd": (19.0, 19.0)}
 #: Kinds whose occupations pass 1 or 0.
 _PASSING = ("mp", "mv")
-#: Electrons by which a Fermi energy may miss their number and be found all the same; pw.x allows 1e-10.
-_COUNTED = 1e-7
+#: Electrons by which a Fermi energy may miss their number and be found all the same; pw.x allows 1e-10, so
+#: this calls no Fermi energy the only one that is not.
+_COUNTED = 1e-9
+#: Electrons at which bisection ends (``efermig.f90``).
+_ENDS = 1e-10
 #: Energies a width at which electrons are counted.
 _FINE = 10
 #: How far a Fermi energy must lie below the one that was found to be another one, in widths.
 _NEAR = 0.3
+#: By how much the highest eigenvalue may differ on the next mesh, in widths.
+_DIFFERENT = np.linspace(-2.0, 2.0, 9)
 
 
 def occupation(kind: str, x: Array) -> Array:
@@ -69,13 +74,15 @@ class Bands:
 
     Attributes:
         needed: the number of bands that the next mesh needs: those that are occupied at some k-point, and
-            one; None if that is not known or not safe.
+            one or more; None if that is not known or not safe.
+        highest_is_empty: whether there were enough.
         several_fermi_energies: whether more than one Fermi energy gives the right number of electrons.
         passed: how often the number of electrons comes to be right or ceases to be below the Fermi energy
             that was found: which of several it is; None if that is not known.
     """
 
     needed: int | None = None
+    highest_is_empty: bool = False
     several_fermi_energies: bool = False
     passed: int | None = None
 
@@ -96,8 +103,8 @@ def bands_of(folder: Path) -> Bands:
 
     Returns:
         ``needed`` is None if no file tells it, the states are not counted singly (spin, occupations other
-        than smearing), the highest band is not empty, or there is more than one Fermi energy and this one is
-        not in a wide gap.
+        than smearing), the highest band is not empty, or there is more than one Fermi energy and no number of
+        bands by which this one is found again.
     """
     try:
         (path,) = folder.glob("*/*.save/data-file-schema.xml")
@@ -119,43 +126,76 @@ def _told(found: ElementTree.Element) -> Bands:
     weights = np.array([point.get("weight") for point in found.iter("k_point")], dtype=np.float64)
     weights *= 2 / weights.sum()
     energies = (energies - fermi) / width
-    above, below = _REACH[kind]
-    several, passed = False, 0
-    if kind in _PASSING:
-        several, passed = _fermi_energies(energies, weights, float(found.findtext("nelec", "")), kind)
+    above, _ = _REACH[kind]
     occupied = int((energies.min(axis=0) < above).sum())
-    in_part = ((energies > -below) & (energies < above)).any()
-    safe = occupied < energies.shape[1] and not (several and in_part)
-    return Bands(occupied + 1 if safe else None, several, passed)
+    enough = range(occupied + 1, energies.shape[1] + 1)
+    if kind not in _PASSING:
+        return Bands(next(iter(enough), None), bool(enough), passed=0)
+    electrons = float(found.findtext("nelec", ""))
+    tried = np.arange(energies.min() - 2.0, energies.max() + 2.0, 1 / _FINE)
+    changes = np.diff(_Electrons.of(energies, weights, kind).signs(tried, electrons))
+
+    def passed(energy: float) -> int:
+        return int((changes[tried[1:] < energy - _NEAR] != 0).sum())
+
+    several = bool((changes < 0).any())
+    for bands in enough:
+        fewer = _Electrons.of(energies[:, :bands], weights, kind)
+        led = (fewer.bisected(electrons, different) for different in _DIFFERENT if several)
+        if all(energy is not None and passed(energy) == passed(0.0) for energy in led):
+            return Bands(bands, True, several, passed(0.0))
+    return Bands(None, bool(enough), several, passed(0.0))
 
 
-def _fermi_energies(energies: Array, weights: Array, electrons: float, kind: str) -> tuple[bool, int]:
-    """Whether several Fermi energies give the right number of electrons, and what lies below the found one.
+@dataclass(frozen=True, slots=True)
+class _Electrons:
+    """Counts the electrons below a Fermi energy; energies are in widths of the smearing.
 
-    Args:
-        energies: ``(k, n)`` eigenvalues from the Fermi energy that was found, in widths of the smearing.
-        weights: ``(k,)`` of the k-points, 2 in all.
-        electrons: their right number.
+    Attributes:
         kind: of smearing.
-
-    Returns:
-        Whether the number falls anywhere on its way through the right one, and how often it comes to be
-        right, or ceases to be, below the Fermi energy that was found.
+        levels: eigenvalues of all k-points, sorted.
+        held: electrons that each holds when it is full.
+        below: electrons of all levels before each.
     """
-    far = max(_REACH[kind]) + 1.0
-    order = np.argsort(energies, axis=None)
-    levels = energies.ravel()[order]
-    held = np.repeat(weights, energies.shape[1])[order]
-    below = np.concatenate(([0.0], np.cumsum(held)))
-    tried = np.arange(levels[0] - 2.0, levels[-1] + 2.0, 1 / _FINE)
-    first, last = np.searchsorted(levels, tried - far), np.searchsorted(levels, tried + far)
-    counted = np.array(
-        [
-            below[i] + held[i:j] @ occupation(kind, energy - levels[i:j])
-            for energy, i, j in zip(tried, first, last, strict=True)
-        ]
-    )
-    excess = counted - electrons
-    signs = np.sign(np.where(np.abs(excess) < _COUNTED, 0.0, excess))
-    changes = np.diff(signs)
-    return bool((changes < 0).any()), int((changes[tried[1:] < -_NEAR] != 0).sum())
+
+    kind: str
+    levels: Array
+    held: Array
+    below: Array
+
+    @classmethod
+    def of(cls, energies: Array, weights: Array, kind: str) -> _Electrons:
+        """Those of ``(k, n)`` eigenvalues of k-points with ``(k,)`` weights, 2 in all."""
+        order = np.argsort(energies, axis=None)
+        held = np.repeat(weights, energies.shape[1])[order]
+        return cls(kind, energies.ravel()[order], held, np.concatenate(([0.0], np.cumsum(held))))
+
+    def counted(self, energy: float) -> float:
+        """How many there are."""
+        far = max(_REACH[self.kind]) + 2.0
+        first, last = np.searchsorted(self.levels, (energy - far, energy + far))
+        near = slice(first, last)
+        filled = self.held[near] @ occupation(self.kind, energy - self.levels[near])
+        return float(self.below[first] + filled)
+
+    def signs(self, energies: Array, electrons: float) -> NDArray[np.float64]:
+        """Whether there are fewer, as many or more than the right number at some Fermi energies: -1, 0, 1."""
+        excess = np.array([self.counted(energy) for energy in energies]) - electrons
+        signs: Array = np.sign(np.where(np.abs(excess) < _COUNTED, 0.0, excess))
+        return signs
+
+    def bisected(self, electrons: float, different: float) -> float | None:
+        """The Fermi energy that pw.x finds, had the highest eigenvalue been different by so much."""
+        lower, upper = self.levels[0] - 2.0, self.levels[-1] + 2.0 + different
+        if self.counted(upper) < electrons - _ENDS:
+            return None
+        for _ in range(100):
+            energy = float(lower + upper) / 2
+            excess = self.counted(energy) - electrons
+            if abs(excess) < _ENDS:
+                return energy
+            if excess < 0:
+                lower = energy
+            else:
+                upper = energy
+        return energy

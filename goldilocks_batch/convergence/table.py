@@ -18,7 +18,7 @@ from goldilocks_batch.kpoints.ladder import Ladder
 from goldilocks_batch.structures.crystal import formula
 from goldilocks_batch.structures.sources.parquet import MANIFEST_VERSION, VERSION_KEY
 
-__all__ = ["SCHEMA_ID", "Head", "failed_row", "row_of", "studies_schema", "table_of"]
+__all__ = ["SCHEMA_ID", "STUDY_FLAGS", "Head", "failed_row", "row_of", "studies_schema", "table_of"]
 
 #: Changes whenever a column is renamed, removed or changes its meaning.
 SCHEMA_ID = "goldilocks_batch.studies.v1"
@@ -37,6 +37,12 @@ _LADDER = pa.list_(
         ]
     )
 )
+#: What the row of a study can be flagged for, beside what is found in reading its structure.
+STUDY_FLAGS: dict[str, str] = {
+    "axis_untested": "along some axis all meshes of the finest label's tail have the same count",
+    "two_fermi_energies": "on some mesh several Fermi energies give the right number of electrons: energies "
+    "of two meshes may differ by the choice",
+}
 #: A label is the upper end of an interval that is open there.
 _INSIDE = 1.0 - 1e-6
 
@@ -233,12 +239,7 @@ def _limit(study: Study, known: Known, rungs: Ladder, tolerance: float) -> float
 
 
 def _flags(study: Study, known: Known, rule: Rule) -> list[str]:
-    """What may not be right.
-
-    ``two_fermi_energies``: on some mesh more than one Fermi energy gives the right number of electrons, so
-    the energies of two meshes may differ by that choice.  ``axis_untested``: along some axis all meshes of
-    the finest label's tail have the same count.
-    """
+    """Those of :data:`STUDY_FLAGS` that hold."""
     flags = ["two_fermi_energies"] if any(point.several_fermi_energies for point in study.points) else []
     place = first_converged(study.energies, min(rule.tolerances), rule.tail)
     if study.converged and place is not None:

@@ -37,8 +37,8 @@ Waves = NDArray[np.complex128]
 _CHANGED = 0.01
 #: How far a k-point may lie from where it is expected, in reciprocal lattice vectors.
 _SAME = 1e-4
-#: Files of wave functions that are held in memory.
-_HELD = 8
+#: Bytes of files of wave functions that are held in memory, and how many files at most.
+_HELD, _FILES = 200_000_000, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +137,9 @@ def _numbers(text: str) -> Array:
     return np.array(text.split(), dtype=np.float64)
 
 
-def _records(path: Path) -> list[bytes]:
+def _records(path: Path) -> list[memoryview]:
     """Records of an unformatted file of Fortran."""
-    data, at, records = path.read_bytes(), 0, []
+    data, at, records = memoryview(path.read_bytes()), 0, []
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "little", signed=True)
         if size < 0:
@@ -155,7 +155,9 @@ def _waves(path: Path) -> tuple[Integers, Waves]:
     _, components, spinors, bands = np.frombuffer(records[1], np.int32)
     if spinors != 1:
         raise ValueError("spinors")
-    waves = np.frombuffer(b"".join(records[4 : 4 + bands]), np.complex128).reshape(bands, components)
+    waves = np.empty((bands, components), dtype=np.complex128)
+    for wave, record in zip(waves, records[4 : 4 + bands], strict=True):
+        wave[:] = np.frombuffer(record, np.complex128)
     return np.frombuffer(records[3], np.int32).reshape(-1, 3).astype(np.int64), waves
 
 
@@ -163,16 +165,18 @@ def _write_all(last: _Last, points: Array, bands: int) -> None:
     """Write a file for each of the next mesh's k-points, then remove those of the last one."""
     lattice = np.frombuffer(_records(last.folder / "charge-density.dat")[2], np.int32).reshape(-1, 3)
     vectors = lattice.astype(np.int64)
-    reach = int(np.abs(vectors).max())
-    place = np.full((2 * reach + 1,) * 3, -1)
+    reach = np.abs(vectors).max(axis=0)
+    place = np.full(2 * reach + 1, -1)  # of a vector in that list
     place[tuple((vectors + reach).T)] = np.arange(len(vectors))
     random = np.random.default_rng(len(points))
-    header = _records(last.folder / "wfc1.dat")[2]  # reciprocal lattice vectors
-    files = lru_cache(_HELD)(lambda one: _waves(last.folder / f"wfc{one + 1}.dat"))
+    first = last.folder / "wfc1.dat"
+    head_of_vectors = _records(first)[2]
+    held = min(_FILES, max(1, _HELD // first.stat().st_size))
+    files = lru_cache(held)(lambda one: _waves(last.folder / f"wfc{one + 1}.dat"))
     for number, (point, nearest, sign, shift) in enumerate(_neighbours(last, points), 1):
         lengths = (((point + vectors) @ last.vectors) ** 2).sum(axis=1)
         inside = lengths <= last.cutoff
-        local = np.full(len(vectors), -1)
+        local = np.full(len(vectors), -1)  # place of a vector among those inside
         local[inside] = np.arange(inside.sum())
         known, waves = files(nearest)
         known = sign * known - shift
@@ -184,19 +188,21 @@ def _write_all(last: _Last, points: Array, bands: int) -> None:
         started[:taken, to[to >= 0]] = (waves if sign > 0 else waves.conj())[:taken, met][:, to >= 0]
         started[:taken] *= 1 + _CHANGED * random.uniform(-1, 1, started[:taken].shape)
         started[taken:] = random.uniform(-1, 1, started[taken:].shape) / (1 + lengths[inside])
-        head = np.int32(number).tobytes() + (point @ last.vectors * last.unit).tobytes()
-        head += np.int32(1).tobytes() + np.int32(0).tobytes() + np.float64(1).tobytes()
-        count = inside.sum()
-        records = [head, np.array([count, count, 1, bands], np.int32).tobytes(), header]
-        records += [lattice[inside].tobytes(), *(wave.tobytes() for wave in started)]
+        place_in_space = (point @ last.vectors * last.unit).tobytes()
+        of_point = _integers(number) + place_in_space + _integers(1, 0) + np.float64(1).tobytes()
+        of_size = _integers(inside.sum(), inside.sum(), 1, bands)
         with (last.folder / f"next{number}.dat").open("wb") as stream:
-            for record in records:
-                size = len(record).to_bytes(4, "little")
+            for record in (of_point, of_size, head_of_vectors, lattice[inside].tobytes(), *started):
+                size = _integers(memoryview(record).nbytes)
                 stream.writelines((size, record, size))
     for path in last.folder.glob("wfc*.dat"):
         path.unlink()
     for number in range(1, len(points) + 1):
         (last.folder / f"next{number}.dat").rename(last.folder / f"wfc{number}.dat")
+
+
+def _integers(*values: int) -> bytes:
+    return np.array(values, dtype=np.int32).tobytes()
 
 
 def _neighbours(last: _Last, points: Array) -> Iterator[tuple[Array, int, int, Integers]]:

@@ -233,7 +233,7 @@ class _Pipeline:
         try:
             energy = code.energy(crystal, mesh, work, seconds, go_on=go_on, bands=bands)
             found = code.bands(work)
-            too_few = bands is not None and found.needed is None
+            too_few = bands is not None and not found.highest_is_empty
             if not too_few and not (go_on and found.has_another_fermi_energy(last)):
                 return energy, found
             why = f"{bands} bands may be too few" if too_few else "another of several Fermi energies"

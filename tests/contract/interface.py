@@ -19,7 +19,7 @@ import typer
 import goldilocks_batch
 from goldilocks_batch import ConvergeConfig, GoldilocksError, RunConfig, RunSummary
 from goldilocks_batch.cli.app import app
-from goldilocks_batch.convergence.table import studies_schema
+from goldilocks_batch.convergence.table import STUDY_FLAGS, studies_schema
 
 __all__ = ["commands", "converge_config", "errors", "public_names", "run_config"]
 
@@ -74,7 +74,8 @@ def converge_config() -> object:
     kinds = {name: _options(schema["$defs"][name]) for name in own}
     found = _options(schema)
     del found["run"]["default"]
-    return {"ConvergeConfig": found, **kinds, "columns": studies_schema(ConvergeConfig().tolerances).names}
+    columns = studies_schema(ConvergeConfig().tolerances).names
+    return {"ConvergeConfig": found, **kinds, "columns": columns, "flags": STUDY_FLAGS}
 
 
 def _options(schema: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,8 @@ def test_too_few_bands_are_found_and_the_mesh_is_calculated_again(
     pw: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_few(folder: Path) -> Bands:
-        needed = bands_of(folder).needed
-        return Bands(None if needed is None else max(2, needed - 2))
+        found = bands_of(folder)
+        return replace(found, needed=None if found.needed is None else max(2, found.needed - 2))
 
     monkeypatch.setattr("goldilocks_batch.convergence.calculators.bands_of", too_few)
     code = {"degauss": NARROW, "conv_thr": CONV_THR}

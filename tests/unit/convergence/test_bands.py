@@ -104,6 +104,22 @@ def test_a_fermi_energy_at_the_edge_of_a_wide_gap_leaves_the_number_as_it_is(
     assert bands_of(written(tmp_path, INSULATOR, 2.0, 20.0, kind=kind)).needed == 2
 
 
+@pytest.mark.parametrize("kind", ["mv", "mp"])
+@pytest.mark.parametrize("fermi", [0.5, 20.0])
+def test_fewer_bands_lead_to_the_same_of_two_fermi_energies(tmp_path: Path, kind: str, fermi: float) -> None:
+    """Bisection from 121 widths below to 44 above, by three bands, ends at the edge; to 64, in the gap."""
+    low = [[-119.0, *one] for one in INSULATOR]
+    found = bands_of(written(tmp_path, low, 4.0, fermi, kind=kind))
+    assert found.needed == {0.5: 3, 20.0: 4}[fermi]
+    assert found.highest_is_empty
+    assert found.several_fermi_energies
+    four = bands_of(written(tmp_path, [one[:4] for one in low], 4.0, fermi, kind=kind))
+    assert four.needed == found.needed
+    three = bands_of(written(tmp_path, [one[:3] for one in low], 4.0, fermi, kind=kind))
+    assert three.needed == {0.5: 3, 20.0: None}[fermi]
+    assert three.highest_is_empty
+
+
 def test_an_insulator_whose_gap_is_narrower_than_the_smearing_has_one(tmp_path: Path) -> None:
     assert bands_of(written(tmp_path, NARROW, 2.0, 1.0)).needed == 2
 
