@@ -201,6 +201,7 @@ def said_by(output: str) -> dict[str, Any]:
         "cpu": sum(float(n) * {"h": 3600, "m": 60, "s": 1}[unit] for n, unit in parts),
         "first": energies[0],
         "last": energies[-1],
+        "fermi": [float(e) for e in re.findall(r"the Fermi energy is\s+(\S+)", output)][-1],
     }
 
 
@@ -326,11 +327,13 @@ def compare(options: argparse.Namespace) -> None:
     first_steps(spent)
     cheap = sorted(spent, key=lambda study: sum(m["cpu"] for m in spent[study]))[: options.plain]
     totals = {"plain loop": np.zeros(4), "studies": np.zeros(4)}
-    ratios, errors, other, repeated, waited = [], [], 0, 0, 0.0
+    ratios, errors, other, repeated, elsewhere, waited = [], [], 0, 0, 0, 0.0
     for study in cheap:
         mine, loop, again = pair(out, study.name)
         repeated += again
         waited += sum(m["wall"] for m in loop)
+        apart = [abs(m["fermi"] - p["fermi"]) for m, p in zip(mine, loop, strict=True)]
+        elsewhere += sum(e > DEGAUSS * RYDBERG for e in apart)
         for name, done in (("studies", mine), ("plain loop", loop)):
             totals[name] += [
                 sum(m["points"] for m in done),
@@ -364,6 +367,7 @@ def compare(options: argparse.Namespace) -> None:
         f"{max(errors):.3f} at most"
     )
     print(f"meshes calculated again, for too few bands or another Fermi energy: {repeated}")
+    print(f"meshes for which the two found other Fermi energies, by more than the smearing: {elsewhere}")
     print(f"labels that differ: {other} of {len(cheap) * len(TOLERANCES)}")
     seconds = together(out, {study.name for study in cheap}, options.workers)
     print(

@@ -92,7 +92,7 @@ def carried_over(folder: Path, mesh: tuple[int, int, int], bands: int | None) ->
             return False
         points = reduced_points(mesh, last.symmetries, last.crystal)
         _write_all(last, points, last.bands if bands is None else bands)
-    except (OSError, ValueError, TypeError, AttributeError, IndexError, ElementTree.ParseError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, ElementTree.ParseError) as error:
         _log.debug("%s: wave functions are not carried over: %r", folder, error)
         for unfinished in folder.glob("*/*.save/next*.dat"):
             unfinished.unlink(missing_ok=True)

@@ -184,16 +184,19 @@ def test_energies_are_as_exact_as_the_smallest_tolerance_needs() -> None:
     ConvergeConfig(code={"conv_thr": 3e-5}, tolerances=[20])
 
 
-def test_a_mesh_that_goes_on_from_a_density_has_a_larger_subspace() -> None:
+def test_a_mesh_that_goes_on_from_the_last_one_has_thresholds_and_a_subspace_for_that() -> None:
     pseudo = Pseudo(Path("Al.upf"), "0", 3.0, "PBE", 20.0, 80.0)
     family, code = Family({"Al": pseudo}), ConvergeConfig().decided_code
     begun = espresso_parameters(code, family, CRYSTAL, go_on=False)["input_data"]
     later = espresso_parameters(code, family, CRYSTAL, go_on=True)["input_data"]
     added = {"startingpot": "file", "diago_david_ndim": 4}
     assert later == begun | added
+    carried = espresso_parameters(code, family, CRYSTAL, go_on=True, waves=True)["input_data"]
+    assert carried == later | {"startingwfc": "file", "diago_thr_init": 1e-4}
     own = code.model_copy(update={"parameters": {"diago_thr_init": 1e-3, "diagonalization": "cg"}})
-    chosen = espresso_parameters(own, family, CRYSTAL, go_on=True)["input_data"]
-    assert chosen == later | own.parameters
+    for waves in (False, True):
+        chosen = espresso_parameters(own, family, CRYSTAL, go_on=True, waves=waves)["input_data"]
+        assert chosen == (carried if waves else later) | own.parameters
 
 
 def test_bands_that_a_mesh_needs_are_told_unless_others_are_chosen() -> None:
