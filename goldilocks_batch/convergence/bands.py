@@ -108,13 +108,14 @@ def bands_of(folder: Path) -> Bands:
     """
     try:
         (path,) = folder.glob("*/*.save/data-file-schema.xml")
-        found = ElementTree.parse(path).find("output/band_structure")  # noqa: S314 - pw.x has just written it
-        return UNKNOWN if found is None else _told(found)
+        root = ElementTree.parse(path).getroot()  # noqa: S314 - pw.x has just written it
+        found = root.find("output/band_structure")
+        return UNKNOWN if found is None else _told(found, own=root.find("input/bands/nbnd") is None)
     except (OSError, ValueError, TypeError, ElementTree.ParseError):  # another version's, or half written
         return UNKNOWN
 
 
-def _told(found: ElementTree.Element) -> Bands:
+def _told(found: ElementTree.Element, *, own: bool) -> Bands:
     smearing = found.find("smearing")
     kind = smearing.text if smearing is not None else None
     spin = any(found.findtext(name) != "false" for name in ("lsda", "noncolin"))
@@ -128,9 +129,10 @@ def _told(found: ElementTree.Element) -> Bands:
     energies = (energies - fermi) / width
     above, _ = _REACH[kind]
     occupied = int((energies.min(axis=0) < above).sum())
-    enough = range(occupied + 1, energies.shape[1] + 1)
+    empty = occupied < energies.shape[1]
+    enough = range(occupied + 1, energies.shape[1] + (0 if own else 1))  # pw.x's own number is never told
     if kind not in _PASSING:
-        return Bands(next(iter(enough), None), bool(enough), passed=0)
+        return Bands(next(iter(enough), None), empty, passed=0)
     electrons = float(found.findtext("nelec", ""))
     tried = np.arange(energies.min() - 2.0, energies.max() + 2.0, 1 / _FINE)
     changes = np.diff(_Electrons.of(energies, weights, kind).signs(tried, electrons))
@@ -144,7 +146,7 @@ def _told(found: ElementTree.Element) -> Bands:
         led = (fewer.bisected(electrons, different) for different in _DIFFERENT if several)
         if all(energy is not None and passed(energy) == passed(0.0) for energy in led):
             return Bands(bands, True, several, passed(0.0))
-    return Bands(None, bool(enough), several, passed(0.0))
+    return Bands(None, empty, several, passed(0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ Waves = NDArray[np.complex128]
 
 #: Share by which components are changed at random.  A function of one symmetry would keep it for ever, and
 #: a state of another symmetry could be missed; pw.x changes atomic orbitals by 0.05 for that.
-_CHANGED = 0.01
+_CHANGED = 0.003
 #: How far a k-point may lie from where it is expected, in reciprocal lattice vectors.
 _SAME = 1e-4
 #: Bytes of files of wave functions that are held in memory, and how many files at most.

@@ -206,7 +206,8 @@ def test_fewer_bands_and_k_points_leave_energies_as_they_are(
     ladder = row["ladder"]
     assert [number(o, "number of k points") for o in outputs] == [p["n_kpoints_irreducible"] for p in ladder]
     bands = [number(o, "number of Kohn-Sham states") for o in outputs]
-    assert min(bands) < bands[0]
+    # where there are two Fermi energies, fewer bands may all lead to the other one
+    assert min(bands) < bands[0] or row["flags"] == ["two_fermi_energies"]
     atoms, pseudo = EMPTY_BANDS[name], shared / "pseudo"
     energies = [one_energy(pw, atoms, p["mesh"], pseudo, tmp_path / "loop", NARROW) for p in ladder]
     shift = np.array([point["energy"] for point in ladder]) - energies
@@ -239,7 +240,7 @@ def test_too_few_bands_are_found_and_the_mesh_is_calculated_again(
 
 
 @pytest.mark.parametrize("name", sorted(EMPTY_BANDS))
-def test_states_are_those_from_scratch_whatever_wave_functions_they_start_from(
+def test_no_occupied_state_is_missed_for_the_wave_functions_that_a_mesh_starts_from(
     name: str, pw: str, shared: Path, tmp_path: Path
 ) -> None:
     """GaAs has half the symmetries of its lattice, so that pw.x lists k-points in another order."""
@@ -247,18 +248,22 @@ def test_states_are_those_from_scratch_whatever_wave_functions_they_start_from(
     carried = ["Starting wfcs from file" in output for output in kept(tmp_path)]
     assert carried == [False] + [True] * (len(carried) - 1)
     for folder in sorted(tmp_path.glob("out/studies/*/kept-*"))[-2:]:
-        text = (folder / "espresso.pwi").read_text()
-        for parameter in ("startingpot", "startingwfc", "diago_thr_init", "diago_david_ndim"):
+        text, output = (folder / "espresso.pwi").read_text(), (folder / "espresso.pwo").read_text()
+        count = number(output, "number of Kohn-Sham states")
+        for parameter in ("startingpot", "startingwfc", "diago_thr_init", "diago_david_ndim", "nbnd"):
             text = re.sub(rf"\n\s*{parameter}\s*=.*", "", text)
+        # from scratch pw.x may miss one of the highest states that it calculates
+        text = text.replace("&SYSTEM", f"&SYSTEM\n   nbnd = {count + 4}")
         work = tmp_path / "scratch" / folder.name
         work.mkdir(parents=True)
         (work / "in").write_text(text)
         command = ["nice", "-n", "10", pw, "-in", "in"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=True)
-        first, second = (states(one) for one in ((folder / "espresso.pwo").read_text(), done.stdout))
-        assert first.shape == second.shape
-        # eV; densities differ a little, and the highest band is empty and left early
-        assert np.abs(first - second)[:, :-1].max() < 0.03
+        (fermi,) = re.findall(r"the Fermi energy is\s+(\S+)", output)
+        found, expected = states(output), states(done.stdout)[:, :count]
+        holding = expected < float(fermi) + 4 * NARROW * RYDBERG
+        assert holding[:, 0].all()
+        assert np.abs(found - expected)[holding].max() < 0.03  # eV; densities differ a little
 
 
 def states(output: str) -> np.ndarray[Any, Any]:

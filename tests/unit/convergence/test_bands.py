@@ -57,7 +57,12 @@ def test_the_highest_band_is_empty_where_it_is_far_enough(tmp_path: Path, kind: 
 
 
 def written(
-    base: Path, bands: Sequence[Sequence[float]], electrons: float, fermi: float, **changes: str
+    base: Path,
+    bands: Sequence[Sequence[float]],
+    electrons: float,
+    fermi: float,
+    own: bool = False,
+    **changes: str,
 ) -> Path:
     """What pw.x leaves: eigenvalues of some k-points, in widths of the smearing."""
     head = HEAD | changes
@@ -72,6 +77,7 @@ def written(
     told = "".join(f"<{name}>{value}</{name}>" for name, value in head.items())
     (folder / "data-file-schema.xml").write_text(
         '<?xml version="1.0"?><qes:espresso xmlns:qes="http://www.quantum-espresso.org/ns/qes/qes-1.0">'
+        f"<input><bands>{'' if own else f'<nbnd>{len(bands[0])}</nbnd>'}</bands></input>"
         f"<output><band_structure>{told}<nelec>{electrons}</nelec>"
         f"<fermi_energy>{WIDTH * fermi}</fermi_energy>"
         f'<smearing degauss="{WIDTH}">{kind}</smearing>{states}</band_structure></output></qes:espresso>'
@@ -137,7 +143,7 @@ def test_a_highest_band_that_holds_electrons_is_too_few(tmp_path: Path, top: flo
     [{"lsda": "true"}, {"noncolin": "true"}, {"occupations_kind": "fixed"}, {"kind": "of next year"}],
 )
 def test_what_is_not_counted_here_keeps_its_bands(tmp_path: Path, changes: dict[str, str]) -> None:
-    assert bands_of(written(tmp_path, METAL, 3.0, 9.5, **changes)).needed is None
+    assert bands_of(written(tmp_path, METAL, 3.0, 9.5, False, **changes)).needed is None
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
@@ -174,6 +180,13 @@ def test_which_of_two_fermi_energies_was_found_is_told(tmp_path: Path, kind: str
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_metal_has_one_fermi_energy(tmp_path: Path, kind: str) -> None:
     assert not bands_of(written(tmp_path, METAL, 3.0, 9.5, kind=kind)).several_fermi_energies
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_that_pw_takes_by_itself_is_not_told(tmp_path: Path, kind: str) -> None:
+    for bands, needed in ((METAL, 4), ([one[:4] for one in METAL], None)):
+        found = bands_of(written(tmp_path, bands, 3.0, 9.5, own=True, kind=kind))
+        assert (found.needed, found.highest_is_empty) == (needed, True)
 
 
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=6), st.sampled_from(KINDS))
