@@ -88,11 +88,7 @@ def espresso_parameters(
         **smearing,
         **_cutoffs(options, pseudos),
         **(_GOING_ON if go_on else {}),
-        **(
-            {"startingwfc": "file", "diago_thr_init": float(__import__("os").environ.get("THR", "1e-4"))}
-            if waves
-            else {}
-        ),
+        **(_WITH_WAVES if waves else {}),
         **({} if bands is None else {"nbnd": bands}),
         **options.parameters,
     }
