@@ -239,7 +239,7 @@ def test_too_few_bands_are_found_and_the_mesh_is_calculated_again(
     assert abs(float(wrong) * RYDBERG - energies[1]) > 1e-3
 
 
-@pytest.mark.parametrize("name", sorted(EMPTY_BANDS))
+@pytest.mark.parametrize("name", ["Al", "GaAs", pytest.param("NaCl", marks=pytest.mark.nightly)])
 def test_no_occupied_state_is_missed_for_the_wave_functions_that_a_mesh_starts_from(
     name: str, pw: str, shared: Path, tmp_path: Path
 ) -> None:
