@@ -22,6 +22,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from goldilocks_batch.convergence.written import UNREADABLE, written_in
+
 __all__ = ["UNKNOWN", "Bands", "bands_of", "occupation"]
 
 Array = NDArray[np.float64]
@@ -107,19 +109,16 @@ def bands_of(folder: Path) -> Bands:
         bands by which this one is found again.
     """
     try:
-        (path,) = folder.glob("*/*.save/data-file-schema.xml")
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - pw.x has just written it
-        found = root.find("output/band_structure")
-        return UNKNOWN if found is None else _told(found, own=root.find("input/bands/nbnd") is None)
-    except (OSError, ValueError, TypeError, ElementTree.ParseError):  # another version's, or half written
+        written = written_in(folder)
+        return _told(written.bands, own=written.own)
+    except UNREADABLE:
         return UNKNOWN
 
 
 def _told(found: ElementTree.Element, *, own: bool) -> Bands:
     smearing = found.find("smearing")
     kind = smearing.text if smearing is not None else None
-    spin = any(found.findtext(name) != "false" for name in ("lsda", "noncolin"))
-    if smearing is None or kind not in _REACH or spin or found.findtext("occupations_kind") != "smearing":
+    if smearing is None or kind not in _REACH or found.findtext("occupations_kind") != "smearing":
         return UNKNOWN
     width, fermi = float(smearing.get("degauss", "")), float(found.findtext("fermi_energy", ""))
     states = found.findall("ks_energies")

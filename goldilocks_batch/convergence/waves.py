@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.convergence.reduced import reduced_points
+from goldilocks_batch.convergence.written import UNREADABLE, Written, written_in
 
 __all__ = ["carried_over"]
 
@@ -83,8 +83,7 @@ def carried_over(folder: Path, mesh: tuple[int, int, int], bands: int | None) ->
         none), or its list of k-points is; then nothing is changed.
     """
     try:
-        (path,) = folder.glob("*/*.save/data-file-schema.xml")
-        last = _read(path)
+        last = _last(written_in(folder))
         if bands is None and not last.own:
             return False
         expected = reduced_points(last.divisions, last.symmetries, last.crystal)
@@ -92,7 +91,7 @@ def carried_over(folder: Path, mesh: tuple[int, int, int], bands: int | None) ->
             return False
         points = reduced_points(mesh, last.symmetries, last.crystal)
         _write_all(last, points, last.bands if bands is None else bands)
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, ElementTree.ParseError) as error:
+    except (*UNREADABLE, AttributeError, LookupError) as error:
         _log.debug("%s: wave functions are not carried over: %r", folder, error)
         for unfinished in folder.glob("*/*.save/next*.dat"):
             unfinished.unlink(missing_ok=True)
@@ -100,12 +99,9 @@ def carried_over(folder: Path, mesh: tuple[int, int, int], bands: int | None) ->
     return True
 
 
-def _read(path: Path) -> _Last:
+def _last(written: Written) -> _Last:
     """What the file of pw.x tells; raises what there is to raise where it is another version's."""
-    root = ElementTree.parse(path).getroot()  # noqa: S314 - pw.x has just written it
-    found = root.find("output/band_structure")
-    if found is None or any(found.findtext(name) != "false" for name in ("lsda", "noncolin")):
-        raise ValueError("no bands, or spin")
+    root, found = written.root, written.bands
     if found.findtext("wf_collected") != "true" or root.findtext("output/basis_set/gamma_only") != "false":
         raise ValueError("no wave functions, or real ones")
     alat = float(root.find("output/atomic_structure").get("alat"))  # type: ignore[union-attr, arg-type]
@@ -120,13 +116,13 @@ def _read(path: Path) -> _Last:
     listed = root.findall("output/symmetries/symmetry")
     kinds = [one.findtext("info") for one in listed]
     return _Last(
-        path.parent,
+        written.folder,
         points @ np.linalg.inv(vectors),
         vectors,
         unit,
         2 * float(root.findtext("output/basis_set/ecutwfc", "")) / unit**2,  # the file's are Hartree
         int(found.findtext("nbnd", "")),
-        root.find("input/bands/nbnd") is None,
+        written.own,
         np.array([_numbers(one.findtext("rotation", "")).reshape(3, 3).T for one in listed]),
         kinds.count("crystal_symmetry"),
         (first, second, third),
