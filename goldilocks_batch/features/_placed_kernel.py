@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.features._parity_kernel import images_of
+from goldilocks_batch.structures._inverse import inverse
 
 __all__ = ["placed"]
 
@@ -39,35 +40,20 @@ def placed(
         ``(3, 3)`` the inverse of the reduced vectors, 1/Å; ``(n, 3)`` positions, Å; ``(n,)`` the atom that
         inversion takes each one to and ``(n, 3)`` the cell that it lies in, both empty without inversion.
     """
-    n, inverse = len(numbers), _inverse(reduced)
+    n, back = len(numbers), inverse(reduced)
     cart, work = np.empty((n, 3)), np.empty(3)
     for i in range(n):
         _times(frac[i], lattice, work)
-        _times(work, inverse, cart[i])
+        _times(work, back, cart[i])
         for axis in range(3):
             work[axis] = cart[i, axis] - math.floor(cart[i, axis])
         _times(work, reduced, cart[i])
     operation = _inversion(rotations)
     if operation < 0:
-        return inverse, cart, np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64)
+        return back, cart, np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64)
     _times(translations[operation], lattice, work)
-    images, cells = images_of(cart, numbers, work, reduced, inverse)
-    return inverse, cart, images, cells
-
-
-@kernel(error_model="numpy")
-def _inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse of a matrix of three vectors, by its cofactors."""
-    out = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            a, b, c, d = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
-            out[j, i] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    volume = m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0]
-    for i in range(3):
-        for j in range(3):
-            out[i, j] /= volume
-    return out
+    images, cells = images_of(cart, numbers, work, reduced, back)
+    return back, cart, images, cells
 
 
 @kernel(error_model="numpy")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.compiled import kernel
+from goldilocks_batch.structures._inverse import inverse
 
 __all__ = ["in_cells", "orbits"]
 
@@ -37,8 +38,8 @@ def in_cells(
     ends = np.zeros_like(starts)
     count = 0
     for n in range(len(lattices)):
-        change = _product(_inverse(others[n].T), lattices[n].T)  # coordinates: first cell to second
-        back = _inverse(change)
+        change = _product(inverse(others[n].T), lattices[n].T)  # coordinates: first cell to second
+        back = inverse(change)
         for m in range(starts[n], starts[n + 1]):
             moved = _product(_product(change, rotations[m]), back)
             whole = np.rint(moved)
@@ -56,16 +57,6 @@ def _product(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np
         for j in range(3):
             out[i, j] = one[i, 0] * other[0, j] + one[i, 1] * other[1, j] + one[i, 2] * other[2, j]
     return out
-
-
-@kernel(error_model="numpy")
-def _inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            a, b, c, d = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
-            out[j, i] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    return out / (m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0])
 
 
 @kernel()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.compiled import kernel
+from goldilocks_batch.structures._inverse import cofactors
 from goldilocks_batch.structures._niggli import niggli_reduced
 
 __all__ = ["NO_REDUCED_FORM", "OTHER_LATTICE", "REDUCED", "in_vectors", "reduction"]
@@ -67,7 +68,7 @@ def in_vectors(
     Returns:
         All of them but ``pbc``; translations in [0, 1).
     """
-    inverse = _inverse_of_integers(change)
+    inverse = cofactors(change)  # exactly, since integers have determinant 1
     coordinates = _product(frac, inverse)
     for i in range(len(frac)):
         for k in range(3):
@@ -129,14 +130,3 @@ def _determinant(m: NDArray[np.float64]) -> float:
         - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
         + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
     )
-
-
-@kernel(error_model="numpy")
-def _inverse_of_integers(m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of integers of determinant 1, exactly: its cofactors, transposed."""
-    out = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            a, b, c, d = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
-            out[j, i] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    return out
