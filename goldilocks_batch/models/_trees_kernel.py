@@ -2,21 +2,76 @@
 
 The method is QuickScorer's (Lucchese et al., SIGIR 2015, doi:10.1145/2766462.2767733): the leaves of a tree
 are the bits of a word, from left to right.  A node that sends a row to the right excludes the leaves to its
-left; the row ends in the first leaf that no node excludes.  A node is asked for a block of rows at once, in
-the processor's wide registers, and nothing branches.
+left; the row ends in the first leaf that no node excludes.  As in RapidScorer (Ye et al., KDD 2018,
+doi:10.1145/3219819.3219857) words are taken byte by byte, and most nodes exclude leaves of one byte only:
+a byte of many rows stays in the processor's wide registers while all nodes that concern it are asked.
+
+Nodes are asked by bytes, too.  Of each column only the number of thresholds below its value is kept, as one
+is above the j-th threshold exactly if there are more than j below it.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldilocks_batch.core.compiled import kernel
+from goldilocks_batch.core.lanes import (
+    count_greater,
+    fill8,
+    fill256,
+    load8,
+    load256,
+    lowest_clear,
+    store,
+    where_equal,
+    where_greater,
+)
 
-__all__ = ["kept_leaves", "kth_smallest", "sum_of_leaves"]
+__all__ = ["TOGETHER", "Cuts", "Questions", "kept_leaves", "kth_smallest", "sum_of_leaves"]
 
-#: Rows that a node is asked for at once.
-_BLOCK = 64
+#: Rows that a node is asked for at once: lanes of bytes.
+_BLOCK = 256
+#: Rows whose thresholds below are counted column by column; the processor reads so many rows ahead.
+_ROWS_READ = 16
+#: Trees whose leaves are added to a row's sum at once; ensembles are of a multiple of so many trees.
+TOGETHER = 4
+
+
+class Cuts(NamedTuple):
+    """Thresholds that values are counted against, in slots of one column and up to 63 of its thresholds.
+
+    Attributes:
+        columns: ``(slots,)`` the column of a slot.
+        cuts: ``(slots * 64,)`` its thresholds, ascending, and infinity after them.
+        pivots: ``(slots * 8,)`` each eighth of them.
+    """
+
+    columns: NDArray[np.uint16]
+    cuts: NDArray[np.float64]
+    pivots: NDArray[np.float64]
+
+
+class Questions(NamedTuple):
+    """Nodes byte by byte: what each excludes of the eight leaves of a byte, without those that exclude none.
+
+    Attributes:
+        first_byte: ``(trees + 1,)`` where each tree's bytes begin, the one of the rightmost leaves first.
+        first_question: ``(bytes + 1,)`` where each byte's questions begin.
+        places: ``(bytes,)`` place of a byte's first leaf among its tree's.
+        slots: ``(questions,)`` the slot of the node's threshold.
+        thresholds: ``(questions,)`` place of the threshold within the slot.
+        excluded: ``(questions,)`` a bit for each leaf that is excluded where the value is above.
+    """
+
+    first_byte: NDArray[np.int32]
+    first_question: NDArray[np.int32]
+    places: NDArray[np.int8]
+    slots: NDArray[np.int32]
+    thresholds: NDArray[np.int8]
+    excluded: NDArray[np.int8]
 
 
 @kernel()
@@ -73,10 +128,8 @@ def kept_leaves(
 @kernel(error_model="numpy")
 def sum_of_leaves(
     rows: NDArray[np.float64],
-    first_node: NDArray[np.int32],
-    features: NDArray[np.int16],
-    thresholds: NDArray[np.float64],
-    kept: NDArray[np.uint64],
+    cuts: Cuts,
+    questions: Questions,
     first_leaf: NDArray[np.int32],
     leaves: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -84,10 +137,8 @@ def sum_of_leaves(
 
     Args:
         rows: ``(n, k)``, finite.
-        first_node: ``(trees + 1,)`` where each tree's nodes begin.
-        features: ``(nodes,)`` the column that a node asks.
-        thresholds: ``(nodes,)``; a row goes left if its value is not above.
-        kept: ``(nodes,)`` of :func:`kept_leaves`.
+        cuts: the thresholds.
+        questions: the nodes of a multiple of :data:`TOGETHER` trees.
         first_leaf: ``(trees + 1,)`` where each tree's leaves begin.
         leaves: ``(leaves,)`` their values.
 
@@ -95,35 +146,58 @@ def sum_of_leaves(
         ``(n,)``, summed in the order of the trees.
     """
     total = np.zeros(len(rows))
-    columns = np.zeros((rows.shape[1], _BLOCK))
-    left = np.empty(_BLOCK, dtype=np.uint64)
-    every = ~np.uint64(0)
+    below = np.zeros(len(cuts.columns) * _BLOCK, dtype=np.int8)
+    ends = np.zeros(TOGETHER * _BLOCK, dtype=np.uint8)
+    ends1, ends2, ends3, ends4 = (
+        *(ends[:_BLOCK], ends[_BLOCK : 2 * _BLOCK]),
+        *(ends[2 * _BLOCK : 3 * _BLOCK], ends[3 * _BLOCK :]),
+    )
     for start in range(0, len(rows), _BLOCK):
-        size = min(_BLOCK, len(rows) - start)
-        for i in range(size):
-            for column in range(rows.shape[1]):
-                columns[column, i] = rows[start + i, column]
-        for tree in range(len(first_leaf) - 1):
-            left[:] = every
-            for node in range(first_node[tree], first_node[tree + 1]):
-                values, threshold, mask = columns[features[node]], thresholds[node], kept[node]
-                for i in range(_BLOCK):
-                    left[i] &= mask if values[i] > threshold else every
-            first = first_leaf[tree]
-            for i in range(size):
-                total[start + i] += leaves[first + _lowest_bit(left[i])]
+        _count_below(rows[start : start + _BLOCK], cuts, below)
+        sums = total[start : start + _BLOCK]
+        for tree in range(0, len(first_leaf) - 1, TOGETHER):
+            for i in range(TOGETHER):
+                _find_ends(below, questions, tree + i, ends, i)
+            leaves1, leaves2 = leaves[first_leaf[tree] :], leaves[first_leaf[tree + 1] :]
+            leaves3, leaves4 = leaves[first_leaf[tree + 2] :], leaves[first_leaf[tree + 3] :]
+            for i in range(len(sums)):
+                value = sums[i] + leaves1[ends1[i]] + leaves2[ends2[i]]
+                sums[i] = value + leaves3[ends3[i]] + leaves4[ends4[i]]
     return total
 
 
-@kernel()
-def _lowest_bit(word: np.uint64) -> np.int64:
-    """Place of the lowest bit that is set."""
-    place = np.int64(0)
-    for width in (32, 16, 8, 4, 2, 1):
-        if word & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)) == 0:
-            word >>= np.uint64(width)
-            place += width
-    return place
+@kernel(error_model="numpy")
+def _count_below(rows: NDArray[np.float64], cuts: Cuts, below: NDArray[np.int8]) -> None:
+    """Write for each slot and row of a block, ``(slots * 256,)``, how many thresholds are below the value."""
+    for first in range(0, len(rows), _ROWS_READ):
+        read = rows[first : first + _ROWS_READ]
+        for slot in range(len(cuts.columns)):
+            column, eighth = cuts.columns[slot], 8 * slot
+            own = below[slot * _BLOCK + first : (slot + 1) * _BLOCK]
+            pivots = load8(cuts.pivots, slot)
+            for i in range(len(read)):
+                value = fill8(read[i, column])
+                eights = count_greater(value, pivots)
+                own[i] = 8 * eights + count_greater(value, load8(cuts.cuts, eighth + eights))
+
+
+@kernel(error_model="numpy")
+def _find_ends(
+    below: NDArray[np.int8], questions: Questions, tree: int, ends: NDArray[np.uint8], at: int
+) -> None:
+    """Write to lanes ``at`` of ``ends`` in which of a tree's leaves the rows of a block end."""
+    none, every = fill256(np.int8(0)), fill256(np.int8(-1))
+    found = place = none
+    for byte in range(questions.first_byte[tree], questions.first_byte[tree + 1]):
+        excluded = none
+        for node in range(questions.first_question[byte], questions.first_question[byte + 1]):
+            threshold = fill256(questions.thresholds[node])
+            excluded = excluded | where_greater(
+                load256(below, questions.slots[node]), threshold, fill256(questions.excluded[node]), none
+            )
+        found = where_equal(excluded, every, found, excluded)
+        place = where_equal(excluded, every, place, fill256(questions.places[byte]))
+    store(ends, at, place + lowest_clear(found))
 
 
 @kernel(error_model="numpy")

@@ -172,15 +172,11 @@ class Trees:
         return sum_of_leaves(np.ascontiguousarray(rows, dtype=np.float64), *self._scored)
 
     @cached_property
-    def _scored(self) -> tuple[NDArray[Any], ...]:
-        """The arrays that the kernel takes."""
-        from goldilocks_batch.models._trees_kernel import kept_leaves
+    def _scored(self) -> tuple[Any, ...]:
+        """What the kernel takes."""
+        from goldilocks_batch.models._trees_layout import laid_out
 
-        nodes, first_node, kept, leaves, first_leaf = kept_leaves(self.roots, self.children)
-        return (
-            *(first_node, self.features[nodes], self.thresholds[nodes], kept),
-            *(first_leaf, self.leaves[leaves]),
-        )
+        return laid_out(self.roots, self.features, self.thresholds, self.children, self.leaves)
 
 
 def _complaint(arrays: Mapping[str, NDArray[Any]], columns: int) -> str:
