@@ -124,9 +124,9 @@ def test_chains_of_the_most_leaves() -> None:
         thresholds = nodes if children[0][0] < 0 else nodes[::-1]
         trees = Trees(
             *(np.zeros(1, dtype=np.int32), np.zeros(len(nodes), dtype=np.int16)),
-            np.array(thresholds, dtype=np.float64),
+            thresholds.astype(np.float64),
             np.stack(children, axis=1).astype(np.int32),
-            np.arange(MOST_LEAVES) + 0.5,
+            np.arange(MOST_LEAVES, dtype=np.float64),
         )
         same(trees, rows)
         assert len(np.unique(trees.predict(rows))) == MOST_LEAVES
