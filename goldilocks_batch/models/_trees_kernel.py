@@ -2,9 +2,9 @@
 
 The method is QuickScorer's (Lucchese et al., SIGIR 2015, doi:10.1145/2766462.2767733): the leaves of a tree
 are the bits of a word, from left to right.  A node that sends a row to the right excludes the leaves to its
-left; the row ends in the first leaf that no node excludes.  As in RapidScorer (Ye et al., KDD 2018,
-doi:10.1145/3219819.3219857) words are taken byte by byte, and most nodes exclude leaves of one byte only:
-a byte of many rows stays in the processor's wide registers while all nodes that concern it are asked.
+left; the row ends in the first leaf that no node excludes.  As in RapidScorer (Ye et al., KDD 2018) words are
+taken byte by byte, and most nodes exclude leaves of one byte only: a byte of many rows stays in the
+processor's wide registers while all nodes that concern it are asked.
 
 Nodes are asked by bytes, too.  Of each column only the number of thresholds below its value is kept, as one
 is above the j-th threshold exactly if there are more than j below it.
