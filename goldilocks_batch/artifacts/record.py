@@ -58,7 +58,7 @@ COLUMN_DIGESTS = {
     SCHEMA_ID: "58e5a2a1e6e60a953094f6621dea46dc62c743dccd282ec258613c697010fbc1",
     "comp_struct_lattice_metal.v1": "713da4dbc314a22b6aeee620552c425af075b57bc7dbc08b508035722f9fc239",
     "comp_struct_physics_elements.v1": "5dce2afaa633bafa6f43fc686951c67c2ce47f6a4871c5de45b2d57860562410",
-    "comp_struct_physics_bands.v1": "151801b496e138c25dc408d882230d2e1b485b9c6f7e7eaef76ad67d62a533c0",
+    "comp_struct_physics_bands.v1": "979abe231b9b4f43170462355beacb0f598a3860ccd89190ae7d8343b67a054d",
 }
 
 

@@ -1,7 +1,7 @@
-"""Compiled tight binding: matrices of a cell, at the zone centre and halfway along the reciprocal vectors.
+"""Compiled tight binding: matrices of a cell, at the zone centre and halfway along reciprocal vectors.
 
-At these points all phases are 1 or -1, so the matrices are real; those of the four points stand side by side
-and are filled together.  Where the crystal has a centre of inversion, each is two of half the size.
+At these points all phases are 1 or -1, so the matrices are real; those of four points stand side by side, and
+all are filled together.  Where the crystal has a centre of inversion, each is two of half the size.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from goldilocks_batch.core.compiled import kernel
 from goldilocks_batch.core.lanes import fill4, load4, store
 from goldilocks_batch.features._couplings_kernel import REACH, couple
 from goldilocks_batch.features._parity_kernel import count_orbitals, functions
+from goldilocks_batch.features._points_kernel import LANES
 
 __all__ = ["matrices_of"]
 
@@ -34,9 +35,10 @@ def matrices_of(
     orbitals: NDArray[np.float64],
     images: NDArray[np.int64],
     cells: NDArray[np.int64],
+    points: NDArray[np.int64],
     most: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The matrices of a cell: at the centre, and halfway along each reciprocal vector.
+    """The matrices of a cell.
 
     Args:
         numbers: ``(n,)`` atomic numbers.
@@ -47,29 +49,32 @@ def matrices_of(
             covalent radius (Å).
         images: ``(n,)`` the atom that inversion takes each one to; empty where there is no inversion.
         cells: ``(n, 3)`` the cell, along each axis, in which the image lies.
+        points: ``(4 h, 3)``, 1 where a point is halfway along a reciprocal vector, 0 elsewhere.
         most: orbitals that a cell may have.
 
     Returns:
-        ``(g, s, s, 4)``, eV, g parities at four points: the lower triangles, and zeros beyond a matrix' own
-        size; ``(g, 4)`` the sizes.  Without any parity where an element has no orbitals, or the cell has too
-        many.
+        ``(h, g, s, s, 4)``, eV, g parities at each four points: the lower triangles, and zeros beyond a
+        matrix' own size; ``(h, g, 4)`` the sizes.  Without any parity where an element has no orbitals, or
+        the cell has too many.
     """
-    n = len(numbers)
+    n, sheets = len(numbers), len(points) // LANES
     first = np.zeros(n + 1, dtype=np.int64)
     for i in range(n):
         own = count_orbitals(orbitals[numbers[i]])
         first[i + 1] = first[i] + own
         if own == 0 or first[i + 1] > most:
-            return np.empty((0, 0, 0, 4)), np.empty((0, 4), dtype=np.int64)
-    places, weights, sizes = functions(numbers, orbitals, images, cells, first)
+            return np.empty((sheets, 0, 0, 0, LANES)), np.empty((sheets, 0, LANES), dtype=np.int64)
+    places, weights, counts = functions(numbers, orbitals, images, cells, first, points)
     kept = _kept(numbers, orbitals, first)
-    largest = 0
-    for p in range(len(sizes)):
-        for k in range(4):
-            largest = max(largest, sizes[p, k])
-    matrices = np.zeros((len(sizes), largest, largest, 4))
-    flat, by_orbital, sums = matrices.reshape(-1), weights.reshape(-1), np.empty(4 * 81)
-    block, tensors, arms, signs = np.zeros((9, 9)), np.zeros(5), np.zeros((5, 3)), np.ones(4)
+    parities, largest = len(counts), 0
+    sizes = np.empty((sheets, parities, LANES), dtype=np.int64)
+    for p in range(parities):
+        for k in range(len(points)):
+            sizes[k // LANES, p, k % LANES] = counts[p, k]
+            largest = max(largest, counts[p, k])
+    matrices = np.zeros((sheets, parities, largest, largest, LANES))
+    flat, by_orbital, sums = matrices.reshape(-1), weights.reshape(-1), np.empty(len(points) * 81)
+    block, tensors, arms, signs = np.zeros((9, 9)), np.zeros(5), np.zeros((5, 3)), np.ones(len(points))
     reach = np.empty(2)
     for axis in range(2):
         planes = inverse[0, axis] ** 2 + inverse[1, axis] ** 2 + inverse[2, axis] ** 2
@@ -84,12 +89,13 @@ def matrices_of(
             if (images[j] if len(images) > 0 and images[j] < j else j) > i:
                 continue  # above the diagonal
             there, columns = orbitals[numbers[j]], kept[first[j] : first[j + 1]]
-            for entry in range(4 * len(rows) * len(columns)):
+            for entry in range(len(points) * len(rows) * len(columns)):
                 sums[entry] = 0.0
             if i == j:
                 for s in range(len(rows)):
                     level = here[0 if rows[s] < 1 else 1 if rows[s] < 4 else 2]
-                    store(sums, s * len(columns) + s, fill4(level))
+                    for sheet in range(sheets):
+                        store(sums, (s * len(columns) + s) * sheets + sheet, fill4(level))
             x, y, z = cart[j, 0] - cart[i, 0], cart[j, 1] - cart[i, 1], cart[j, 2] - cart[i, 2]
             along_a = x * inverse[0, 0] + y * inverse[1, 0] + z * inverse[2, 0]
             along_b = x * inverse[0, 1] + y * inverse[1, 1] + z * inverse[2, 1]
@@ -112,8 +118,9 @@ def matrices_of(
                         if square < REACH * REACH and square > _SAME * _SAME:
                             r = math.sqrt(square)
                             couple(here, there, r, xc / r, yc / r, zc / r, block, tensors, arms)
-                            signs[1], signs[2] = 1.0 - 2.0 * (a & 1), 1.0 - 2.0 * (b & 1)
-                            signs[3] = 1.0 - 2.0 * (c & 1)
+                            for k in range(len(points)):
+                                crossed = a * points[k, 0] + b * points[k, 1] + c * points[k, 2]
+                                signs[k] = 1.0 - 2.0 * (crossed & 1)
                             _sum(block, rows, columns, signs, sums)
                             met = True
             if met:
@@ -147,12 +154,14 @@ def _sum(
     signs: NDArray[np.float64],
     sums: NDArray[np.float64],
 ) -> None:
-    """Add the part of a block that two atoms have orbitals for to ``(rows columns, 4)`` sums, with signs."""
-    phases, at = load4(signs, 0), 0
-    for s in rows:
-        for t in columns:
-            store(sums, at, load4(sums, at) + fill4(block[s, t]) * phases)
-            at += 1
+    """Add the part of a block that two atoms have orbitals for to ``(rows columns, 4 h)`` sums, with signs."""
+    sheets = len(signs) // LANES
+    for sheet in range(sheets):
+        phases, at = load4(signs, sheet), sheet
+        for s in rows:
+            for t in columns:
+                store(sums, at, load4(sums, at) + fill4(block[s, t]) * phases)
+                at += sheets
 
 
 @kernel(error_model="numpy")
@@ -171,33 +180,37 @@ def _add(
     """Add couplings of two atoms, times the weights of the second one's orbitals, to the matrices.
 
     Args:
-        sums: ``(rows columns, 4)``, flat: couplings of their orbitals at each point.
+        sums: ``(rows columns, 4 h)``, flat: couplings of their orbitals at each point.
         start: the first orbitals of the two.
         rows: orbitals of the first atom.
         columns: of the second.
         scale: a function is known from the first atom's orbital in it, which has 1 / ``scale`` of it.
         single: one of the atoms is its own image: its functions stand elsewhere in each matrix.
-        places: ``(g, m, 4)`` of orbitals among functions.
-        weights: ``(g, m, 4)``, flat, of orbitals in functions.
-        matrices: ``(g, size, size, 4)``, flat, are added to below the diagonal.
+        places: ``(g, m, 4 h)`` of orbitals among functions.
+        weights: ``(g, m, 4 h)``, flat, of orbitals in functions.
+        matrices: ``(h, g, size, size, 4)``, flat, are added to below the diagonal.
         size: of the largest matrix.
     """
-    (row, column), (parities, m) = start, places.shape[:2]
+    (row, column), (parities, m, count) = start, places.shape
+    sheets = count // LANES
     if single:
         for p in range(parities):
             for s in range(rows):
                 for t in range(columns):
-                    for k in range(4):
+                    for k in range(count):
                         x, y = places[p, row + s, k], places[p, column + t, k]
                         if x >= 0 and y >= 0 and (y <= x or row != column):
-                            weight = scale * weights[4 * (p * m + column + t) + k]
-                            value = weight * sums[4 * (s * columns + t) + k]
-                            matrices[4 * ((p * size + max(x, y)) * size + min(x, y)) + k] += value
+                            weight = scale * weights[count * (p * m + column + t) + k]
+                            value = weight * sums[count * (s * columns + t) + k]
+                            at = ((k // LANES * parities + p) * size + max(x, y)) * size + min(x, y)
+                            matrices[LANES * at + k % LANES] += value
         return
     by = fill4(scale)
-    for p in range(parities):
-        for s in range(rows):
-            at = (p * size + places[p, row + s, 0]) * size + places[p, column, 0]
-            for t in range(columns):
-                value = by * load4(weights, p * m + column + t) * load4(sums, s * columns + t)
-                store(matrices, at + t, load4(matrices, at + t) + value)
+    for sheet in range(sheets):
+        for p in range(parities):
+            for s in range(rows):
+                at = ((sheet * parities + p) * size + places[p, row + s, 0]) * size + places[p, column, 0]
+                for t in range(columns):
+                    weight = load4(weights, (p * m + column + t) * sheets + sheet)
+                    value = by * weight * load4(sums, (s * columns + t) * sheets + sheet)
+                    store(matrices, at + t, load4(matrices, at + t) + value)

@@ -43,6 +43,7 @@ def functions(
     images: NDArray[np.int64],
     cells: NDArray[np.int64],
     first: NDArray[np.int64],
+    points: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Even and odd functions: where in them each orbital stands.
 
@@ -55,14 +56,15 @@ def functions(
         images: ``(n,)`` the atom that inversion takes each one to; empty where there is no inversion.
         cells: ``(n, 3)`` the cell, along each axis, in which the image lies.
         first: ``(n + 1,)`` the first orbital of each atom, and the number of all, m.
+        points: ``(p, 3)``, 1 where a point is halfway along a reciprocal vector, 0 elsewhere.
 
     Returns:
-        ``(g, m, 4)`` the function of each parity and point, -1 for none; ``(g, m, 4)`` the orbital's weight
-        in it; ``(g, 4)`` how many functions there are.  Without inversion all are even, and g is 1, else 2.
+        ``(g, m, p)`` the function of each parity and point, -1 for none; ``(g, m, p)`` the orbital's weight
+        in it; ``(g, p)`` how many functions there are.  Without inversion all are even, and g is 1, else 2.
     """
-    n, m, parities = len(numbers), first[-1], 2 if len(images) > 0 else 1
-    places = np.full((parities, m, 4), -1, dtype=np.int64)
-    weights, sizes = np.zeros((parities, m, 4)), np.zeros((parities, 4), dtype=np.int64)
+    n, m, parities, count = len(numbers), first[-1], 2 if len(images) > 0 else 1, len(points)
+    places = np.full((parities, m, count), -1, dtype=np.int64)
+    weights, sizes = np.zeros((parities, m, count)), np.zeros((parities, count), dtype=np.int64)
     for alone in range(2):
         for i in range(n):
             image = images[i] if parities == 2 else -1
@@ -73,10 +75,13 @@ def functions(
                 if math.isnan(orbitals[numbers[i], kind]):
                     continue
                 for _ in range(2 * kind + 1):
-                    for k in range(4):
+                    for k in range(count):
                         own = 1.0
                         if parities == 2:
-                            own -= 2.0 * ((kind + (cells[i, k - 1] if k > 0 else 0)) & 1)
+                            crossed = kind
+                            for axis in range(3):
+                                crossed += cells[i, axis] * points[k, axis]
+                            own -= 2.0 * (crossed & 1)
                         for p in range(parities):
                             parity = 1.0 - 2.0 * p
                             if 0 <= image < i:  # the function is there already

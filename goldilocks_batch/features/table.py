@@ -20,7 +20,7 @@ BLOCKS: dict[str, int] = {
     "symmetry": 7,
     "cell": 7,
     "reciprocal": 14,
-    "bands": 24,
+    "bands": 29,
 }
 
 #: Blocks of the published forest, in the order of its columns.

@@ -14,13 +14,14 @@ from goldilocks_batch.features._eigenvalues_kernel import eigenvalues
 from goldilocks_batch.features._matrices_kernel import matrices_of
 from goldilocks_batch.features._parity_kernel import images_of
 from goldilocks_batch.features._placed_kernel import placed
+from goldilocks_batch.features._points_kernel import POINTS, points_of
 from goldilocks_batch.features.bands import BANDS_LABELS, MOST_ORBITALS, bands_block
 from goldilocks_batch.features.featurizer import Featurizer
 from goldilocks_batch.features.orbitals import orbitals
 from goldilocks_batch.features.table import BLOCKS, column_names
 from goldilocks_batch.structures.crystal import Crystal
 from goldilocks_batch.structures.exact import exact_primitive
-from goldilocks_batch.structures.symmetry import find_symmetry
+from goldilocks_batch.structures.symmetry import find_symmetry, reduced_lattice
 
 
 def crystal(lattice: object, frac: object, numbers: list[int]) -> Crystal:
@@ -36,6 +37,10 @@ SILICON = crystal(face_centred(5.43), [CENTRE, QUARTER], [14, 14])
 GALLIUM_ARSENIDE = crystal(face_centred(5.65), [CENTRE, QUARTER], [31, 33])
 SALT = crystal(face_centred(5.64), [CENTRE, HALF], [11, 17])
 ALUMINIUM = crystal(face_centred(4.04), [CENTRE], [13])
+IRON = crystal(2.87 / 2 * (1 - 2 * np.eye(3)), [CENTRE], [26])
+MAGNESIUM = crystal(
+    [[3.21, 0, 0], [-1.605, 3.21 * math.sqrt(0.75), 0], [0, 0, 5.21]], [CENTRE, [1 / 3, 2 / 3, 0.5]], [12, 12]
+)
 COPPER = crystal(face_centred(3.61), [CENTRE], [29])
 NEON = crystal(face_centred(4.4), [CENTRE], [10])
 RUTILE = crystal(
@@ -99,7 +104,7 @@ def plain_bands(
     kept = np.concatenate([np.repeat(~np.isnan(table[z, :3]), (1, 3, 5)) for z in numbers])
     levels = np.concatenate([np.repeat(table[z, :3], (1, 3, 5)) for z in numbers])
     found = []
-    for k in ((0, 0, 0), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5)):
+    for k in HALFWAY / 2.0:
         matrix = np.zeros((n, 9, n, 9), dtype=complex)
         for i, j, cell in product(range(n), range(n), product(range(-farthest, farthest + 1), repeat=3)):
             apart = cart[j] + np.array(cell) @ lattice - cart[i]
@@ -112,6 +117,8 @@ def plain_bands(
     return np.array(found)
 
 
+#: The eight points: halfway along reciprocal vector a where bit a of the number is set.
+HALFWAY = np.arange(POINTS)[:, None] >> np.arange(3) & 1
 NO_IMAGES = (np.empty(0, dtype=np.int64), np.empty((0, 3), dtype=np.int64))
 Images = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -121,11 +128,11 @@ def bands(
     lattice: NDArray[np.float64],
     cart: NDArray[np.float64],
     images: Images,
+    points: NDArray[np.int64] = HALFWAY,
 ) -> NDArray[np.float64]:
     inverse = np.linalg.inv(lattice)
-    matrices, sizes = matrices_of(numbers, lattice, inverse, cart, orbitals(), *images, MOST_ORBITALS)
-    found: NDArray[np.float64] = eigenvalues(matrices, sizes)
-    return found
+    matrices, sizes = matrices_of(numbers, lattice, inverse, cart, orbitals(), *images, points, MOST_ORBITALS)
+    return np.vstack([eigenvalues(four, own) for four, own in zip(matrices, sizes, strict=True)])
 
 
 @pytest.mark.parametrize("numbers", [[14], [22, 8], [3, 17, 29]])
@@ -162,6 +169,51 @@ def test_even_and_odd_bands_are_all_bands(given: Crystal) -> None:
     np.testing.assert_allclose(
         bands(*arguments, (images[0], images[1])), bands(*arguments, NO_IMAGES), rtol=0, atol=1e-10
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [(SILICON, 3), (GALLIUM_ARSENIDE, 3), (SALT, 3), (ALUMINIUM, 3), (IRON, 3), (RUTILE, 6), (MAGNESIUM, 4)],
+)
+def test_points_that_symmetry_makes_equal_have_the_same_bands(given: Crystal, count: int) -> None:
+    """Kinds of points: Γ, X and L of fcc; Γ, H and N of bcc; Γ, X, M, Z, R, A of tetragonal cells; and so on."""
+    for change in (np.eye(3), np.array([[1.0, 1, 0], [0, 1, 2], [0, 0, 1]])):
+        reduced = change @ given.lattice  # other vectors of the lattice than those of the operations
+        points, equal = points_of(find_symmetry(given).rotations, given.lattice, reduced)
+        assert len(set(equal.tolist())) == count
+        assert len(points) == -(-count // 4) * 4
+        assert equal[0] == 0
+        every = bands(given.numbers, reduced, given.cart, NO_IMAGES)
+        few = bands(given.numbers, reduced, given.cart, NO_IMAGES, points)
+        np.testing.assert_allclose(few[equal], every, rtol=0, atol=1e-9)
+
+
+def test_without_rotations_all_eight_points_are_calculated() -> None:
+    identity = np.eye(3, dtype=np.int32)[None]
+    points, equal = points_of(identity, SILICON.lattice, SILICON.lattice)
+    assert points.tolist() == HALFWAY.tolist()
+    assert equal.tolist() == list(range(POINTS))
+
+
+@pytest.mark.parametrize("given", [SILICON, SALT, ALUMINIUM, RUTILE])
+def test_energies_of_meshes_are_sums_of_filled_levels(given: Crystal) -> None:
+    reduced = reduced_lattice(given.lattice)
+    energies = plain_bands(given.numbers.tolist(), reduced, given.cart)
+    electrons = float(orbitals()[given.numbers, 4].sum())
+
+    def energy(points: list[int]) -> float:
+        """Of the levels, two electrons in each, of an odd number of electrons half a level."""
+        levels = np.repeat(np.sort(energies[points].ravel()), 2)
+        return float(levels[: round(electrons * len(points))].sum()) / len(points) / len(given)
+
+    fine = energy(list(range(POINTS)))
+    expected = [math.log10(abs(energy([0]) - fine) + 1e-6)]
+    coarse = [energy([i for i in range(POINTS) if not i & 1 << axis]) for axis in range(3)]
+    found = columns(given)
+    assert found["energy_centre"] == pytest.approx(expected[0], abs=0.006)
+    apart = sorted(math.log10(abs(e - fine) + 1e-6) for e in coarse)
+    assert sorted(found[f"energy_{i}"] for i in (1, 2, 3)) == pytest.approx(apart, abs=0.006)
+    assert found["energy_most"] == max(found[f"energy_{i}"] for i in (1, 2, 3))
 
 
 def test_an_image_that_is_not_there_makes_no_parity() -> None:
