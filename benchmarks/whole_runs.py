@@ -4,16 +4,18 @@
 
 ``manifest.parquet`` holds CIF texts (columns ``id`` and ``cif``).  Its first rows are screened by
 ``goldilocks-batch run`` in a fresh process for each model and each kind of input, in turn and as often as
-``--rounds`` says, so that a slow spell of the machine hits all of them; a first round, which compiles, does
-not count.  Reported are medians over the rounds: of the times in ``run.json``, of their ratios within a
-round, and of the ratios of processor time, which is that of the whole command with Python's start and which
-other work on the machine moves least.  All further options go to ``run``.
+``--rounds`` says, so that a slow spell of the machine hits all of them; a first round, which compiles kernels
+and, as an installation does, modules, does not count.  Reported are medians over the rounds: of the times in
+``run.json``, of their ratios within a round, and of the ratios of processor time, which is that of the whole
+command with Python's start and which other work on the machine moves least.  All further options go to
+``run``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -36,7 +38,14 @@ def screen(source: Path, model: str, options: list[str], folder: Path) -> tuple[
     shutil.rmtree(output, ignore_errors=True)
     program = [sys.executable, "-m", "goldilocks_batch.cli.app", "run", str(source), "-o", str(output), "-q"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([*program, "--model", model, *options], check=False, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [*program, "--model", model, *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode not in (0, 1):

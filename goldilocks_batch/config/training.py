@@ -202,14 +202,18 @@ class TrainAlignnConfig(OnLabels):
 
 
 class BoostedSettings(_Section):
-    """How trees are boosted."""
+    """How trees are boosted.
 
-    trees: int = Field(400, ge=1, description="boosted trees that learn all tolerances together")
-    own_trees: int = Field(
-        400, ge=0, description="those of each tolerance alone, averaged with them; 0: none"
-    )
+    Of several ensembles every second one weighs a label by its kdist, so that errors count as k-distances,
+    not as their logarithms.
+    """
+
+    trees: int = Field(250, ge=1, description="boosted trees of an ensemble for all tolerances together")
+    ensembles: int = Field(2, ge=1, description="of these, averaged; every second weighs labels by kdist")
+    own_trees: int = Field(200, ge=0, description="trees of an ensemble for a tolerance alone; 0: none")
+    own_ensembles: int = Field(4, ge=1, description="of these for each tolerance, averaged with the former")
     scale_trees: int = Field(200, ge=1, description="trees of the error's scale")
-    learning_rate: float = Field(0.08, gt=0, description="of all but those of the scale")
+    learning_rate: float = Field(0.1, gt=0, description="of all but those of the scale")
     leaves: int = Field(60, ge=2, le=62, description="of a tree")
     rows_of_leaf: int = Field(20, ge=1, description="structures that each leaf holds at least")
     huber: float = Field(0.3, gt=0, description="error in log kdist from which the loss grows linearly")

@@ -135,9 +135,7 @@ def _filled(
 
 
 @kernel(error_model="numpy")
-def _states(
-    energies: NDArray[np.float64], weights: NDArray[np.int64], middle: float, width: float
-) -> float:
+def _states(energies: NDArray[np.float64], weights: NDArray[np.int64], middle: float, width: float) -> float:
     """States of a cell at an energy, each spread over a width: 1/eV times the square root of π."""
     states = 0.0
     for row in range(len(energies)):

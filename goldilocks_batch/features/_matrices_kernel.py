@@ -154,7 +154,7 @@ def _sum(
     signs: NDArray[np.float64],
     sums: NDArray[np.float64],
 ) -> None:
-    """Add the part of a block that two atoms have orbitals for to ``(rows columns, 4 h)`` sums, with signs."""
+    """Add to ``(rows columns, 4 h)`` sums the part of a block that both atoms have orbitals for."""
     sheets = len(signs) // LANES
     for sheet in range(sheets):
         phases, at = load4(signs, sheet), sheet

@@ -89,6 +89,6 @@ def _turned(rotation: NDArray[np.int32], point: int) -> int:
     for a in range(3):
         parity = 0
         for b in range(3):
-            parity ^= np.int64(rotation[b, a]) & (point >> b)
+            parity ^= int(rotation[b, a]) & (point >> b)
         found |= (parity & 1) << a
     return found

@@ -67,7 +67,9 @@ def _fill(crystal: Crystal, symmetry: Symmetry, out: NDArray[np.float64]) -> Non
         numbers, crystal.frac, crystal.lattice, reduced, symmetry.rotations, symmetry.translations
     )
     points, equal = points_of(symmetry.rotations, crystal.lattice, reduced)
-    matrices, sizes = matrices_of(numbers, reduced, inverse, cart, table, images, cells, points, MOST_ORBITALS)
+    matrices, sizes = matrices_of(
+        numbers, reduced, inverse, cart, table, images, cells, points, MOST_ORBITALS
+    )
     if matrices.size > 0:
         found = np.vstack([eigenvalues(four, own) for four, own in zip(matrices, sizes, strict=True)])
         describe(numbers, found, equal, inverse, table, out)

@@ -1,9 +1,10 @@
 """Fit a boosted model: location and scale by LightGBM, calibrated out of fold.
 
-The location is the mean of two ensembles of the middle of each label's interval in log kdist, with Huber's
-loss, since some labels are wrong: trees that learn all tolerances together, the tolerance being a column
-along which predictions may only rise, and trees of each tolerance alone. The scale is learned from the errors
-of predictions that saw no row of the same composition.
+The location is the mean of ensembles of the middle of each label's interval in log kdist, with Huber's loss,
+since some labels are wrong: trees that learn all tolerances together, the tolerance being a column along
+which predictions may only rise, and trees of each tolerance alone. Ensembles differ in what they draw, and
+every second one weighs labels by kdist. The scale is learned from the errors of predictions that saw no row
+of the same composition.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ def fit_boosted(
 
 def ensembles(settings: BoostedSettings, tolerances: int) -> int:
     """How many ensembles :func:`fit_boosted` grows for labels at so many tolerances."""
-    own = tolerances if settings.own_trees and tolerances > 1 else 0
-    return (2 + own) * (settings.folds + 1)
+    own = tolerances * settings.own_ensembles if settings.own_trees and tolerances > 1 else 0
+    return (1 + settings.ensembles + own) * (settings.folds + 1)
 
 
 def _asked(trees: Trees, features: NDArray[np.float64], tolerances: tuple[float, ...]) -> NDArray[np.float64]:
@@ -144,22 +145,40 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
         "monotone_constraints": [0] * column + [1],
         "min_data_in_leaf": settings.rows_of_leaf * len(places),
     }
-    weights = np.tile(data.weights, len(places))
-    together = _boost(rows, data.middle.T.ravel(), weights, {**parameters, **monotone}, settings.trees)
-    if grown is not None:
-        grown()
-    if not settings.own_trees or len(places) == 1:
-        return together
-    at = [log_tolerance(tolerance) for tolerance in data.tolerances]
-    between: list[float | None] = [None, *((a + b) / 2.0 for a, b in pairwise(at)), None]
-    parts = [together]
-    own = parameters | {"min_data_in_leaf": settings.rows_of_leaf}
-    for place in places:
-        trees = _boost(data.features, data.middle[:, place], data.weights, own, settings.own_trees)
-        parts.append(trees.within(column, between[place], between[place + 1]))
+    middle, weights = data.middle.T.ravel(), np.tile(data.weights, len(places))
+    own = bool(settings.own_trees) and len(places) > 1
+    parts, shares = [], []
+    for member in range(settings.ensembles):
+        one = {**parameters, **monotone, "seed": parameters["seed"] + member}
+        parts.append(_boost(rows, middle, _weighed(weights, middle, member), one, settings.trees))
+        shares.append((0.5 if own else 1.0) / settings.ensembles)
         if grown is not None:
             grown()
-    return Trees.weighted(parts, [0.5] * len(parts))
+    if not own:
+        return Trees.weighted(parts, shares)
+    at = [log_tolerance(tolerance) for tolerance in data.tolerances]
+    between: list[float | None] = [None, *((a + b) / 2.0 for a, b in pairwise(at)), None]
+    for place in places:
+        middle = data.middle[:, place]
+        for member in range(settings.own_ensembles):
+            one = {
+                **parameters,
+                "min_data_in_leaf": settings.rows_of_leaf,
+                "seed": parameters["seed"] + member,
+            }
+            weights = _weighed(data.weights, middle, member)
+            trees = _boost(data.features, middle, weights, one, settings.own_trees)
+            parts.append(trees.within(column, between[place], between[place + 1]))
+            shares.append(0.5 / settings.own_ensembles)
+            if grown is not None:
+                grown()
+    return Trees.weighted(parts, shares)
+
+
+def _weighed(weights: NDArray[np.float64], middle: NDArray[np.float64], member: int) -> NDArray[np.float64]:
+    """Weights of labels, for every second member of an ensemble times their kdist, which is 1 on average."""
+    kdist = np.exp(middle)
+    return weights if member % 2 == 0 else weights * kdist / kdist.mean()
 
 
 def _scale(

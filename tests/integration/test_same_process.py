@@ -31,6 +31,14 @@ if __name__ == "__main__":
     assert os.waitpid(child, 0)[1] == 0
 """
 
+LIGHT = """
+import sys
+from goldilocks_batch import RunConfig, run
+
+run(RunConfig(inputs=(sys.argv[1],), output=sys.argv[2], model="mc3d", executor="serial"))
+sys.exit(", ".join({"pandas", "matminer", "torch", "sklearn"} & sys.modules.keys()))
+"""
+
 
 def test_runs_in_threads_leave_each_other_alone(manifest: Path, undisturbed: Path, tmp_path: Path) -> None:
     recorders = [Recorder() for _ in range(3)]
@@ -71,3 +79,10 @@ def test_the_temporary_folder_of_a_killed_run_goes_with_the_next(manifest: Path,
     assert len(list(base.glob("goldilocks-run-*"))) == 1
     subprocess.run(arguments, env=environment, check=False, capture_output=True)
     assert list(base.glob("goldilocks-run-*")) == []
+
+
+def test_a_run_with_the_model_in_the_package_imports_no_large_library(examples: Path, tmp_path: Path) -> None:
+    """Each process of a run would lose 0.2 s and more to any of them."""
+    program = [sys.executable, "-c", LIGHT, str(examples), str(tmp_path / "run")]
+    done = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

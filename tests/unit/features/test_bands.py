@@ -176,7 +176,7 @@ def test_even_and_odd_bands_are_all_bands(given: Crystal) -> None:
     [(SILICON, 3), (GALLIUM_ARSENIDE, 3), (SALT, 3), (ALUMINIUM, 3), (IRON, 3), (RUTILE, 6), (MAGNESIUM, 4)],
 )
 def test_points_that_symmetry_makes_equal_have_the_same_bands(given: Crystal, count: int) -> None:
-    """Kinds of points: Γ, X and L of fcc; Γ, H and N of bcc; Γ, X, M, Z, R, A of tetragonal cells; and so on."""
+    """Kinds of points: Γ, X, L of fcc; Γ, H, N of bcc; Γ, X, M, Z, R, A of tetragonal cells; and so on."""
     for change in (np.eye(3), np.array([[1.0, 1, 0], [0, 1, 2], [0, 0, 1]])):
         reduced = change @ given.lattice  # other vectors of the lattice than those of the operations
         points, equal = points_of(find_symmetry(given).rotations, given.lattice, reduced)
