@@ -217,7 +217,7 @@ class BoostedSettings(_Section):
     leaves: int = Field(60, ge=2, le=62, description="of a tree")
     rows_of_leaf: int = Field(20, ge=1, description="structures that each leaf holds at least")
     huber: float = Field(0.3, gt=0, description="error in log kdist from which the loss grows linearly")
-    folds: int = Field(5, ge=2, description="by composition, for scale and calibration")
+    folds: int = Field(10, ge=2, description="by composition, for scale and calibration")
     seed: int = Field(0, ge=0, description="of folds and trees")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from goldilocks_batch.config.training import (
     BoostedSettings,
@@ -16,15 +18,17 @@ from goldilocks_batch.config.training import (
 )
 from goldilocks_batch.core.errors import ConfigError, InputError
 from goldilocks_batch.kpoints.mesh import mesh
+from goldilocks_batch.models.boosted import location_of
 from goldilocks_batch.models.trained_boosted import BoostedModel, read_boosted
 from goldilocks_batch.training.boosted import train_boosted
+from goldilocks_batch.training.boosted_fit import fit_boosted
 from goldilocks_batch.training.labelled import Labelled
 from goldilocks_batch.training.recipes import calibrate_model, evaluate_model
 from goldilocks_batch.training.tolerances import constants_of, intervals
 from tests.training_data import write_labelled
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-SMALL = BoostedSettings(trees=8, own_trees=4, scale_trees=4, folds=2)
+SMALL = BoostedSettings(trees=8, own_trees=4, own_ensembles=2, scale_trees=4, folds=2)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,27 @@ def test_a_label_that_is_at_least_has_no_upper_end() -> None:
     data = Labelled(np.zeros((1, 2)), (1.0, 3.0), low, high, np.array(["Si"]), np.ones(1))
     assert np.exp(data.label[0, 1]) == pytest.approx(0.9)
     assert data.low[0, 0] < data.middle[0, 0] < data.label[0, 0]
+
+
+def test_every_second_ensemble_weighs_labels_by_kdist() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(240, 6))
+    features[:, 0], features[:, 1], features[:, 2] = 8.0, 0.0, 4.0  # sites, metals, system
+    kdist = np.exp(features[:, 3] + 0.3 * rng.normal(size=240))
+    low, high = np.log(0.9 * kdist)[:, None], np.log(1.1 * kdist)[:, None]
+    names = np.array([f"C{i}" for i in range(240)])
+    data = Labelled(features, (1.0,), low, high, names, np.ones(240))
+
+    def location(labels: Labelled, ensembles: int, seed: int) -> NDArray[np.float64]:
+        settings = SMALL.model_copy(update={"ensembles": ensembles, "seed": seed})
+        parts = fit_boosted(labels, settings, {"sites": 0, "metals": 1, "system": 2}).parts
+        return location_of(parts.location, features, 1.0)
+
+    weights = np.exp(data.middle[:, 0])
+    weighed = location(replace(data, weights=weights / weights.mean()), 1, 1)
+    plain = location(data, 1, 0)
+    assert np.abs(weighed - plain).max() > 0.01
+    np.testing.assert_allclose(location(data, 2, 0), 0.5 * (plain + weighed), rtol=1e-12)
 
 
 def test_constants_fall_with_confidence() -> None:
