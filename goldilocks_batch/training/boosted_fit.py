@@ -28,6 +28,9 @@ from goldilocks_batch.training.splits import fold_numbers
 
 __all__ = ["Fitted", "ensembles", "fit_boosted"]
 
+#: What trees of a tolerance alone count beside those of all together.
+_ALONE = 0.6
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
@@ -137,7 +140,7 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
         "alpha": settings.huber,
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
-        "feature_fraction": 0.25,
+        "feature_fraction": 0.5,
         "feature_fraction_bynode": 0.5,
     }
     rows = np.vstack([_with_tolerance(data.features, tolerance) for tolerance in data.tolerances])
@@ -151,7 +154,7 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
     for member in range(settings.ensembles):
         one = {**parameters, **monotone, "seed": parameters["seed"] + member}
         parts.append(_boost(rows, middle, _weighed(weights, middle, member), one, settings.trees))
-        shares.append((0.5 if own else 1.0) / settings.ensembles)
+        shares.append((1.0 - _ALONE if own else 1.0) / settings.ensembles)
         if grown is not None:
             grown()
     if not own:
@@ -169,7 +172,7 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
             weights = _weighed(data.weights, middle, member)
             trees = _boost(data.features, middle, weights, one, settings.own_trees)
             parts.append(trees.within(column, between[place], between[place + 1]))
-            shares.append(0.5 / settings.own_ensembles)
+            shares.append(_ALONE / settings.own_ensembles)
             if grown is not None:
                 grown()
     return Trees.weighted(parts, shares)
