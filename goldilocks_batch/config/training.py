@@ -202,11 +202,7 @@ class TrainAlignnConfig(OnLabels):
 
 
 class BoostedSettings(_Section):
-    """How trees are boosted.
-
-    Of several ensembles every second one weighs a label by its kdist, so that errors count as k-distances,
-    not as their logarithms.
-    """
+    """How trees are boosted; every second one of several ensembles weighs a label by its kdist."""
 
     trees: int = Field(250, ge=1, description="boosted trees of an ensemble for all tolerances together")
     ensembles: int = Field(2, ge=1, description="of these, averaged; every second weighs labels by kdist")
