@@ -36,7 +36,7 @@ import sys
 from goldilocks_batch import RunConfig, run
 
 run(RunConfig(inputs=(sys.argv[1],), output=sys.argv[2], model="mc3d", executor="serial"))
-sys.exit(", ".join({"pandas", "matminer", "torch", "sklearn"} & sys.modules.keys()))
+sys.exit(", ".join({"pandas", "matminer", "torch", "sklearn"} & sys.modules.keys()) or 0)
 """
 
 
