@@ -27,7 +27,7 @@ endif
 
 example: env
 	$(BIN)/goldilocks-batch run examples/structures --output example-run --overwrite
-	$(BIN)/goldilocks-batch show example-run
+	$(BIN)/goldilocks-batch show example-run --rows 0
 
 lint: env
 	$(BIN)/ruff check .

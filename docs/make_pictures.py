@@ -49,7 +49,7 @@ def main() -> None:
         print_table(plain, table.column_names, cells(table), right=numbers(table))
     head, *lines = (line.rstrip() for line in drawing.get().splitlines())
     console = Console(record=True, width=max(map(len, [head, *lines])) + 1, file=io.StringIO())
-    for line in (f"run examples/structures --model {MODEL} -o screening", "show screening"):
+    for line in (f"run examples/structures --model {MODEL} -o screening", "show screening --rows 0"):
         console.print(Text(f"$ goldilocks-batch {line}"), style="dim")
     console.print(Text(head, style="bold"))
     for line in lines:  # each a text of its own: some programs drop the blanks before a number

@@ -41,11 +41,11 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 def test_run_says_what_it_did_and_how_it_went(examples: Path, tmp_path: Path) -> None:
     done = command("run", examples, "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
     assert done.returncode == 0
-    assert "74 of 74 rows, 74 ok, 0 failed" in done.stdout
+    assert "150 of 150 rows, 150 ok, 0 failed" in done.stdout
     assert "constant 0.15 (AiiDA balanced)" in done.stdout
-    assert "74 rows, 0 done already" in done.stderr
+    assert "150 rows, 0 done already" in done.stderr
     again = command("run", examples, "--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
-    assert "74 rows, 74 done already" in again.stderr
+    assert "150 rows, 150 done already" in again.stderr
 
 
 def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_example_of_the_makefile_needs_no_network(tmp_path: Path) -> None:
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
-    assert "74 of 74 rows, 74 ok, 0 failed" in done.stdout
+    assert "150 of 150 rows, 150 ok, 0 failed" in done.stdout
     assert "mc3d is trained on MC3D cells" in done.stdout  # remarks
     assert "outside_training_elements" in done.stdout
     assert "Warning" not in done.stderr
@@ -131,7 +131,7 @@ def test_a_log_keeps_every_step(examples: Path, tmp_path: Path) -> None:
     options = ("--model", "baseline", "--executor", "serial", "-o", tmp_path / "run")
     done = command("run", examples, *options, "--log-file", tmp_path / "log", "--verbose", "--quiet")
     assert done.returncode == 0
-    assert "74 of 74 ok" in (tmp_path / "log").read_text()
+    assert "150 of 150 ok" in (tmp_path / "log").read_text()
     assert "debug: " in done.stderr
 
 
@@ -236,7 +236,7 @@ def test_features_of_the_examples(examples: Path, tmp_path: Path, shared: Path) 
     done = command("featurize", examples, "-o", tmp_path / "f.parquet", *options)
     assert done.returncode == 0, done.stderr
     table = pq.read_table(tmp_path / "f.parquet")
-    assert (table.num_rows, table.num_columns) == (74, 484)
+    assert (table.num_rows, table.num_columns) == (150, 484)
     assert sum(table[name].null_count for name in table.column_names) == 0
     assert not (tmp_path / "f.parquet.parts").exists()
     shown = command("inspect", examples / "Xe-fcc.cif", *options[:4])
@@ -360,7 +360,7 @@ def test_a_report_of_a_run_is_a_page_beside_its_results_or_elsewhere(examples: P
     done = command(*arguments, "--report")
     assert done.returncode == 0, done.stderr
     page = output / "report.html"
-    assert f"report: {page} (74 rows" in done.stdout
+    assert f"report: {page} (150 rows" in done.stdout
     assert page.stat().st_mode & 0o007 == 0  # structures may be unpublished
     first = page.read_text(encoding="utf-8")
     rows = read_results(output).to_pylist()

@@ -273,7 +273,7 @@ def test_a_plan_fetches_nothing_and_says_what_would_be(
     arguments = ["run", "-m", "rf", examples, "--registry", REGISTRY, "--executor", "serial", "-o", output]
     planned = command(hub, cache, *arguments, "--dry-run")
     assert planned.returncode == 0, planned.stderr
-    assert "74 rows, 74 to do" in planned.stdout
+    assert "150 rows, 150 to do" in planned.stdout
     for name in ("is_metal.ckpt", "atom_init.json", "QRF95.pkl"):
         assert name in planned.stdout
     assert hub.asked == []
@@ -287,7 +287,7 @@ def test_a_plan_fetches_nothing_and_says_what_would_be(
     assert not cache.exists()
     assert command(hub, cache, *arguments).returncode == 0
     for used in (cache, tmp_path / "no cache"):  # digests of the registry are enough to know the run again
-        assert "74 rows, 0 to do" in command(hub, used, *arguments, "--dry-run").stdout
+        assert "150 rows, 0 to do" in command(hub, used, *arguments, "--dry-run").stdout
 
 
 @pytest.mark.shared

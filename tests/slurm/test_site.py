@@ -62,7 +62,7 @@ def test_a_dry_run_submits_and_writes_nothing(tmp_path: Path) -> None:
     output = tmp_path / "run"
     done = command("run", structures, "-c", str(path), "-o", str(output), "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "74 rows, 74 to do in 1 shards" in done.stdout
+    assert "150 rows, 150 to do in 1 shards" in done.stdout
     assert "request 1, jobs: 1 of 3, there is no work for more" in done.stdout
     assert f"--tls-key {output}/.private/key.pem" in done.stdout
     more = command("run", structures, "-c", str(path), "-o", str(output), "--shard-size", "10", "--dry-run")
