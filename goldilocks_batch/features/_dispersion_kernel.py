@@ -41,10 +41,11 @@ def describe(
         inverse: ``(3, 3)`` of the lattice, 1/Å.
         orbitals: ``(119, 6)``, the table of orbitals.
         out: ``(29,)`` is filled, in the order of :data:`~goldilocks_batch.features.bands.BANDS_LABELS`; it
-            is left as it is if energies are not finite.
+            is left as it is if energies of any point are not finite.
     """
-    if not math.isfinite(energies[0, 0]):
-        return
+    for i in range(len(energies)):
+        if not math.isfinite(energies[i, 0]):
+            return
     m, atoms, electrons = energies.shape[1], len(numbers), 0.0
     for z in numbers:
         electrons += orbitals[z, _ELECTRONS]

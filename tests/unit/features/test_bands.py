@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from goldilocks_batch.features._couplings_kernel import REACH
+from goldilocks_batch.features._dispersion_kernel import describe
 from goldilocks_batch.features._eigenvalues_kernel import eigenvalues
 from goldilocks_batch.features._matrices_kernel import matrices_of
 from goldilocks_batch.features._parity_kernel import images_of
@@ -258,6 +259,19 @@ def test_another_cell_of_the_crystal_has_the_same_columns(given: Crystal) -> Non
         found = columns(cell)
         for name, value in expected.items():
             assert found[name] == pytest.approx(value, abs=0.011), name  # rounded to hundredths
+
+
+@pytest.mark.parametrize("row", [0, 5])
+def test_energies_that_were_not_found_leave_the_columns_as_they_are(row: int) -> None:
+    energies = bands(RUTILE.numbers, RUTILE.lattice, RUTILE.cart, NO_IMAGES)
+    arguments = np.arange(POINTS), np.linalg.inv(RUTILE.lattice), orbitals()
+    out = np.zeros(len(BANDS_LABELS))
+    describe(RUTILE.numbers, energies, *arguments, out)
+    assert out[0] == 1.0
+    energies[row] = np.nan
+    out = np.zeros(len(BANDS_LABELS))
+    describe(RUTILE.numbers, energies, *arguments, out)
+    assert not out.any()
 
 
 def test_what_cannot_be_calculated_is_zero_and_no_failure() -> None:
