@@ -42,22 +42,18 @@ def points_of(
         changed = False
         for g in range(len(rotations)):
             for i in range(POINTS):
-                j = _times(there, _turned(rotations[g], _times(back, i)))
+                j = _times(there, _times(rotations[g].T, _times(back, i)))
                 lower = min(least[i], least[j])
                 changed |= least[i] != lower or least[j] != lower
                 least[i] = least[j] = lower
-    place = np.zeros(POINTS, dtype=np.int64)
-    count = 0
-    for i in range(POINTS):
-        if least[i] == i:
-            place[i] = count
-            count += 1
-    points = np.zeros((-(-count // LANES) * LANES, 3), dtype=np.int64)
+    points, place, count = np.zeros((POINTS, 3), dtype=np.int64), np.zeros(POINTS, dtype=np.int64), 0
     for i in range(POINTS):
         if least[i] == i:
             for axis in range(3):
-                points[place[i], axis] = (i >> axis) & 1
-    return points, place[least]
+                points[count, axis] = (i >> axis) & 1
+            place[i] = count
+            count += 1
+    return points[: -(-count // LANES) * LANES], place[least]
 
 
 @kernel(error_model="numpy")
@@ -71,24 +67,12 @@ def _parities(vectors: NDArray[np.float64], others: NDArray[np.float64]) -> NDAr
 
 
 @kernel()
-def _times(matrix: NDArray[np.int64], point: int) -> int:
-    """A matrix times a point, of which parities count."""
+def _times(matrix: NDArray[np.integer], point: int) -> int:
+    """A matrix times a point, of which parities count; the transpose of a rotation turns it."""
     found = 0
     for a in range(3):
         parity = 0
         for b in range(3):
-            parity ^= matrix[a, b] & (point >> b)
-        found |= (parity & 1) << a
-    return found
-
-
-@kernel()
-def _turned(rotation: NDArray[np.int32], point: int) -> int:
-    """A point in coordinates of reciprocal vectors, turned: the transposed rotation times it."""
-    found = 0
-    for a in range(3):
-        parity = 0
-        for b in range(3):
-            parity ^= int(rotation[b, a]) & (point >> b)
+            parity ^= int(matrix[a, b]) & (point >> b)
         found |= (parity & 1) << a
     return found

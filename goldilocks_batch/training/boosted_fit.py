@@ -148,40 +148,44 @@ def _location(data: Labelled, settings: BoostedSettings, grown: Callable[[], Non
         "monotone_constraints": [0] * column + [1],
         "min_data_in_leaf": settings.rows_of_leaf * len(places),
     }
-    middle, weights = data.middle.T.ravel(), np.tile(data.weights, len(places))
-    own = bool(settings.own_trees) and len(places) > 1
-    parts, shares = [], []
-    for member in range(settings.ensembles):
-        one = {**parameters, **monotone, "seed": parameters["seed"] + member}
-        parts.append(_boost(rows, middle, _weighed(weights, middle, member), one, settings.trees))
-        shares.append((1.0 - _ALONE if own else 1.0) / settings.ensembles)
-        if grown is not None:
-            grown()
-    if not own:
-        return Trees.weighted(parts, shares)
+    together = _members(
+        *(rows, data.middle.T.ravel(), np.tile(data.weights, len(places)), {**parameters, **monotone}),
+        *(settings.trees, settings.ensembles, grown),
+    )
+    if not settings.own_trees or len(places) == 1:
+        return Trees.weighted(together, [1.0 / len(together)] * len(together))
     at = [log_tolerance(tolerance) for tolerance in data.tolerances]
     between: list[float | None] = [None, *((a + b) / 2.0 for a, b in pairwise(at)), None]
-    for place in places:
-        middle = data.middle[:, place]
-        for member in range(settings.own_ensembles):
-            one = {
-                **parameters,
-                "min_data_in_leaf": settings.rows_of_leaf,
-                "seed": parameters["seed"] + member,
-            }
-            weights = _weighed(data.weights, middle, member)
-            trees = _boost(data.features, middle, weights, one, settings.own_trees)
-            parts.append(trees.within(column, between[place], between[place + 1]))
-            shares.append(_ALONE / settings.own_ensembles)
-            if grown is not None:
-                grown()
-    return Trees.weighted(parts, shares)
+    own = parameters | {"min_data_in_leaf": settings.rows_of_leaf}
+    alone = [
+        trees.within(column, between[place], between[place + 1])
+        for place in places
+        for trees in _members(
+            *(data.features, data.middle[:, place], data.weights, own),
+            *(settings.own_trees, settings.own_ensembles, grown),
+        )
+    ]
+    shares = [(1.0 - _ALONE) / len(together)] * len(together) + [_ALONE / settings.own_ensembles] * len(alone)
+    return Trees.weighted(together + alone, shares)
 
 
-def _weighed(weights: NDArray[np.float64], middle: NDArray[np.float64], member: int) -> NDArray[np.float64]:
-    """Weights of labels, for every second member of an ensemble times their kdist, which is 1 on average."""
-    kdist = np.exp(middle)
-    return weights if member % 2 == 0 else weights * kdist / kdist.mean()
+def _members(
+    rows: NDArray[np.float64],
+    middle: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    parameters: Mapping[str, Any],
+    trees: int,
+    count: int,
+    grown: Callable[[], None] | None,
+) -> list[Trees]:
+    """So many ensembles of so many trees, each of a seed of its own, every second one weighed by kdist."""
+    kdist, found = np.exp(middle), []
+    for member in range(count):
+        own = weights * kdist / kdist.mean() if member % 2 else weights
+        found.append(_boost(rows, middle, own, {**parameters, "seed": parameters["seed"] + member}, trees))
+        if grown is not None:
+            grown()
+    return found
 
 
 def _scale(
